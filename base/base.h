@@ -1,0 +1,117 @@
+/* base: bytes, reader, writer, status, secret — the short words every other room is written in.
+ * Never allocates, never does I/O, never keeps state; no pointer arithmetic on wire data exists outside this room. */
+#ifndef BASTIDE_BASE_H
+#define BASTIDE_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MUST_USE __attribute__((warn_unused_result))
+
+/* Named by what the caller can do about it. */
+enum status {
+    OK = 0,
+    TRUNCATED,   /* more bytes would help */
+    MALFORMED,   /* no further bytes would help */
+    UNSUPPORTED, /* well formed, but not something we do */
+    NO_ROOM,     /* a named limit or the caller's buffer is too small */
+    WRONG_STATE, /* the call is out of order */
+    AUTH,        /* authentication failed; carries no detail, on purpose */
+    REPLAYED,    /* seen before */
+    DENIED,      /* understood and refused by policy */
+    NOT_FOUND,
+    BUSY, /* try again later */
+    IO,   /* the outside world failed us */
+    INTERNAL,
+};
+
+/* A word for people and logs, never NULL. */
+const char *status_word(enum status status);
+
+/* The only macro that hides control flow. */
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        enum status try_status_ = (call);                                                                              \
+        if (try_status_ != OK)                                                                                         \
+            return try_status_;                                                                                        \
+    } while (0)
+
+/* A view that never owns. A zeroed one is the empty string of bytes. */
+struct bytes {
+    const uint8_t *data;
+    size_t len;
+};
+
+#define BYTES_OF(array) ((struct bytes){(const uint8_t *)(array), sizeof(array)})
+struct bytes bytes_from(const void *data, size_t len);
+struct bytes bytes_from_text(const char *text);                       /* without the NUL; NULL gives empty */
+bool bytes_equal(struct bytes a, struct bytes b);                     /* for public data; secrets use ct_equal */
+int bytes_compare(struct bytes a, struct bytes b);                    /* memcmp order, the shorter first */
+struct bytes bytes_slice(struct bytes whole, size_t off, size_t len); /* empty when out of range */
+
+/* Reader: takes values off the front; the first failure sticks and every later take gives zero.
+ * Nothing read may take effect before reader_end() said OK. */
+struct reader {
+    struct bytes rest;
+    enum status status;
+};
+
+struct reader reader_over(struct bytes input);
+uint8_t take_u8(struct reader *reader);
+uint16_t take_u16be(struct reader *reader);
+uint32_t take_u32be(struct reader *reader);
+uint64_t take_u64be(struct reader *reader);
+uint16_t take_u16le(struct reader *reader);
+uint32_t take_u32le(struct reader *reader);
+uint64_t take_u64le(struct reader *reader);
+struct bytes take_bytes(struct reader *reader, size_t len); /* borrows from the input */
+struct bytes take_rest(struct reader *reader);
+uint8_t peek_u8(const struct reader *reader);                 /* 0 when nothing is left */
+void reader_fail(struct reader *reader, enum status status);  /* keeps the first failure */
+MUST_USE enum status reader_end(const struct reader *reader); /* leftover bytes are MALFORMED */
+
+/* Writer: appends to the caller's buffer; the first failure sticks. */
+struct writer {
+    uint8_t *data;
+    size_t cap;
+    size_t len;
+    enum status status;
+};
+
+struct writer writer_over(void *data, size_t cap);
+void put_u8(struct writer *writer, uint8_t value);
+void put_u16be(struct writer *writer, uint16_t value);
+void put_u32be(struct writer *writer, uint32_t value);
+void put_u64be(struct writer *writer, uint64_t value);
+void put_u16le(struct writer *writer, uint16_t value);
+void put_u32le(struct writer *writer, uint32_t value);
+void put_u64le(struct writer *writer, uint64_t value);
+void put_bytes(struct writer *writer, struct bytes bytes);
+void put_text(struct writer *writer, const char *text);
+uint8_t *put_space(struct writer *writer, size_t len); /* reserve len bytes to fill in; NULL when there is no room */
+void writer_fail(struct writer *writer, enum status status);
+struct bytes writer_bytes(const struct writer *writer); /* what was written so far; empty after a failure */
+MUST_USE enum status writer_end(const struct writer *writer);
+
+/* Secret: apart from bytes on purpose — not loggable, not comparable, wiped on scope exit by SECRET. */
+#define SECRET_CAP 66
+
+struct secret {
+    uint8_t data[SECRET_CAP];
+    size_t len;
+};
+
+#define SECRET __attribute__((cleanup(secret_wipe))) struct secret
+void secret_wipe(struct secret *secret);
+MUST_USE enum status secret_set(struct secret *secret, struct bytes value); /* copies; NO_ROOM past SECRET_CAP */
+struct bytes secret_bytes(const struct secret *secret);                     /* for handing to crypto only */
+
+void wipe(void *data, size_t len);                       /* never optimised away */
+bool ct_equal(const void *a, const void *b, size_t len); /* time depends on len only */
+
+/* Hex, lower case, for people and test vectors. Text out is NUL-terminated. */
+MUST_USE enum status hex_encode(struct bytes bytes, char *text, size_t cap); /* needs 2*len+1 */
+MUST_USE enum status hex_decode(const char *text, struct writer *writer);    /* MALFORMED on anything but pairs */
+
+#endif

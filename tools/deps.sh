@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Install what is missing from Debian 12 packages and npm; say what, and do nothing the second time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  cmake ninja-build gcc libc6-dev clang lld clang-format libclang-rt-14-dev   # toolchain, sanitizers, libFuzzer
+  wabt wasi-libc libclang-rt-14-dev-wasm32                                    # compartments
+  libssl-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
+  libtss2-dev swtpm tpm2-tools libseccomp-dev
+  libcmocka-dev libcoap3-bin valgrind                                         # tests and their peers
+  nodejs npm git python3
+)
+missing=()
+for package in "${packages[@]}"; do
+  # A machine may have Node.js from elsewhere; what counts is that the command is there.
+  case $package in nodejs) command -v node >/dev/null && continue ;; npm) command -v npm >/dev/null && continue ;; esac
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  root=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "deps: these Debian packages are missing and need root: ${missing[*]}" >&2; exit 1; }
+    root=(sudo)
+  fi
+  echo "deps: installing ${missing[*]}"
+  "${root[@]}" apt-get update -qq
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+if [ -f package-lock.json ] && ! cmp -s package-lock.json node_modules/.bastide-lock; then
+  echo "deps: npm ci"
+  npm ci --silent --no-fund --no-audit --ignore-scripts
+  cp package-lock.json node_modules/.bastide-lock
+fi
