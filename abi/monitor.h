@@ -1,0 +1,148 @@
+/* abi/monitor: what an enclave and the host daemon may ask of the monitor, over UNIX seqpacket sockets.
+ * Carries no pointers and no text to be parsed; the monitor never sees application plaintext. */
+#ifndef BASTIDE_ABI_MONITOR_H
+#define BASTIDE_ABI_MONITOR_H
+
+#include <stdint.h>
+
+#define MONITOR_VERSION 1u
+#define MONITOR_MESSAGE_MAX (64u * 1024u)
+#define MONITOR_USER_DATA_LEN 64
+#define MONITOR_NONCE_MAX 64
+#define MONITOR_HASH_LEN 32
+#define MONITOR_KEY_LEN 32
+#define MONITOR_LABEL_LEN 32
+
+/* Every message starts with this; a reply repeats the operation and carries an enum status. */
+struct monitor_header {
+    uint16_t version;
+    uint16_t operation;
+    uint16_t status; /* zero in requests */
+    uint16_t reserved;
+    uint32_t len; /* of what follows */
+    uint32_t reserved1;
+};
+
+/* Asked by an enclave on the socket it was launched with. */
+enum monitor_operation {
+    MONITOR_READY = 1,    /* no payload: locked down and serving; the reply is awaited before the door opens */
+    MONITOR_REPORT = 2,   /* monitor_report; reply: evidence (proto/eat) */
+    MONITOR_SEAL_KEY = 3, /* monitor_seal; reply: monitor_seal_reply */
+    MONITOR_HEAD = 4,     /* no payload; reply: monitor_head_reply */
+    MONITOR_ADVANCE = 5,  /* monitor_advance; the reply (monitor_head_reply) comes only once it is durable */
+
+    /* Asked by the host daemon on the monitor's control socket. */
+    MONITOR_ATTACH = 32, /* no payload; reply OK. From now on this socket is the host end of the site; when it hangs up
+                            the enclave is stopped */
+    MONITOR_STATUS = 33, /* reply: monitor_status, then text: one missing wall a line */
+    MONITOR_STOP = 34,   /* clean stop of enclave and monitor: the NV counter moves; reply when done */
+    MONITOR_LAUNCHED = 35, /* pushed by the monitor to the host end with 3 descriptors: door window, eventfd the enclave
+                             waits on, eventfd the host waits on; monitor_launched */
+    MONITOR_DIED =
+        36, /* pushed to the host end: monitor_died, then a sentence; a LAUNCHED follows after the back-off */
+};
+
+struct monitor_report {
+    uint8_t user_data[MONITOR_USER_DATA_LEN];
+    uint8_t nonce[MONITOR_NONCE_MAX]; /* goes into the report and into the TPM quote */
+    uint32_t nonce_len;               /* 0, or 8 to 64 */
+    uint32_t reserved;
+};
+
+enum monitor_seal_policy {
+    MONITOR_SEAL_EXACT = 1,  /* this measurement only */
+    MONITOR_SEAL_SIGNER = 2, /* signer, product and a security version not lower: upgrades keep data */
+};
+
+/* The inputs a sealing key is derived from; a blob stores them beside its ciphertext and hands them back to open. To
+ * seal anew, zero `derivation`. */
+struct monitor_seal_inputs {
+    uint32_t policy;
+    uint32_t security_version;             /* of the sealer; the monitor refuses one above the asker's own */
+    uint8_t measurement[MONITOR_HASH_LEN]; /* exact only */
+    uint8_t signer[MONITOR_HASH_LEN];      /* signer only: hash of the signer's key and product */
+    uint8_t config[MONITOR_HASH_LEN];      /* config id: owner, site, mode */
+    uint8_t salt[MONITOR_HASH_LEN];
+};
+
+struct monitor_seal {
+    uint8_t label[MONITOR_LABEL_LEN]; /* what the key is for, zero padded text */
+    uint32_t policy;                  /* used when `open` is 0: the monitor fills in the inputs with a fresh salt */
+    uint32_t open; /* 1: derive the key of exactly these inputs, if policy lets this enclave have it */
+    struct monitor_seal_inputs inputs;
+};
+
+struct monitor_seal_reply {
+    uint8_t key[MONITOR_KEY_LEN];
+    struct monitor_seal_inputs inputs;
+};
+
+struct monitor_advance {
+    uint64_t sequence; /* must be the current head's plus one */
+    uint8_t hash[MONITOR_HASH_LEN];
+    uint32_t strict; /* 1: the NV counter moves too */
+    uint32_t reserved;
+};
+
+/* The site's head and how fresh it can be proved to be. */
+struct monitor_head_reply {
+    uint64_t sequence; /* 0: nothing was ever committed */
+    uint8_t hash[MONITOR_HASH_LEN];
+    uint64_t nv_counter;
+    uint32_t reset_count; /* the TPM's, from TPM2_ReadClock/quote */
+    uint32_t restart_count;
+    uint64_t since_s; /* when the NV counter last moved, host clock: the window in which a swap of table and store
+                         together would not show */
+};
+
+struct monitor_launched {
+    uint32_t launch;      /* how many launches this monitor has made */
+    uint32_t back_off_ms; /* that preceded it */
+};
+
+struct monitor_died {
+    uint32_t pid;
+    uint32_t wait_status; /* as wait(2) */
+};
+
+struct monitor_status {
+    uint32_t enclave_pid; /* 0 while none runs */
+    uint32_t launches;
+    uint64_t secret_bytes;      /* of the enclave's writable memory that is in secret memory */
+    uint64_t unprotected_bytes; /* that is not */
+    uint64_t nv_counter;
+    uint64_t sequence;
+    uint32_t monitor_measured; /* 0: evidence says monitor=unmeasured */
+    uint32_t insecure_dev;
+    uint8_t measurement[MONITOR_HASH_LEN];
+    uint8_t config[MONITOR_HASH_LEN];
+};
+
+/* What an enclave finds on descriptor LAUNCH_FD_PARAMETERS, a sealed memfd: launch_parameters, then the launch
+ * configuration (proto/image), then the workload manifest. */
+enum launch_fd {
+    LAUNCH_FD_MONITOR = 3,  /* seqpacket to the monitor */
+    LAUNCH_FD_DOOR = 4,     /* the window */
+    LAUNCH_FD_DOOR_IN = 5,  /* eventfd the enclave waits on */
+    LAUNCH_FD_DOOR_OUT = 6, /* eventfd the host waits on */
+    LAUNCH_FD_PARAMETERS = 7,
+    LAUNCH_FD_PROGRAM = 8, /* the sealed program itself */
+    LAUNCH_FD_MODULES = 9, /* this and the following: one sealed memfd a module, in manifest order */
+};
+
+struct launch_parameters {
+    uint32_t version;
+    uint32_t module_count;
+    uint32_t configuration_len;
+    uint32_t workload_len;
+    uint64_t pool_len;         /* bytes of the memory pool: the enclave's memory cap */
+    uint64_t secret_len;       /* how many of them may be secret memory (RLIMIT_MEMLOCK), the pool's first bytes */
+    uint32_t no_secret_memory; /* control of the scanning test: development mode only, told in evidence */
+    uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct monitor_header) == 16, "monitor_header");
+_Static_assert(sizeof(struct monitor_seal_inputs) == 136, "monitor_seal_inputs");
+_Static_assert(sizeof(struct launch_parameters) == 40, "launch_parameters");
+
+#endif
