@@ -114,7 +114,8 @@ struct bytes crypto_public_bytes(const struct crypto_public *key);
 struct bytes crypto_public_x(const struct crypto_public *key); /* the x coordinate alone; all of it for 25519 */
 
 /* Takes 0x04||x||y, 0x02/03||x, or x alone (then y is the even root, as EDHOC wants it: RFC 9528 §3.7) for P-256 and
- * P-384; 32 bytes for the others. MALFORMED for a wrong length or a point that is not on the curve. */
+ * P-384; 32 bytes for the others, of which only the length is checked. MALFORMED for a wrong length or a point that is
+ * not on the curve. */
 MUST_USE enum status crypto_public_import(struct crypto_public *key, enum crypto_curve curve, struct bytes encoded);
 
 /* A private key; init functions allocate, done wipes. Zeroed is valid and empty. */
