@@ -14,15 +14,14 @@
 #define COSE_EDDSA (-8)
 #define COSE_ES384 (-35)
 
-#define COSE_NO_CONTENT_TYPE (-1)
-
 int64_t cose_curve_alg(enum crypto_curve curve); /* the signature algorithm of a curve; 0 when it signs nothing */
 
 /* Headers of both messages. Written: protected {1: alg, 3: content type}, unprotected {4: kid, 5: IV}.
  * Read: 1, 2 (crit), 3, 4, 5 known in the bucket they are in; others are skipped unless critical. */
 struct cose_headers {
-    int64_t alg;            /* writing: taken from the key */
-    int64_t content_type;   /* CoAP content format, or COSE_NO_CONTENT_TYPE */
+    int64_t alg; /* writing: taken from the key */
+    bool has_content_type;
+    uint16_t content_type;  /* CoAP content format */
     struct bytes text_type; /* a media type given as text instead; empty when absent */
     struct bytes kid;       /* empty when absent */
     struct bytes iv;        /* Encrypt0 only */
@@ -41,7 +40,7 @@ struct cose_sign1 {
 MUST_USE enum status cose_sign1_encode(struct writer *writer, const struct crypto_key *key,
                                        const struct cose_headers *headers, struct bytes external_aad,
                                        struct bytes payload);
-/* Tagged or not, nothing behind it. UNSUPPORTED for an unknown critical header or a missing algorithm. */
+/* Tagged or not, nothing behind it. UNSUPPORTED for an unknown critical header or no protected algorithm. */
 MUST_USE enum status cose_sign1_decode(struct bytes message, struct cose_sign1 *sign1);
 /* AUTH also when the algorithm of the message is not that of the key. */
 MUST_USE enum status cose_sign1_verify(const struct cose_sign1 *sign1, const struct crypto_public *public_key,
