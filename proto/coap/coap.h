@@ -143,8 +143,8 @@ void coap_put_option(struct coap_option_writer *writer, uint16_t number, struct 
 void coap_put_option_uint(struct coap_option_writer *writer, uint16_t number, uint32_t value); /* shortest form */
 /* One option per segment; a leading separator is skipped, "" and "/" put nothing. Uri-Path '/', Uri-Query '&'. */
 void coap_put_segments(struct coap_option_writer *writer, uint16_t number, const char *text, char separator);
-/* The reverse, without leading separator or NUL. A segment that contains the separator or a NUL is DENIED: joined, it
- * would read as another path. */
+/* The reverse, without leading separator or NUL. A segment that contains the separator or a NUL, and an empty first
+ * one, are DENIED: joined, they would read as another path. */
 MUST_USE enum status coap_join_segments(struct bytes options, uint16_t number, char separator, struct writer *to);
 
 /* Block1 and Block2 (RFC 7959 §2.2). Size is 1 << (szx + 4); szx 7 is UNSUPPORTED (it exists on TCP only). */
@@ -291,8 +291,7 @@ void coap_tick(struct coap_endpoint *endpoint, uint64_t now_ms, struct coap_even
 uint64_t coap_next_timeout(const struct coap_endpoint *endpoint, uint64_t now_ms);
 /* The next datagram to send into an empty writer of COAP_DATAGRAM_MAX; false when there is none. A smaller writer fails
  * and loses that datagram, as the network might. */
-MUST_USE bool coap_output(struct coap_endpoint *endpoint, uint64_t now_ms, struct coap_peer *peer,
-                          struct writer *writer);
+MUST_USE bool coap_output(struct coap_endpoint *endpoint, struct coap_peer *peer, struct writer *writer);
 
 /* Copies the body. Adds Block1/Size1 where it must be cut. NO_ROOM: out of exchanges or bodies, this peer's share used
  * up, or larger than body_cap; WRONG_STATE: not a request code. */
