@@ -40,7 +40,7 @@ static void put_negative(struct writer *writer, uint64_t argument)
         put_digits(writer, argument + 1);
 }
 
-/* The fewest digits that read back as the same number. */
+/* The fewest digits, of at least 15, that read back as the same number. */
 static void put_number(struct writer *writer, double value)
 {
     char text[32] = "";
