@@ -114,4 +114,9 @@ bool ct_equal(const void *a, const void *b, size_t len); /* time depends on len 
 MUST_USE enum status hex_encode(struct bytes bytes, char *text, size_t cap); /* needs 2*len+1 */
 MUST_USE enum status hex_decode(const char *text, struct writer *writer);    /* MALFORMED on anything but pairs */
 
+/* base64url without padding (RFC 4648 §5). Text out is NUL-terminated. */
+MUST_USE enum status base64url_encode(struct bytes bytes, char *text, size_t cap); /* needs (4*len+2)/3+1 */
+/* MALFORMED on padding, any other letter, an impossible length, and set bits that no byte takes. */
+MUST_USE enum status base64url_decode(const char *text, struct writer *writer);
+
 #endif
