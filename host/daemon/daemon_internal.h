@@ -1,0 +1,69 @@
+/* What the files of the daemon share: the host end of a door, the archive's thread, the monitor link, the log.
+ * Nothing in here is secret, and nothing that comes through a door or a socket is believed. */
+#ifndef BASTIDE_DAEMON_INTERNAL_H
+#define BASTIDE_DAEMON_INTERNAL_H
+
+#include "daemon.h"
+
+uint64_t clock_ms(void); /* never goes back */
+uint64_t unix_ms(void);
+
+/* ---- window.c: the host end of a door; the other end writes to the window while we read ---- */
+
+struct window {
+    struct door_window *shared; /* NULL: no door */
+    int enclave_waits;          /* we write to it */
+    int host_waits;             /* we poll it */
+    uint32_t head;              /* of to_enclave: ours, never read back */
+    uint32_t tail;              /* of to_host */
+};
+
+MUST_USE enum status window_open(struct window *window, int shared, int enclave_waits, int host_waits);
+void window_close(struct window *window);
+/* BUSY: no message. MALFORMED: the ring contradicts itself. `buffer` holds DOOR_MESSAGE_MAX. */
+MUST_USE enum status window_take(struct window *window, struct door_header *header, uint8_t *buffer);
+/* NO_ROOM: larger than a message may be. BUSY: the enclave must read first. MALFORMED: as above. */
+MUST_USE enum status window_put(struct window *window, const struct door_header *header, struct bytes first,
+                                struct bytes second);
+void window_awake(struct window *window); /* take the signal, expect none while awake */
+bool window_sleep(struct window *window); /* false: there is something to read */
+
+/* ---- keeper.c: the archive in a thread of its own ---- */
+
+struct keeper;
+
+struct keeper_answer {
+    struct keeper_answer *next;
+    struct door_header header; /* COMPLETE */
+    uint64_t door;
+    uint8_t payload[];
+};
+
+MUST_USE enum status keeper_new(const struct pump_archive *archive, struct keeper **keeper, const char **why);
+void keeper_free(struct keeper *keeper); /* after what is queued is done */
+/* Copies. `door` numbers the door a job came through; it comes back in the answer. BUSY: the queue is full. */
+MUST_USE enum status keeper_submit(struct keeper *keeper, uint64_t door, const struct door_header *header,
+                                   struct bytes payload);
+/* Forgets what earlier doors appended without a sync. */
+void keeper_abandon(struct keeper *keeper);
+struct keeper_answer *keeper_answer(struct keeper *keeper); /* gives; NULL when there is none. free() it */
+void keeper_answered(struct keeper *keeper);                /* the answer went on its way: its place is free again */
+int keeper_fd(const struct keeper *keeper);
+
+/* ---- link.c: the monitor's control socket ---- */
+
+enum link_event { LINK_NOTHING, LINK_ATTACHED, LINK_LAUNCHED, LINK_DIED, LINK_LOST };
+struct link {
+    char path[108];
+    int fd; /* -1 while not connected */
+    uint64_t retry_ms;
+    uint32_t back_off_ms;
+    int launched[3]; /* after LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
+};
+
+MUST_USE enum status link_init(struct link *link, const char *home);
+void link_connect(struct link *link, uint64_t now_ms);
+enum link_event link_read(struct link *link, uint64_t now_ms); /* LINK_NOTHING: no more for now */
+void link_close(struct link *link, uint64_t now_ms);
+
+#endif

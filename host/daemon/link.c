@@ -1,0 +1,139 @@
+/* The monitor's control socket: attach, wait for doors and deaths, connect again when it hangs up. */
+#include "daemon_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACK_OFF_FIRST_MS 50u
+#define BACK_OFF_MAX_MS 2000u
+#define DOOR_DESCRIPTORS 3
+#define PASSED_MAX 8 /* room for more than we want, so that none is left open unseen */
+
+enum status link_init(struct link *link, const char *home)
+{
+    *link = (struct link){.fd = -1, .back_off_ms = BACK_OFF_FIRST_MS};
+    int len = snprintf(link->path, sizeof link->path, "%s/run/monitor.sock", home);
+    return len > 0 && (size_t)len < sizeof link->path ? OK : NO_ROOM;
+}
+
+void link_close(struct link *link, uint64_t now_ms)
+{
+    if (link->fd >= 0)
+        close(link->fd);
+    link->fd = -1;
+    link->retry_ms = now_ms + link->back_off_ms;
+    link->back_off_ms = link->back_off_ms * 2 < BACK_OFF_MAX_MS ? link->back_off_ms * 2 : BACK_OFF_MAX_MS;
+}
+
+void link_connect(struct link *link, uint64_t now_ms)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct monitor_header attach = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH};
+    memcpy(address.sun_path, link->path, sizeof address.sun_path);
+    link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (link->fd < 0 || connect(link->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+        send(link->fd, &attach, sizeof attach, MSG_NOSIGNAL) != (ssize_t)sizeof attach)
+        link_close(link, now_ms);
+}
+
+struct packet {
+    struct monitor_header header;
+    uint8_t payload[1024];
+    size_t len;
+    int passed[PASSED_MAX];
+    size_t passed_count;
+};
+
+static void drop_passed(struct packet *packet)
+{
+    for (size_t i = 0; i < packet->passed_count; i++)
+        close(packet->passed[i]);
+    packet->passed_count = 0;
+}
+
+/* The header and payload stand one after the other in the packet; TRUNCATED: nothing there now; IO: hung up. */
+static enum status receive(int fd, struct packet *packet)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(PASSED_MAX * sizeof(int))];
+    } control;
+    struct iovec pieces[2] = {{&packet->header, sizeof packet->header}, {packet->payload, sizeof packet->payload}};
+    struct msghdr message = {
+        .msg_iov = pieces, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    packet->passed_count = 0;
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? TRUNCATED : IO;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        packet->passed_count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(packet->passed, CMSG_DATA(part), packet->passed_count * sizeof(int));
+    }
+    if (got < (ssize_t)sizeof packet->header || message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
+        packet->header.version != MONITOR_VERSION || packet->header.len != (size_t)got - sizeof packet->header) {
+        drop_passed(packet);
+        return IO;
+    }
+    packet->len = packet->header.len;
+    return OK;
+}
+
+static enum link_event launched(struct link *link, struct packet *packet)
+{
+    struct monitor_launched facts;
+    if (packet->passed_count != DOOR_DESCRIPTORS || packet->len < sizeof facts)
+        return LINK_LOST;
+    memcpy(&facts, packet->payload, sizeof facts);
+    memcpy(link->launched, packet->passed, sizeof link->launched);
+    packet->passed_count = 0;
+    daemon_log("info", "enclave_launched", "launch=%u back_off_ms=%u", facts.launch, facts.back_off_ms);
+    return LINK_LAUNCHED;
+}
+
+static enum link_event died(const struct packet *packet)
+{
+    struct monitor_died facts;
+    char reason[160] = "";
+    if (packet->len < sizeof facts)
+        return LINK_LOST;
+    memcpy(&facts, packet->payload, sizeof facts);
+    for (size_t i = sizeof facts, at = 0; i < packet->len && at + 1 < sizeof reason && packet->payload[i]; i++)
+        reason[at++] = packet->payload[i] < ' ' || packet->payload[i] > '~' || packet->payload[i] == '"'
+                           ? '?'
+                           : (char)packet->payload[i];
+    daemon_log("warning", "enclave_died", "pid=%u wait_status=%#x reason=\"%s\"", facts.pid, facts.wait_status, reason);
+    return LINK_DIED;
+}
+
+enum link_event link_read(struct link *link, uint64_t now_ms)
+{
+    struct packet packet;
+    enum link_event event = LINK_NOTHING;
+    enum status status = link->fd < 0 ? TRUNCATED : receive(link->fd, &packet);
+    if (status == TRUNCATED)
+        return LINK_NOTHING;
+    if (status != OK) {
+        event = LINK_LOST;
+    } else if (packet.header.operation == MONITOR_ATTACH) {
+        event = packet.header.status == OK ? LINK_ATTACHED : LINK_LOST;
+        if (event == LINK_ATTACHED)
+            link->back_off_ms = BACK_OFF_FIRST_MS;
+    } else if (packet.header.operation == MONITOR_LAUNCHED) {
+        event = launched(link, &packet);
+    } else if (packet.header.operation == MONITOR_DIED) {
+        event = died(&packet);
+    } else {
+        event = LINK_LOST;
+    }
+    if (status == OK)
+        drop_passed(&packet);
+    if (event == LINK_LOST)
+        link_close(link, now_ms);
+    return event;
+}

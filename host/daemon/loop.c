@@ -1,0 +1,214 @@
+/* One thread, one epoll: monitor, door, archive's answers, sockets, signals. */
+#include "daemon_internal.h"
+#include "gateway.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define VERSION "0.1"
+#define STOP_MS 1000u /* for answering what is pending */
+
+struct daemon {
+    struct pump *pump;
+    struct gateway *gateway;
+    struct link link;
+    int epoll;
+    int signals;
+    int gateway_seen; /* descriptors as they are in the epoll set; -1: not in it */
+    int door_seen;
+    int link_seen;
+    uint64_t stop_ms; /* 0: serving */
+};
+
+void daemon_log(const char *level, const char *event, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    int at = snprintf(line, sizeof line, "%s daemon %s ", level, event);
+    int more = vsnprintf(line + at, sizeof line - (size_t)at, format, arguments);
+    va_end(arguments);
+    size_t len = (size_t)at + (size_t)(more > 0 ? more : 0);
+    if (len > sizeof line - 2)
+        len = sizeof line - 2;
+    line[len++] = '\n';
+    ssize_t written = write(STDERR_FILENO, line, len);
+    (void)written; /* nobody to tell */
+}
+
+static uint64_t ms_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t clock_ms(void)
+{
+    return ms_of(CLOCK_MONOTONIC);
+}
+
+uint64_t unix_ms(void)
+{
+    return ms_of(CLOCK_REALTIME);
+}
+
+/* Closing a descriptor takes it out of the set by itself; a number that is used again is then added anew. */
+static void watch(struct daemon *daemon, int *seen, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (*seen == fd && (fd < 0 || epoll_ctl(daemon->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
+        return;
+    if (*seen >= 0 && *seen != fd)
+        (void)epoll_ctl(daemon->epoll, EPOLL_CTL_DEL, *seen, NULL);
+    *seen = fd >= 0 && epoll_ctl(daemon->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? fd : -1;
+}
+
+static void detach(struct daemon *daemon, uint64_t now_ms, const char *reason)
+{
+    if (pump_attached(daemon->pump))
+        daemon_log("warning", "detached", "reason=\"%s\"", reason);
+    pump_detach(daemon->pump, now_ms);
+}
+
+static void run_link(struct daemon *daemon, uint64_t now_ms)
+{
+    if (daemon->link.fd < 0 && now_ms >= daemon->link.retry_ms && !daemon->stop_ms)
+        link_connect(&daemon->link, now_ms);
+    for (enum link_event event; (event = link_read(&daemon->link, now_ms)) != LINK_NOTHING;) {
+        const int *fds = daemon->link.launched;
+        switch (event) {
+        case LINK_ATTACHED:
+            daemon_log("info", "attached", "monitor=%s", daemon->link.path);
+            break;
+        case LINK_LAUNCHED:
+            if (pump_attach(daemon->pump, now_ms, fds[0], fds[1], fds[2]) != OK)
+                daemon_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
+            break;
+        case LINK_DIED:
+            detach(daemon, now_ms, "the enclave died");
+            break;
+        case LINK_LOST:
+            detach(daemon, now_ms, "the monitor hung up");
+            break;
+        case LINK_NOTHING:
+            break;
+        }
+    }
+}
+
+static void run_pump(struct daemon *daemon, uint64_t now_ms)
+{
+    if (pump_run(daemon->pump, now_ms) == OK)
+        return;
+    /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
+    detach(daemon, now_ms, "the door contradicts itself");
+    link_close(&daemon->link, now_ms);
+}
+
+static int soonest(int a, int b)
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+static int timeout(struct daemon *daemon)
+{
+    uint64_t now = clock_ms();
+    bool intake = daemon->gateway_seen >= 0;
+    int wait = intake ? gateway_timeout(daemon->gateway, now) : 10;
+    if (daemon->link.fd < 0 && !daemon->stop_ms)
+        wait = soonest(wait, daemon->link.retry_ms > now ? (int)(daemon->link.retry_ms - now) : 0);
+    if (daemon->stop_ms)
+        wait = soonest(wait, 10);
+    return soonest(wait, pump_timeout(daemon->pump));
+}
+
+/* Replies are on their way out when no request is without an answer; observations end with 5.03 as we stop. */
+static bool finished(const struct daemon *daemon, uint64_t now_ms)
+{
+    return daemon->stop_ms && (now_ms >= daemon->stop_ms || gateway_counts(daemon->gateway).asked == 0);
+}
+
+static void turn(struct daemon *daemon)
+{
+    struct epoll_event events[16];
+    struct signalfd_siginfo signal;
+    bool intake = !pump_backlogged(daemon->pump) && !daemon->stop_ms;
+    watch(daemon, &daemon->gateway_seen, intake ? gateway_fd(daemon->gateway) : -1);
+    watch(daemon, &daemon->door_seen, pump_door_fd(daemon->pump));
+    watch(daemon, &daemon->link_seen, daemon->link.fd);
+    (void)epoll_wait(daemon->epoll, events, 16, timeout(daemon));
+    uint64_t now = clock_ms();
+    if (read(daemon->signals, &signal, sizeof signal) == (ssize_t)sizeof signal && !daemon->stop_ms) {
+        daemon_log("info", "stopping", "pending=%u", gateway_counts(daemon->gateway).asked);
+        daemon->stop_ms = now + STOP_MS;
+    }
+    run_link(daemon, now);
+    run_pump(daemon, now);
+    gateway_run(daemon->gateway, now, intake);
+}
+
+static int start(struct daemon *daemon, const struct daemon_options *options, const struct pump_archive *archive)
+{
+    const char *why = "the home directory's name is too long";
+    struct gateway_config config = {
+        .coap = options->coap,
+        .http = options->http,
+        .body_max = options->body_max,
+        .version = VERSION,
+        .ask = pump_ask,
+        .gone = pump_gone,
+    };
+    sigset_t asked;
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGTERM);
+    sigaddset(&asked, SIGINT);
+    sigprocmask(SIG_BLOCK, &asked, NULL);
+    if (link_init(&daemon->link, options->home) != OK || pump_new(archive, &daemon->pump, &why) != OK) {
+        daemon_log("error", "start", "reason=\"%s\"", why);
+        return 1;
+    }
+    config.context = daemon->pump;
+    if (gateway_new(&config, &daemon->gateway, &why) != OK) {
+        daemon_log("error", "bind", "coap=%s http=%s reason=\"%s\"", options->coap, options->http, why);
+        return 4;
+    }
+    pump_set_gateway(daemon->pump, daemon->gateway);
+    daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
+    daemon->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
+    int seen[2] = {-1, -1};
+    watch(daemon, &seen[0], daemon->signals);
+    watch(daemon, &seen[1], pump_archive_fd(daemon->pump));
+    return seen[0] < 0 || seen[1] < 0;
+}
+
+int daemon_serve(const struct daemon_options *options, const struct pump_archive *archive)
+{
+    struct daemon daemon = {.epoll = -1, .signals = -1, .gateway_seen = -1, .door_seen = -1, .link_seen = -1};
+    daemon.link.fd = -1;
+    int code = start(&daemon, options, archive);
+    if (code == 0) {
+        daemon_log("info", "serving", "coap=%s http=%s body_max=%u", options->coap, options->http, options->body_max);
+        do
+            turn(&daemon);
+        while (!finished(&daemon, clock_ms()));
+        detach(&daemon, clock_ms(), "stopping");
+        gateway_run(daemon.gateway, clock_ms(), false);
+    }
+    gateway_free(daemon.gateway);
+    pump_free(daemon.pump);
+    if (daemon.link.fd >= 0)
+        close(daemon.link.fd);
+    if (daemon.epoll >= 0)
+        close(daemon.epoll);
+    if (daemon.signals >= 0)
+        close(daemon.signals);
+    if (code == 0)
+        daemon_log("info", "stopped", "code=0");
+    return code;
+}
