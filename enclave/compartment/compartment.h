@@ -11,6 +11,7 @@
 #define COMPARTMENT_NAME_MAX 64       /* a compartment's, a module's or a function's name, NUL included */
 #define COMPARTMENT_POLICY_MAX 16384  /* bytes of policy text */
 #define COMPARTMENT_IMPORTS_MAX 64    /* functions granted by one policy */
+#define COMPARTMENT_MODULES_MAX 5     /* imports in one policy: modules that functions come from */
 #define COMPARTMENT_PAGES_MAX 16384   /* 64 KiB pages: 1 GiB */
 #define COMPARTMENT_TABLE_MAX 65536   /* table elements */
 #define COMPARTMENT_STACK_MAX 8388608 /* bytes of native stack */
@@ -50,10 +51,15 @@ struct compartment_policy {
     uint32_t memory_pages, table_elements, stack_bytes;
     struct compartment_grant grants[COMPARTMENT_IMPORTS_MAX];
     size_t grants_count;
+    uint32_t lines;
 };
 
 /* On failure `why` holds one sentence with the line's number. */
 MUST_USE enum status compartment_policy_read(struct bytes text, struct compartment_policy *policy, struct writer *why);
+
+/* Everything about an object that compartment_load() would refuse, without mapping or running any of it. */
+MUST_USE enum status compartment_check(struct bytes object, const struct compartment_policy *policy,
+                                       struct writer *why);
 
 struct compartment;
 struct compartment_module;
@@ -73,9 +79,9 @@ struct compartment_host_function {
 MUST_USE enum status compartment_init(const struct compartment_memory *memory);
 
 /* [set-up] Map and link the object behind `fd`, a memfd sealed against writing and resizing (anything else is DENIED);
- * the fd may be closed afterwards, and has been measured by the caller. Imports that the policy does not grant, grants
- * that no host function answers, and anything an object may not contain are refused; `why` then names module, symbol
- * and policy line. Copies policy and functions; keeps `memory` for the module's life. */
+ * the fd may be closed afterwards, and has been measured by the caller. Imports that the policy does not grant, or that
+ * are granted but not among `functions`, and anything an object may not contain are refused; `why` then names module,
+ * symbol and policy line. Copies policy and functions; keeps `memory` for the module's life. */
 MUST_USE enum status compartment_load(int fd, struct bytes policy_text,
                                       const struct compartment_host_function *functions, size_t functions_count,
                                       const struct compartment_memory *memory, struct compartment_module **module,
@@ -93,7 +99,7 @@ MUST_USE enum status compartment_find_export(const struct compartment_module *mo
 /* [set-up] An instance with its memory and stack mapped, data and tables initialised. `user` is for host functions. */
 MUST_USE enum status compartment_instantiate(struct compartment_module *module, void *user,
                                              struct compartment **compartment);
-void compartment_free(struct compartment *compartment); /* [set-up] wipes and releases; NULL is fine */
+void compartment_free(struct compartment *compartment); /* [set-up] NULL is fine; wiping is memory's release() */
 void *compartment_user(const struct compartment *compartment);
 void compartment_set_user(struct compartment *compartment, void *user);
 
@@ -139,7 +145,7 @@ struct compartment_snapshot;
 MUST_USE enum status compartment_snapshot_take(const struct compartment *compartment,
                                                struct compartment_snapshot **snapshot);
 void compartment_snapshot_free(struct compartment_snapshot *snapshot); /* [set-up] NULL is fine */
-/* Back to the image, alive, every byte the guest may have written since gone. No system call. */
+/* Back to the image, alive: linear memory, globals and tables, whatever was written since. No system call. */
 MUST_USE enum status compartment_reset(struct compartment *compartment, const struct compartment_snapshot *snapshot);
 
 #endif
