@@ -95,9 +95,8 @@ struct script_call {
  * names a global function of the prelude: what it returns for the compiled function is defined instead. Everything
  * declared in `source` is local to it. OK with outcome SCRIPT_DONE or another; `function` is set only for SCRIPT_DONE.
  * NO_ROOM past SCRIPT_SOURCE_MAX or SCRIPT_FUNCTIONS_MAX. */
-MUST_USE enum status script_define(struct script_context *context, const char *name, struct bytes source,
-                                   const char *wrapper, struct script_function *function,
-                                   struct script_outcome *outcome);
+MUST_USE enum status script_define(struct script_context *context, struct bytes source, const char *wrapper,
+                                   struct script_function *function, struct script_outcome *outcome);
 void script_undefine(struct script_engine *engine, struct script_function function);
 
 /* OK whenever an outcome was reached. Whatever is not SCRIPT_DONE leaves `result` as it was. BUDGET, CRASHED and a
