@@ -33,7 +33,7 @@ struct pump;
 #define PUMP_BACKLOG_BYTES (8u << 20)
 #define PUMP_JOBS 256u /* archive operations under way; then the enclave's ring is left unread */
 #define PUMP_JOB_BYTES (16u << 20)
-#define PUMP_AUDIT_LINES 50u /* a second */
+#define PUMP_LOG_LINES 50u   /* a second */
 #define PUMP_AUDIT_TEXT 400u /* bytes of a line */
 
 /* Where sealed records and ciphertext are kept. Called from one thread, in the order the enclave spoke; failures of

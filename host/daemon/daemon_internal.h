@@ -5,6 +5,12 @@
 
 #include "daemon.h"
 
+/* Lines that an enclave can cause are bounded, or its host's disk would be its to fill. */
+struct log_bound {
+    uint64_t second;
+    unsigned lines;
+};
+bool log_allows(struct log_bound *bound);
 uint64_t clock_ms(void); /* never goes back */
 uint64_t unix_ms(void);
 
@@ -46,6 +52,7 @@ MUST_USE enum status keeper_submit(struct keeper *keeper, uint64_t door, const s
                                    struct bytes payload);
 /* Forgets what earlier doors appended without a sync. */
 void keeper_abandon(struct keeper *keeper);
+void keeper_awake(struct keeper *keeper);                   /* takes the signal: look for answers after this */
 struct keeper_answer *keeper_answer(struct keeper *keeper); /* gives; NULL when there is none. free() it */
 void keeper_answered(struct keeper *keeper);                /* the answer went on its way: its place is free again */
 int keeper_fd(const struct keeper *keeper);

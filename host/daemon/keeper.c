@@ -22,7 +22,8 @@ struct keeper {
     pthread_t thread;
     bool started;
     int answered;
-    uint8_t *answer; /* the keeper's thread alone */
+    uint8_t *answer; /* these two: the keeper's thread alone */
+    struct log_bound log;
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t work;
@@ -56,7 +57,7 @@ static struct keeper_answer *serve(struct keeper *keeper, const struct job *job)
     }
     enum status status = keeper->archive.serve(keeper->archive.context, &job->header,
                                                bytes_from(job->payload, job->header.len), &answer);
-    if (status != OK)
+    if (status != OK && log_allows(&keeper->log))
         daemon_log("warning", "archive_refused", "operation=%u reason=\"%s\"", job->header.operation,
                    status_word(status));
     if (!has_answer(job->header.operation))
@@ -201,11 +202,15 @@ void keeper_abandon(struct keeper *keeper)
     pthread_mutex_unlock(&keeper->lock);
 }
 
-struct keeper_answer *keeper_answer(struct keeper *keeper)
+void keeper_awake(struct keeper *keeper)
 {
     uint64_t count;
     ssize_t got = read(keeper->answered, &count, sizeof count);
-    (void)got;
+    (void)got; /* nothing to take when something else woke us */
+}
+
+struct keeper_answer *keeper_answer(struct keeper *keeper)
+{
     pthread_mutex_lock(&keeper->lock);
     struct keeper_answer *answer = keeper->first_answer;
     if (answer)

@@ -53,6 +53,17 @@ uint64_t clock_ms(void)
     return ms_of(CLOCK_MONOTONIC);
 }
 
+bool log_allows(struct log_bound *bound)
+{
+    uint64_t second = clock_ms() / 1000;
+    if (second != bound->second) {
+        if (bound->lines > PUMP_LOG_LINES)
+            daemon_log("warning", "log_bounded", "dropped=%u", bound->lines - PUMP_LOG_LINES);
+        *bound = (struct log_bound){.second = second};
+    }
+    return ++bound->lines <= PUMP_LOG_LINES;
+}
+
 uint64_t unix_ms(void)
 {
     return ms_of(CLOCK_REALTIME);

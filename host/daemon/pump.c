@@ -27,8 +27,7 @@ struct pump {
     size_t backlog_bytes;
     bool held; /* `header` and `buffer` hold a message the archive had no room for */
     struct door_header header;
-    uint64_t audit_second;
-    unsigned audit_lines;
+    struct log_bound log;
     uint8_t *buffer;
 };
 
@@ -140,17 +139,11 @@ void pump_gone(void *context, uint64_t channel)
 
 /* ---- From the enclave ---- */
 
-static void audit(struct pump *pump, uint64_t now_ms, struct bytes text)
+static void audit(struct pump *pump, struct bytes text)
 {
     char line[PUMP_AUDIT_TEXT + 1];
     size_t len = text.len < PUMP_AUDIT_TEXT ? text.len : PUMP_AUDIT_TEXT;
-    if (now_ms / 1000 != pump->audit_second) {
-        if (pump->audit_lines > PUMP_AUDIT_LINES)
-            daemon_log("warning", "audit", "dropped=%u", pump->audit_lines - PUMP_AUDIT_LINES);
-        pump->audit_second = now_ms / 1000;
-        pump->audit_lines = 0;
-    }
-    if (++pump->audit_lines > PUMP_AUDIT_LINES)
+    if (!log_allows(&pump->log))
         return;
     for (size_t i = 0; i < len; i++)
         line[i] = text.data[i] < 0x80 && isprint(text.data[i]) && text.data[i] != '"' ? (char)text.data[i] : '?';
@@ -176,7 +169,7 @@ enum status pump_take(struct pump *pump, uint64_t now_ms, const struct door_head
         pump->timer_ms = tick.time_ms;
         return OK;
     case DOOR_AUDIT:
-        audit(pump, now_ms, payload);
+        audit(pump, payload);
         return OK;
     case DOOR_ARCHIVE_APPEND:
     case DOOR_ARCHIVE_QUERY:
@@ -207,7 +200,7 @@ static enum status take_some(struct pump *pump, uint64_t now_ms)
         pump->held = status == BUSY;
         if (pump->held)
             return OK;
-        if (status != OK)
+        if (status != OK && log_allows(&pump->log))
             daemon_log("warning", "message_refused", "operation=%u len=%u reason=\"%s\"", pump->header.operation,
                        pump->header.len, status_word(status));
     }
@@ -217,7 +210,9 @@ static enum status take_some(struct pump *pump, uint64_t now_ms)
 static enum status give_answers(struct pump *pump)
 {
     enum status status = OK;
-    for (struct keeper_answer *answer; (answer = keeper_answer(pump->keeper));) {
+    keeper_awake(pump->keeper);
+    /* Only while the enclave keeps up: what stays with the keeper counts there, and bounds what it takes. */
+    for (struct keeper_answer *answer; !pump->first && (answer = keeper_answer(pump->keeper));) {
         if (answer->door == pump->door && pump->window.shared && status == OK)
             status = post(pump, &answer->header, bytes_from(answer->payload, answer->header.len), (struct bytes){0});
         keeper_answered(pump->keeper);
@@ -232,15 +227,16 @@ enum status pump_run(struct pump *pump, uint64_t now_ms)
         return give_answers(pump);
     window_awake(&pump->window);
     TRY(take_some(pump, now_ms));
+    TRY(flush(pump));
     TRY(give_answers(pump));
     uint64_t now = unix_ms();
-    if (pump->timer_ms && now >= pump->timer_ms) {
+    if (pump->timer_ms && now >= pump->timer_ms && !pump->first) {
         struct door_header header = {.operation = DOOR_TICK};
         struct door_tick tick = {now};
         pump->timer_ms = 0;
-        TRY(post(pump, &header, bytes_from(&tick, sizeof tick), (struct bytes){0}));
+        return post(pump, &header, bytes_from(&tick, sizeof tick), (struct bytes){0});
     }
-    return flush(pump);
+    return OK;
 }
 
 /* ---- Doors come and go ---- */

@@ -66,7 +66,7 @@ struct gateway_counts gateway_counts(const struct gateway *gateway);
 /* The OSCORE option from the value of the HTTP header field; "AA" stands for an empty one. MALFORMED; NO_ROOM past
  * GATEWAY_OPTION_MAX. */
 #define GATEWAY_OPTION_MAX 255
-#define GATEWAY_HEADER_MAX 344 /* text of the longest option, and its NUL */
+#define GATEWAY_HEADER_MAX 341 /* text of the longest option, and its NUL */
 MUST_USE enum status gateway_option_from_header(const char *header, uint8_t option[GATEWAY_OPTION_MAX], size_t *len);
 MUST_USE enum status gateway_option_to_header(struct bytes option, char header[GATEWAY_HEADER_MAX]);
 
