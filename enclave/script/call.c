@@ -181,33 +181,31 @@ static void take_result(struct script_context *context, guest_value value, size_
     } else if (guest_is(context, EXPORT_IS_STRING, value)) {
         run_jobs(context);
         take_text(context, value, cap, result, outcome);
-    } else if (guest_is(context, EXPORT_IS_PROMISE, value)) {
+    } else {
         run_jobs(context);
         take_promise(context, value, cap, result, outcome);
-    } else {
-        say_outcome(outcome, SCRIPT_INPUT);
     }
 }
 
 static void call_function(struct script_context *context, guest_value function, const struct script_call *call,
                           struct writer *result, struct script_outcome *outcome)
 {
-    guest_value arguments[SCRIPT_ARGUMENTS_MAX] = {0}, value = 0;
+    raw_value arguments[SCRIPT_ARGUMENTS_MAX];
+    guest_value value = 0;
     size_t count = 0;
-    enum status status = OK;
-    while (status == OK && count < call->arguments_count) {
-        status = guest_string(context, call->arguments[count], &arguments[count]);
+    while (count < call->arguments_count && guest_parse(context, call->arguments[count], &arguments[count]) == OK)
         count++;
-    }
-    if (status != OK)
+    if (count < call->arguments_count) {
+        describe_exception(context, outcome); /* also takes it out of the engine */
         say_outcome(outcome, SCRIPT_INPUT);
-    else if (guest_run(context, function, arguments, count, &value) == OK)
+    } else if (guest_run_raw(context, function, arguments, count, &value) == OK) {
         take_result(context, value, or_default(call->limits.output_bytes, DEFAULT_OUTPUT), result, outcome);
-    else
+    } else {
         say_outcome(outcome, SCRIPT_HEAP);
+    }
     guest_release(context, value);
     for (size_t i = 0; i < count; i++)
-        guest_release(context, arguments[i]);
+        guest_release_raw(context, arguments[i]);
 }
 
 /* What the trap says wins over what the half-done call said. */

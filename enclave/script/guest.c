@@ -3,6 +3,8 @@
 
 #include "script_internal.h"
 
+#define RAW_EXCEPTION 6u /* JS_TAG_EXCEPTION */
+
 static const char *const export_names[EXPORTS_COUNT] = {
     [EXPORT_INITIALIZE] = "_initialize",
     [EXPORT_INIT] = "qjs_init",
@@ -21,7 +23,6 @@ static const char *const export_names[EXPORTS_COUNT] = {
     [EXPORT_SET_PROPERTY] = "qjs_set_prop_string",
     [EXPORT_IS_EXCEPTION] = "qjs_is_exception",
     [EXPORT_IS_STRING] = "qjs_is_string",
-    [EXPORT_IS_PROMISE] = "qjs_is_promise",
     [EXPORT_EXCEPTION] = "qjs_get_exception",
     [EXPORT_HOST_FUNCTION] = "qjs_new_host_function",
     [EXPORT_PROMISE_STATE] = "qjs_promise_state",
@@ -32,6 +33,9 @@ static const char *const export_names[EXPORTS_COUNT] = {
     [EXPORT_STACK_LIMIT] = "qjs_set_max_stack_size",
     [EXPORT_MEMORY_USAGE] = "qjs_compute_memory_usage",
     [EXPORT_RUN_GC] = "qjs_run_gc",
+    [EXPORT_CONTEXT] = "qjs_get_context_ptr",
+    [EXPORT_PARSE_JSON] = "JS_ParseJSON",
+    [EXPORT_FREE_RAW] = "JS_FreeValue",
 };
 
 enum status guest_find_exports(struct script_engine *engine, struct writer *why)
@@ -46,16 +50,23 @@ enum status guest_find_exports(struct script_engine *engine, struct writer *why)
     return OK;
 }
 
+static enum status call_wide(struct script_context *context, enum export export, const uint64_t *arguments,
+                             size_t count, uint64_t *result)
+{
+    if (context->crashed)
+        return DENIED;
+    if (compartment_call(context->compartment, context->engine->exports[export], arguments, count, result) != OK) {
+        context->crashed = true;
+        return DENIED;
+    }
+    return OK;
+}
+
 enum status guest_call(struct script_context *context, enum export export, const uint64_t *arguments, size_t count,
                        uint32_t *result)
 {
     uint64_t value = 0;
-    if (context->crashed)
-        return DENIED;
-    if (compartment_call(context->compartment, context->engine->exports[export], arguments, count, &value) != OK) {
-        context->crashed = true;
-        return DENIED;
-    }
+    TRY(call_wide(context, export, arguments, count, &value));
     *result = (uint32_t)value;
     return OK;
 }
@@ -64,23 +75,24 @@ void guest_free(struct script_context *context, uint32_t at)
 {
     uint32_t none;
     uint64_t argument = at;
-    if (at != 0 && at != context->engine->scratch + ARGUMENT_LIST_LEN &&
+    if (at != 0 && at != context->engine->scratch + SCRATCH_TEXT &&
         guest_call(context, EXPORT_FREE, &argument, 1, &none) != OK)
         context->crashed = true;
 }
 
 enum status guest_copy_text(struct script_context *context, struct bytes text, uint32_t *at)
 {
-    uint64_t len = text.len;
-    uint32_t to = context->engine->scratch + ARGUMENT_LIST_LEN;
+    uint64_t len = text.len + 1;
+    uint32_t to = context->engine->scratch + SCRATCH_TEXT;
     if (text.len > UINT32_MAX / 2)
         return NO_ROOM;
-    if (context->engine->scratch == 0 || text.len > SCRATCH_LEN - ARGUMENT_LIST_LEN) {
+    if (context->engine->scratch == 0 || text.len >= SCRATCH_LEN - SCRATCH_TEXT) {
         TRY(guest_call(context, EXPORT_MALLOC, &len, 1, &to));
         if (to == 0)
             return NO_ROOM;
     }
     TRY(compartment_copy_in(context->compartment, to, text));
+    TRY(compartment_copy_in(context->compartment, to + (uint32_t)text.len, bytes_from("", 1)));
     *at = to;
     return OK;
 }
@@ -118,17 +130,58 @@ bool guest_is(struct script_context *context, enum export question, guest_value 
     return guest_call(context, question, &argument, 1, &answer) == OK && answer != 0;
 }
 
-enum status guest_run(struct script_context *context, guest_value function, const guest_value *arguments, size_t count,
-                      guest_value *result)
+static enum status run_listed(struct script_context *context, guest_value function, const guest_value *list,
+                              size_t count, guest_value *result)
 {
     struct script_engine *engine = context->engine;
     uint64_t call[4] = {function, engine->undefined, count, engine->scratch};
-    if (count > ARGUMENT_LIST_LEN / sizeof(guest_value))
-        return NO_ROOM;
-    /* Both sides are little-endian: WebAssembly by definition, we because load.c knows no other processor. */
-    TRY(compartment_copy_in(context->compartment, engine->scratch, bytes_from(arguments, count * sizeof(guest_value))));
+    /* Both sides are little-endian: WebAssembly by definition, we because the linker knows no other processor. */
+    TRY(compartment_copy_in(context->compartment, engine->scratch, bytes_from(list, count * sizeof(guest_value))));
     TRY(guest_call(context, EXPORT_CALL, call, 4, result));
     return *result == 0 ? NO_ROOM : OK;
+}
+
+enum status guest_run(struct script_context *context, guest_value function, const guest_value *arguments, size_t count,
+                      guest_value *result)
+{
+    return count > SCRIPT_ARGUMENTS_MAX ? NO_ROOM : run_listed(context, function, arguments, count, result);
+}
+
+enum status guest_run_raw(struct script_context *context, guest_value function, const raw_value *arguments,
+                          size_t count, guest_value *result)
+{
+    guest_value list[SCRIPT_ARGUMENTS_MAX];
+    uint32_t at = context->engine->scratch + SCRATCH_VALUES;
+    if (count > SCRIPT_ARGUMENTS_MAX)
+        return NO_ROOM;
+    TRY(compartment_copy_in(context->compartment, at, bytes_from(arguments, count * sizeof(raw_value))));
+    for (size_t i = 0; i < count; i++)
+        list[i] = at + (uint32_t)(i * sizeof(raw_value));
+    return run_listed(context, function, list, count, result);
+}
+
+enum status guest_parse(struct script_context *context, struct bytes text, raw_value *value)
+{
+    uint32_t at;
+    raw_value parsed = 0;
+    TRY(guest_copy_text(context, text, &at));
+    uint64_t arguments[4] = {context->engine->context_at, at, text.len, context->engine->scratch + SCRATCH_TEXT};
+    enum status status = call_wide(context, EXPORT_PARSE_JSON, arguments, 4, &parsed);
+    guest_free(context, at);
+    if (status != OK)
+        return status;
+    if (parsed >> 32 == RAW_EXCEPTION)
+        return MALFORMED;
+    *value = parsed;
+    return OK;
+}
+
+void guest_release_raw(struct script_context *context, raw_value value)
+{
+    uint64_t arguments[2] = {context->engine->context_at, value};
+    uint64_t none;
+    if (call_wide(context, EXPORT_FREE_RAW, arguments, 2, &none) != OK)
+        context->crashed = true;
 }
 
 enum status guest_read_string(struct script_context *context, guest_value value, uint32_t *at, uint32_t *len)

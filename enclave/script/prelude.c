@@ -6,13 +6,13 @@
 /* Direct eval in a strict function of its own scope: what a script declares stays with the script. */
 static const char evaluate_source[] = "(function () { 'use strict'; return eval(arguments[0]); })";
 
-/* Takes the host functions, gives [define, describe, finish]. */
+/* Takes the host functions, gives [define, describe, freezeAll]. */
 static const char prelude_source[] =
     "(function (global) {\n"
     "'use strict';\n"
     "const { hostLog, hostAsk, hostSeed, evaluate } = global;\n"
     "for (const name of ['hostLog', 'hostAsk', 'hostSeed', 'evaluate']) delete global[name];\n"
-    "const { parse, stringify } = JSON, { apply } = Reflect;\n"
+    "const { parse, stringify } = JSON;\n"
     "const show = value => { try {\n"
     "  return typeof value === 'string' ? value : typeof value === 'object' && !(value instanceof Error)\n"
     "    ? stringify(value) : String(value); } catch { return '?'; } };\n"
@@ -36,14 +36,17 @@ static const char prelude_source[] =
     "    b = parseInt(seed.slice(0, 8), 16) | 0; a = parseInt(seed.slice(8), 16) | 0;\n"
     "    for (let i = 0; i < 12; i++) random32(); }\n"
     "  return ((random32() >>> 5) * 67108864 + (random32() >>> 6)) / 9007199254740992; };\n"
-    /* A string is the result as JSON, a promise becomes one, a number says that an argument was not JSON. */
+    /* A string is the result as JSON; a promise becomes one. */
     "const settle = async value => stringify(await value) ?? 'null';\n"
-    "const invoke = f => (...texts) => {\n"
-    "  seeded = false;\n"
-    "  try { for (let i = 0; i < texts.length; i++) texts[i] = parse(texts[i]); } catch { return 1; }\n"
-    "  const value = apply(f, undefined, texts);\n"
-    "  if (typeof value === 'object' && value !== null && typeof value.then === 'function') return settle(value);\n"
+    "const finish = value => {\n"
+    "  if (value === true) return 'true';\n"
+    "  if (value === false) return 'false';\n"
+    "  if (value === null || value === undefined) return 'null';\n"
+    "  if (typeof value === 'object' && typeof value.then === 'function') return settle(value);\n"
     "  return stringify(value) ?? 'null'; };\n"
+    "const invoke = f => f.length <= 4\n"
+    "  ? (a, b, c, d) => { seeded = false; return finish(f(a, b, c, d)); }\n"
+    "  : (...values) => { seeded = false; return finish(f(...values)); };\n"
     "const define = (source, wrapper) => {\n"
     "  let f = evaluate(source);\n"
     "  if (typeof f !== 'function') f = evaluate('(' + source + '\\n)');\n"
@@ -75,7 +78,7 @@ static const char describe_source[] =
     "    set(value) { if (this === proto) throw new TypeError('read-only');\n"
     "      Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true }); } });\n"
     "  } };\n"
-    "const finish = () => {\n"
+    "const freezeAll = () => {\n"
     "  open(Object.prototype, ['constructor', 'toString', 'valueOf', 'toLocaleString', 'hasOwnProperty']);\n"
     "  for (const kind of [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError])\n"
     "    open(kind.prototype, ['name', 'message', 'constructor', 'toString']);\n"
@@ -94,7 +97,7 @@ static const char describe_source[] =
     "    }\n"
     "  }\n"
     "};\n"
-    "return [define, describe, finish];\n"
+    "return [define, describe, freezeAll];\n"
     "})(globalThis)";
 
 static enum status fail(struct writer *why, enum status status, const char *text)
@@ -104,22 +107,11 @@ static enum status fail(struct writer *why, enum status status, const char *text
     return status;
 }
 
-/* Values by NUL-terminated names and sources, as the engine's C interface takes them. */
-static enum status with_text(struct script_context *context, struct bytes text, uint32_t *at)
-{
-    uint64_t len = text.len + 1;
-    TRY(guest_call(context, EXPORT_MALLOC, &len, 1, at));
-    if (*at == 0)
-        return NO_ROOM;
-    TRY(compartment_copy_in(context->compartment, *at, text));
-    return compartment_copy_in(context->compartment, *at + (uint32_t)text.len, bytes_from("", 1));
-}
-
 static enum status evaluate(struct script_context *context, struct bytes source, guest_value *value)
 {
     uint32_t at, name;
-    TRY(with_text(context, source, &at));
-    TRY(with_text(context, bytes_from_text("<prelude>"), &name));
+    TRY(guest_copy_text(context, source, &at));
+    TRY(guest_copy_text(context, bytes_from_text("<prelude>"), &name));
     uint64_t arguments[4] = {at, source.len, name, 0};
     TRY(guest_call(context, EXPORT_EVAL, arguments, 4, value));
     guest_free(context, at);
@@ -131,7 +123,7 @@ static enum status set_global(struct script_context *context, const char *name, 
 {
     guest_value global;
     uint32_t at, none;
-    TRY(with_text(context, bytes_from_text(name), &at));
+    TRY(guest_copy_text(context, bytes_from_text(name), &at));
     TRY(guest_call(context, EXPORT_GLOBAL, NULL, 0, &global));
     uint64_t arguments[3] = {global, at, value};
     TRY(guest_call(context, EXPORT_SET_PROPERTY, arguments, 3, &none));
@@ -145,7 +137,7 @@ static enum status set_host_function(struct script_context *context, const char 
 {
     guest_value function;
     uint32_t at;
-    TRY(with_text(context, bytes_from_text(name), &at));
+    TRY(guest_copy_text(context, bytes_from_text(name), &at));
     uint64_t arguments[3] = {at, strlen(name), 0};
     TRY(guest_call(context, EXPORT_HOST_FUNCTION, arguments, 3, &function));
     guest_free(context, at);
@@ -155,7 +147,7 @@ static enum status set_host_function(struct script_context *context, const char 
 static enum status element(struct script_context *context, guest_value array, const char *index, guest_value *value)
 {
     uint32_t at;
-    TRY(with_text(context, bytes_from_text(index), &at));
+    TRY(guest_copy_text(context, bytes_from_text(index), &at));
     uint64_t arguments[2] = {array, at};
     TRY(guest_call(context, EXPORT_GET_PROPERTY, arguments, 2, value));
     guest_free(context, at);
@@ -171,6 +163,7 @@ static enum status start_engine(struct script_context *context)
     if (result != 0)
         return INTERNAL;
     TRY(guest_call(context, EXPORT_UNDEFINED, NULL, 0, &context->engine->undefined));
+    TRY(guest_call(context, EXPORT_CONTEXT, NULL, 0, &context->engine->context_at));
     TRY(set_host_function(context, "hostLog", "log"));
     TRY(set_host_function(context, "hostAsk", "ask"));
     TRY(set_host_function(context, "hostSeed", "seed"));
@@ -193,29 +186,30 @@ static enum status run_own_prelude(struct script_context *context, guest_value *
     return OK;
 }
 
-/* Runs once through what every call will do, so that the image's atoms, shapes and free lists are already there. */
+/* Runs through what every call will do, so that the image's atoms, shapes and free lists are already there. */
 static enum status warm_up(struct script_context *context)
 {
     static const char sample[] = "(event, ctx) => ({ on: event.value > 3, at: `${event.time}`, list: [ctx.state] })";
     static const char event[] = "{\"value\":4,\"time\":\"t\",\"properties\":{\"a\":[1,2.5,true,null,\"x\"]}}";
     for (int i = 0; i < 3; i++) {
-        guest_value arguments[2], function, result;
-        TRY(guest_string(context, bytes_from_text(sample), &arguments[0]));
-        TRY(guest_string(context, bytes_from_text(""), &arguments[1]));
-        TRY(guest_run(context, context->engine->define, arguments, 2, &function));
-        guest_release(context, arguments[0]);
-        guest_release(context, arguments[1]);
-        TRY(guest_string(context, bytes_from_text(event), &arguments[0]));
-        TRY(guest_string(context, bytes_from_text(event), &arguments[1]));
-        TRY(guest_run(context, function, arguments, 2, &result));
+        guest_value texts[2], function, result;
+        raw_value values[2];
+        TRY(guest_string(context, bytes_from_text(sample), &texts[0]));
+        TRY(guest_string(context, bytes_from_text(""), &texts[1]));
+        TRY(guest_run(context, context->engine->define, texts, 2, &function));
+        TRY(guest_parse(context, bytes_from_text(event), &values[0]));
+        TRY(guest_parse(context, bytes_from_text(event), &values[1]));
+        TRY(guest_run_raw(context, function, values, 2, &result));
         if (!guest_is(context, EXPORT_IS_STRING, result))
             return INTERNAL;
         guest_release(context, result);
         guest_release(context, function);
-        guest_release(context, arguments[0]);
-        guest_release(context, arguments[1]);
+        for (size_t v = 0; v < 2; v++) {
+            guest_release_raw(context, values[v]);
+            guest_release(context, texts[v]);
+        }
     }
-    return OK;
+    return context->crashed ? DENIED : OK;
 }
 
 enum status heap_in_use(struct script_context *context, uint32_t *used)

@@ -5,13 +5,17 @@
 
 #include "script.h"
 
-#define SCRATCH_LEN 4096u     /* guest memory for small texts and argument lists */
-#define SERVICE_CAP 65536u    /* bytes of one service answer */
-#define ARGUMENT_LIST_LEN 64u /* at the scratch's start */
-#define RESERVE_HEAP 65536u   /* what the engine keeps back to report an exhausted heap */
+#define SCRATCH_LEN 4096u  /* guest memory for small texts and argument lists */
+#define SERVICE_CAP 65536u /* bytes of one service answer */
+/* The scratch: addresses of arguments, arguments themselves, then text. */
+#define SCRATCH_VALUES 64u
+#define SCRATCH_TEXT 128u
+#define RESERVE_HEAP 65536u /* what the engine keeps back to report an exhausted heap */
 
 /* A JavaScript value: the guest's address of it, 0 for none. Only the guest ever looks behind it. */
 typedef uint32_t guest_value;
+/* A JavaScript value itself, as the engine packs it on a 32-bit machine; its upper half is the tag. */
+typedef uint64_t raw_value;
 
 enum export {
     EXPORT_INITIALIZE,
@@ -31,7 +35,6 @@ enum export {
     EXPORT_SET_PROPERTY,
     EXPORT_IS_EXCEPTION,
     EXPORT_IS_STRING,
-    EXPORT_IS_PROMISE,
     EXPORT_EXCEPTION,
     EXPORT_HOST_FUNCTION,
     EXPORT_PROMISE_STATE,
@@ -42,6 +45,9 @@ enum export {
     EXPORT_STACK_LIMIT,
     EXPORT_MEMORY_USAGE,
     EXPORT_RUN_GC,
+    EXPORT_CONTEXT,
+    EXPORT_PARSE_JSON,
+    EXPORT_FREE_RAW,
     EXPORTS_COUNT
 };
 
@@ -67,8 +73,9 @@ struct script_engine {
     size_t own_len;
     struct compartment_export exports[EXPORTS_COUNT];
     struct compartment_snapshot *pristine;
-    uint64_t clock;   /* of use, for the least recent */
-    uint32_t scratch; /* guest address, the same in every context */
+    uint64_t clock;      /* of use, for the least recent */
+    uint32_t scratch;    /* guest address, the same in every context */
+    uint32_t context_at; /* the engine's JSContext */
     guest_value undefined, define, describe;
     uint32_t pristine_heap; /* bytes in use in the image */
     uint32_t pages_cap;
@@ -90,6 +97,11 @@ void guest_release(struct script_context *context, guest_value value); /* 0 is f
 bool guest_is(struct script_context *context, enum export question, guest_value value);
 MUST_USE enum status guest_run(struct script_context *context, guest_value function, const guest_value *arguments,
                                size_t count, guest_value *result);
+/* As guest_run(), for values that no address stands for. MALFORMED: `text` is not JSON. */
+MUST_USE enum status guest_parse(struct script_context *context, struct bytes text, raw_value *value);
+void guest_release_raw(struct script_context *context, raw_value value);
+MUST_USE enum status guest_run_raw(struct script_context *context, guest_value function, const raw_value *arguments,
+                                   size_t count, guest_value *result);
 /* The string's UTF-8 bytes in guest memory: `at` for guest_free_string(), `len` by the guest's word. */
 MUST_USE enum status guest_read_string(struct script_context *context, guest_value value, uint32_t *at, uint32_t *len);
 void guest_free_string(struct script_context *context, uint32_t at);
