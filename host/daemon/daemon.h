@@ -15,6 +15,10 @@ struct daemon_options {
 
 struct pump_archive;
 
+/* -1: go on with *options, which borrow from argv. Otherwise the exit code: 0 after --help, 2 with a sentence on
+ * stderr.
+ */
+int daemon_parse(int argc, char **argv, struct daemon_options *options);
 /* Gives up what this process does not need; before the archive is opened, because threads inherit it. */
 void daemon_harden(const struct daemon_options *options);
 /* Serves until SIGTERM or SIGINT; gives the exit code (0 stopped as asked, 1 internal, 4 cannot bind). */

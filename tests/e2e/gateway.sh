@@ -36,8 +36,18 @@ done
 mkdir -p "$home/run" "$home/node"
 mkfifo "$home/commands"
 exec 7<>"$home/commands"
+refused() { "$bin/gateway_host" "$@" >"$home/out" 2>&1; echo $?; }
+check "no home" 2 "$(refused)"
+check "a name for an address" 2 "$(refused --home "$home" --http localhost:1)"
+check "which is named" 1 "$(grep -c -- '--http localhost:1' "$home/out")"
+check "a body limit past the door's" 2 "$(refused --home "$home" --body-max 196609)"
+check "help" 0 "$(refused --help)"
+check "a port in use" 4 "$(python3 -c '
+import socket, subprocess, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 25683))
+print(subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL).returncode)' "$bin/gateway_host" --home "$home" --coap $coap --http $http)"
 # Before anything is there to connect to: the daemon must serve refusals and keep trying.
-"$bin/gateway_host" "$home" $coap $http 65536 2>"$home/daemon.log" 7>&- & daemon=$!
+"$bin/gateway_host" --home "$home" --coap $coap --http $http --body-max 65536 2>"$home/daemon.log" 7>&- & daemon=$!
 enclave=
 eventually "health is down without a monitor" health 503
 check "a request without an enclave" 503 "$(post --data-binary x "$url")"

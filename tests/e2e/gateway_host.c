@@ -1,7 +1,5 @@
-/* The daemon with a log kept in memory, for the tests of its network side: gateway_host HOME COAP HTTP BODY_MAX. */
+/* The daemon with a log kept in memory, for the tests of its network side; takes what bastided takes. */
 #include "daemon.h"
-
-#include <stdlib.h>
 
 static enum status serve(void *context, const struct door_header *header, struct bytes payload, struct writer *answer)
 {
@@ -22,9 +20,10 @@ int main(int argc, char **argv)
 {
     size_t kept = 0;
     const struct pump_archive archive = {&kept, serve, abandon};
-    if (argc != 5)
-        return 2;
-    const struct daemon_options options = {argv[1], argv[2], argv[3], (uint32_t)strtoul(argv[4], NULL, 10)};
+    struct daemon_options options;
+    int code = daemon_parse(argc, argv, &options);
+    if (code >= 0)
+        return code;
     daemon_harden(&options);
     return daemon_serve(&options, &archive);
 }

@@ -1,11 +1,14 @@
-/* What this process gives up: it parses what strangers send, so it keeps as little as it can. */
+/* What this process is told on its command line, and what it gives up before it parses what strangers send. */
 #include "daemon_internal.h"
+#include "gateway.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <linux/landlock.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -62,4 +65,61 @@ void daemon_harden(const struct daemon_options *options)
     int len = snprintf(node, sizeof node, "%s/node", options->home);
     if (len > 0 && (size_t)len < sizeof node)
         harden_files(node);
+}
+
+static void put_usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: bastided --home DIR [--coap ADDRESS:PORT] [--http ADDRESS:PORT] [--body-max BYTES]\n"
+        "The untrusted half of a node: carries OSCORE over CoAP and HTTP to the enclave of DIR/run/monitor.sock and\n"
+        "keeps its ciphertext in DIR/node. Defaults: --coap 127.0.0.1:5683 --http 127.0.0.1:8480 --body-max %u\n"
+        "IPv6 in brackets: [::]:5683 takes both families.\n",
+        GATEWAY_BODY_DEFAULT);
+}
+
+static int refuse_option(const char *name, const char *value, const char *reason)
+{
+    fprintf(stderr, "bastided: --%s %s: %s\n", name, value, reason);
+    return 2;
+}
+
+int daemon_parse(int argc, char **argv, struct daemon_options *options)
+{
+    static const struct option known[] = {
+        {"home", required_argument, NULL, 'd'}, {"coap", required_argument, NULL, 'c'},
+        {"http", required_argument, NULL, 'h'}, {"body-max", required_argument, NULL, 'b'},
+        {"help", no_argument, NULL, '?'},       {0}};
+    struct daemon_options asked = {NULL, "127.0.0.1:5683", "127.0.0.1:8480", GATEWAY_BODY_DEFAULT};
+    struct coap_peer ignored;
+    const char *body_max = "65536";
+    opterr = 0;
+    for (int letter, index = -1; (letter = getopt_long(argc, argv, "", known, &index)) != -1; index = -1) {
+        const char **place = letter == 'd'   ? &asked.home
+                             : letter == 'c' ? &asked.coap
+                             : letter == 'h' ? &asked.http
+                             : letter == 'b' ? &body_max
+                                             : NULL;
+        if (!place) {
+            bool help = index >= 0 && known[index].val == '?';
+            put_usage(help ? stdout : stderr);
+            return help ? 0 : 2;
+        }
+        *place = optarg;
+    }
+    if (!asked.home || optind != argc) {
+        put_usage(stderr);
+        return 2;
+    }
+    char *end;
+    unsigned long bytes = strtoul(body_max, &end, 10);
+    if (*body_max < '0' || *body_max > '9' || *end || bytes == 0 || bytes > GATEWAY_BODY_LIMIT)
+        return refuse_option("body-max", body_max, "give a number of bytes from 1 to 196608");
+    if (gateway_parse_address(asked.coap, &ignored) != OK)
+        return refuse_option("coap", asked.coap, "give a numeric ADDRESS:PORT, IPv6 in brackets");
+    if (gateway_parse_address(asked.http, &ignored) != OK)
+        return refuse_option("http", asked.http, "give a numeric ADDRESS:PORT, IPv6 in brackets");
+    asked.body_max = (uint32_t)bytes;
+    *options = asked;
+    return -1;
 }
