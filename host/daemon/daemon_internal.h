@@ -70,7 +70,7 @@ struct link {
 
 MUST_USE enum status link_init(struct link *link, const char *home);
 void link_connect(struct link *link, uint64_t now_ms);
-enum link_event link_read(struct link *link, uint64_t now_ms); /* LINK_NOTHING: no more for now */
+enum link_event link_read(struct link *link, uint64_t now_ms); /* LINK_NOTHING: nothing more there */
 void link_close(struct link *link, uint64_t now_ms);
 
 #endif

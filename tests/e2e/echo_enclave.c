@@ -1,5 +1,5 @@
 /* Monitor and enclave in one, at the far side of a real control socket and a real door: what it does with a request is
- * in the payload's first word. Commands on standard input: die, corrupt, launch, hang, quit. */
+ * in the payload's first word. Commands on standard input: die, corrupt, launch, hang, pause, resume. */
 #include "abi.h"
 #include "base.h"
 #include "coap.h"
@@ -22,7 +22,7 @@ static struct door_window *window;
 static int window_fd = -1, enclave_waits, host_waits;
 static uint32_t head, tail;
 static int listener, control = -1;
-static bool launched;
+static bool launched, paused;
 static unsigned launches;
 
 static struct {
@@ -278,8 +278,10 @@ static void command(const char *line)
         close(control);
         control = -1;
         launched = false;
-    } else if (strcmp(line, "quit\n") == 0) {
-        exit(0);
+    } else if (strcmp(line, "pause\n") == 0) {
+        paused = true;
+    } else if (strcmp(line, "resume\n") == 0) {
+        paused = false;
     }
 }
 
@@ -318,14 +320,15 @@ int main(int argc, char **argv)
                                 {control < 0 ? listener : -1, POLLIN, 0},
                                 {control, POLLIN, 0},
                                 {launched ? enclave_waits : -1, POLLIN, 0}};
-        if (poll(fds, 4, launched && !asleep ? 0 : 20) < 0)
+        if (poll(fds, 4, launched && !asleep && !paused ? 0 : 20) < 0)
             fail("poll");
         if (launched) {
             uint64_t count;
             __atomic_store_n(&window->to_enclave.waiting, 0, __ATOMIC_SEQ_CST);
             if (fds[3].revents && read(enclave_waits, &count, sizeof count) < 0)
                 fail("read");
-            serve_door();
+            if (!paused)
+                serve_door();
             serve_late();
         }
         if (fds[1].revents)

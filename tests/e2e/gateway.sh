@@ -154,6 +154,18 @@ eventually "200 slow clients are there" grep -q slow "$home/slow.log"
 check "others are served beside them" 200 "$(post --data-binary hello "$url")"
 wait $slow; check "slow clients are put out" 0 $?
 
+# --- an enclave that does not read: 1 MiB of ring, 8 MiB of backlog, then refusals; nothing accepted is lost
+head -c 60000 /dev/urandom >"$home/large"
+tell pause
+stdbuf -oL curl -s --no-progress-meter -Z --parallel-max 200 --parallel-immediate -o /dev/null -w '%{http_code}\n' -m 100 -H 'Content-Type: application/oscore' -H 'OSCORE: CSU' \
+  --data-binary "@$home/large" "http://$http/[1-200]" >"$home/codes" & many=$!
+eventually "past the backlog comes 503" grep -q 503 "$home/codes"
+tell resume
+wait $many
+check "every request was answered" 200 "$(grep -cE '^(200|503)$' "$home/codes")"
+check "what was taken was served" yes "$([ "$(grep -c 200 "$home/codes")" -ge 100 ] && echo yes)"
+check "and the node serves on" 200 "$(post --data-binary hello "$url")"
+
 # --- the enclave dies, lies, comes back
 post --data-binary never "$url" >"$home/pending" & pending=$!
 eventually "a request waits" grep -q 'never' <(sleep 0.3; tail -1 "$home/enclave.log")
