@@ -7,6 +7,7 @@
 
 #define DEFAULT_BUDGET_MS 50
 #define DEFAULT_HEAP 1048576u
+#define DEFINE_HEAP 4194304u
 #define DEFAULT_STACK 131072u
 #define STACK_LIMIT_MAX 524288u
 #define DEFAULT_OUTPUT 65536u
@@ -49,7 +50,9 @@ static void apply_limits(struct script_context *context, const struct script_lim
     uint32_t heap = or_default(limits->heap_bytes, DEFAULT_HEAP),
              stack = or_default(limits->stack_bytes, DEFAULT_STACK);
     uint64_t all = (uint64_t)engine->pristine_heap + heap + RESERVE_HEAP;
-    uint64_t most = (uint64_t)engine->pages_cap * 65536;
+    /* Below what linear memory can hold, an eighth of it left to fragmentation: the engine reports its own limit well,
+     * and a failing allocator badly. */
+    uint64_t most = (uint64_t)engine->pages_cap * 65536 / 8 * 7 - engine->pristine_rest;
     compartment_set_budget(context->compartment, or_default(limits->budget_ms, DEFAULT_BUDGET_MS));
     set_limit(context, EXPORT_MEMORY_LIMIT, (uint32_t)(all < most ? all : most), &context->heap_limit);
     set_limit(context, EXPORT_STACK_LIMIT, stack < STACK_LIMIT_MAX ? stack : STACK_LIMIT_MAX, &context->stack_limit);
@@ -283,6 +286,8 @@ enum status script_call(struct script_engine *engine, struct script_function fun
     begin(context, call);
     call_function(context, context->functions[function.slot], call, result, &reached);
     end(context, &call->limits, &reached);
+    if (reached.result == SCRIPT_SYNTAX) /* of something that the script itself parsed */
+        reached.result = SCRIPT_THREW;
     if (reached.result != SCRIPT_DONE)
         result->len = before;
     *outcome = reached;
@@ -321,7 +326,7 @@ static uint32_t free_slot(const struct script_context *context)
 enum status script_define(struct script_context *context, struct bytes source, const char *wrapper,
                           struct script_function *function, struct script_outcome *outcome)
 {
-    static const struct script_call no_call;
+    static const struct script_call no_call = {.limits = {.heap_bytes = DEFINE_HEAP}};
     struct script_outcome reached = {.result = SCRIPT_CRASHED};
     guest_value value = 0;
     uint32_t slot = free_slot(context);

@@ -4,6 +4,8 @@
 
 #include "script_internal.h"
 
+#define PAGES_MIN 64u
+
 void context_retire(struct script_context *context)
 {
     context->owned = false;
@@ -38,6 +40,10 @@ static enum status build_pristine(struct script_engine *engine, const struct scr
 static enum status fill(struct script_engine *engine, const struct script_config *config, struct writer *why)
 {
     TRY(guest_find_exports(engine, why));
+    if (engine->pages_cap < PAGES_MIN) {
+        put_text(why, "the policy's memory is less than the 64 pages that the JavaScript engine needs");
+        return NO_ROOM;
+    }
     for (size_t i = 0; i < config->contexts; i++) {
         struct script_context *context = &engine->contexts[i];
         context->engine = engine;

@@ -260,5 +260,6 @@ enum status prelude_run(struct script_context *context, struct bytes config_prel
     guest_release(context, finish);
     if (warm_up(context) != OK || heap_in_use(context, &context->engine->pristine_heap) != OK)
         return fail(why, INTERNAL, "its trial run fails");
+    context->engine->pristine_rest = compartment_memory_len(context->compartment) - context->engine->pristine_heap;
     return OK;
 }

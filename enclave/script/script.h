@@ -11,7 +11,7 @@
 #define SCRIPT_NAME_MAX 64
 #define SCRIPT_ARGUMENTS_MAX 8
 #define SCRIPT_MESSAGE_MAX 256
-#define SCRIPT_FUNCTIONS_MAX 4096 /* defined in one context */
+#define SCRIPT_FUNCTIONS_MAX 1024 /* defined in one context, if its heap holds them */
 
 /* What a script sees: the ECMAScript globals, frozen all the way down (globalThis included, so rules of one domain
  * share nothing by accident); console.log and log(); `await service.call(name, value)` and `service.ask(name, value)`,
@@ -70,7 +70,7 @@ struct script_outcome {
 /* Zero in any field of a call's limits means the default beside it. */
 struct script_limits {
     uint32_t budget_ms;    /* 50 */
-    uint32_t heap_bytes;   /* 1048576, on top of the pristine engine's own */
+    uint32_t heap_bytes;   /* 1048576, on top of the pristine engine's own; the domain's functions are in it */
     uint32_t stack_bytes;  /* 131072, of the JavaScript stack; at most 524288 */
     uint32_t output_bytes; /* 65536; a smaller writer also bounds it */
     uint32_t log_bytes;    /* 4096; a smaller writer also bounds it */

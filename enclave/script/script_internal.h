@@ -78,6 +78,7 @@ struct script_engine {
     uint32_t context_at; /* the engine's JSContext */
     guest_value undefined, define, describe;
     uint32_t pristine_heap; /* bytes in use in the image */
+    uint32_t pristine_rest; /* bytes of its linear memory beside them: data, stack, what malloc keeps */
     uint32_t pages_cap;
     bool running;
     uint8_t service_answer[SERVICE_CAP + 1];
