@@ -12,6 +12,14 @@ static inline double bench_now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
+/* Processor time of this thread, for what is budgeted in it. */
+static inline double bench_cpu_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (double)used.tv_sec * 1e9 + (double)used.tv_nsec;
+}
+
 /* Several runs of one thing: its best and, as spread, how far the worst was above it. */
 struct bench_runs {
     double best, worst;

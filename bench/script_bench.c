@@ -108,6 +108,7 @@ static void bench_rule(void)
     bench_print("script.condition", conditions.best, "us", "-", 0, bench_spread(conditions));
 }
 
+/* Processor time beyond the budget, which is counted in it too. */
 static void bench_runaways(void)
 {
     static const struct {
@@ -126,11 +127,11 @@ static void bench_runaways(void)
         double slowest = 0;
         for (int r = 0; r < RUNS; r++) {
             struct script_function function = define(1, runaways[i].source);
-            double from = bench_now_ns();
+            double from = bench_cpu_ns();
             must(run(function, NULL, 0, (struct script_limits){.budget_ms = BUDGET_MS, .heap_bytes = 6u << 20}) ==
                      SCRIPT_BUDGET,
                  runaways[i].name);
-            double delay = (bench_now_ns() - from) / 1e6 - BUDGET_MS;
+            double delay = (bench_cpu_ns() - from) / 1e6 - BUDGET_MS;
             slowest = delay > slowest ? delay : slowest;
         }
         snprintf(name, sizeof(name), "runaway.stop_delay.%s", runaways[i].name);

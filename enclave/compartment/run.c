@@ -236,8 +236,8 @@ void compartment_set_budget(struct compartment *compartment, uint32_t budget_ms)
     compartment->deadline = budget_ms == 0 ? 0 : compartment_crossing.ticks + budget_ms + 1;
 }
 
-enum status run_guest(struct compartment *compartment, void (*code)(void), const uint64_t arguments[6],
-                      uint64_t *result)
+static inline enum status cross(struct compartment *compartment, void (*code)(void), const uint64_t arguments[6],
+                                uint64_t *result)
 {
     struct crossing *crossing = &compartment_crossing;
     struct compartment *caller = crossing->running;
@@ -274,17 +274,24 @@ enum status run_guest(struct compartment *compartment, void (*code)(void), const
     return OK;
 }
 
+enum status run_guest(struct compartment *compartment, void (*code)(void), const uint64_t arguments[6],
+                      uint64_t *result)
+{
+    return cross(compartment, code, arguments, result);
+}
+
 enum status compartment_call(struct compartment *compartment, struct compartment_export function,
                              const uint64_t *arguments, size_t count, uint64_t *result)
 {
-    uint64_t all[6] = {(uint64_t)(uintptr_t)compartment->instance};
+    uint64_t all[6]; /* what is not set is not looked at */
     if (function.code == NULL)
         return NOT_FOUND;
     if (count > COMPARTMENT_ARGUMENTS_MAX)
         return NO_ROOM;
+    all[0] = (uint64_t)(uintptr_t)compartment->instance;
     for (size_t i = 0; i < count; i++)
         all[1 + i] = arguments[i];
-    return run_guest(compartment, function.code, all, result);
+    return cross(compartment, function.code, all, result);
 }
 
 enum compartment_trap compartment_trap(const struct compartment *compartment)
