@@ -61,8 +61,18 @@ static enum script_result run(struct script_function function, const struct byte
     return outcome.result;
 }
 
+static double resident_mb(void)
+{
+    unsigned long all, resident;
+    FILE *file = fopen("/proc/self/statm", "r");
+    must(file != NULL && fscanf(file, "%lu %lu", &all, &resident) == 2, "reading statm");
+    fclose(file);
+    return (double)resident * 4096 / 1e6;
+}
+
 static void bench_contexts(void)
 {
+    double before = 0;
     struct script_context *context;
     struct bench_runs fresh = {0}, recycled = {0};
     for (uint64_t domain = 1; domain <= CONTEXTS; domain++) {
@@ -72,7 +82,10 @@ static void bench_contexts(void)
         if (domain > 1)
             bench_add(&fresh, (bench_now_ns() - from) / 1e6);
         define(domain, "e => e");
+        if (domain == 1)
+            before = resident_mb();
     }
+    double each = (resident_mb() - before) / (CONTEXTS - 1);
     for (uint64_t domain = 100; domain < 400; domain++) {
         double from = bench_now_ns();
         must(script_context(engine, domain, &context) == OK, "script_context");
@@ -80,6 +93,7 @@ static void bench_contexts(void)
         define(domain, "e => e");
     }
     bench_print("script.context", recycled.best, "ms", "fresh context", fresh.best, bench_spread(recycled));
+    bench_print("script.context_memory", each, "MB", "-", 0, 0);
     bench_print("script.context_fresh", fresh.best, "ms", "-", 0, bench_spread(fresh));
 }
 

@@ -1,6 +1,9 @@
 #include "check.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -452,6 +455,49 @@ static void a_fault_of_our_own_ends_the_process(void **state)
     assert_int_equal(fate_of(raise_a_fault_by_hand), SIGILL);
 }
 
+#define ALLOW(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* Everything a compartment does once it is set up, with every other system call deadly. */
+static void run_under_the_filter(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        ALLOW(timer_settime),
+        ALLOW(rt_sigreturn),
+        ALLOW(exit_group),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+    struct compartment_export spin = export_of("spin"), recurse = export_of("recurse"), load = export_of("load");
+    uint64_t result, far[1] = {0xfffffff0};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(2);
+    compartment_set_budget(probe, 3);
+    if (compartment_call(probe, spin, NULL, 0, &result) != DENIED || compartment_trap(probe) != COMPARTMENT_BUDGET ||
+        compartment_reset(probe, pristine) != OK)
+        _exit(4);
+    compartment_set_budget(probe, 1000);
+    if (compartment_call(probe, recurse, NULL, 0, &result) != DENIED || compartment_trap(probe) != COMPARTMENT_STACK ||
+        compartment_reset(probe, pristine) != OK)
+        _exit(5);
+    if (compartment_call(probe, load, far, 1, &result) != DENIED || compartment_reset(probe, pristine) != OK ||
+        call("grow", 2, 0, &result) != OK || call("ask", ASK_ADD, 1, &result) != OK)
+        _exit(6);
+}
+
+static void ask_something_else_under_the_filter(void)
+{
+    run_under_the_filter();
+    (void)getppid();
+}
+
+static void running_takes_no_system_call_but_the_timers(void **state)
+{
+    (void)state;
+    assert_int_equal(fate_of(run_under_the_filter), 0);
+    assert_int_equal(fate_of(ask_something_else_under_the_filter), SIGSYS);
+}
+
 static void an_import_that_is_not_granted_is_refused_by_name_and_line(void **state)
 {
     struct compartment_module *module = NULL;
@@ -642,6 +688,7 @@ int main(int count, char **arguments)
         probe_test(a_budget_that_ends_in_a_host_function_lets_it_finish_first),
         probe_test(an_idle_program_is_not_woken_by_the_timer),
         probe_test(a_fault_of_our_own_ends_the_process),
+        probe_test(running_takes_no_system_call_but_the_timers),
         probe_test(an_import_that_is_not_granted_is_refused_by_name_and_line),
         probe_test(a_grant_that_nothing_answers_is_refused),
         probe_test(more_memory_or_table_than_the_policy_allows_is_refused),
