@@ -1,0 +1,120 @@
+/* tpm: the node's TPM 2.0 — keys sealed to the boot chain, quotes, one NV counter — over ESYS in salted, encrypted
+ * sessions. Never falls back to another TPM, never waits without end, never keeps a secret it was given.
+ *
+ * What root, who owns the TPM, can do all the same: push the counter forward or delete index and objects, which is
+ * denial and is told as such; unseal on a node whose boot chain does not measure the monitor. What not: turn the
+ * counter back (a redefined index goes on from the highest value any counter of this TPM ever had), read or answer a
+ * session, quote with our attestation key (its template's `unique` and its authorisation come from the sealing root).
+ */
+#ifndef BASTIDE_TPM_H
+#define BASTIDE_TPM_H
+
+#include "base.h"
+#include "crypto.h"
+
+#define TPM_NAME_LEN 34
+#define TPM_PUBLIC_MAX 160
+#define TPM_CERTIFICATE_MAX 2048
+#define TPM_ATTEST_MAX 512
+#define TPM_SIGNATURE_LEN 64
+#define TPM_BLOB_MAX 1024
+#define TPM_ROOT_LEN 64 /* report key 32, sealing root 32 */
+#define TPM_ERROR_MAX 200
+
+/* PCRs 0 to 7: firmware, boot loader and kernel as the platform measures them. The cap is PCR 15: 16 and 23 can be
+ * reset from locality 0 and 17 to 22 by a dynamic launch, so no cap; 8 to 14 have owners (boot loader, IMA, systemd,
+ * shim). */
+#define TPM_CAP_PCR 15
+#define TPM_PCR_MASK (0xffu | 1u << TPM_CAP_PCR)
+#define TPM_PCR_COUNT 24
+
+#define TPM_NV_INDEX 0x018b5711u
+
+struct tpm; /* one connection; allocated, freed by tpm_close() */
+
+/* `tcti`: "device:/dev/tpmrm0", "swtpm:path=/run/x.sock" or "swtpm:host=127.0.0.1,port=2321". insecure_dev must be true
+ * for a swtpm and false for a device: DENIED otherwise. IO when it does not answer within timeout_ms of any command;
+ * the reason is then in tpm_error(). Creates the EK, and with a pinned name insists on it (AUTH): sessions are salted
+ * to it. On failure *tpm is NULL and `error` holds the sentence. */
+MUST_USE enum status tpm_open(struct tpm **tpm, const char *tcti, bool insecure_dev, struct bytes ek_name,
+                              int timeout_ms, char error[TPM_ERROR_MAX]);
+/* Flushes what it loaded, wipes ESYS's buffers, hangs up. NULL is fine. */
+void tpm_close(struct tpm *tpm);
+/* What the last failure was, for people. */
+const char *tpm_error(const struct tpm *tpm);
+/* The connection broke or timed out: close it and open again. */
+bool tpm_is_dead(const struct tpm *tpm);
+
+struct tpm_public_area {
+    uint8_t name[TPM_NAME_LEN];
+    uint8_t data[TPM_PUBLIC_MAX]; /* TPMT_PUBLIC */
+    size_t len;
+};
+
+void tpm_ek(const struct tpm *tpm, struct tpm_public_area *ek);
+/* From the TPM's NV index 0x01c0000a (P-256); NOT_FOUND when the maker left none. */
+MUST_USE enum status tpm_ek_certificate(struct tpm *tpm, struct writer *der);
+
+/* ---- sealing ---- */
+
+/* Everything needed to unseal again: public, kept in a file. */
+struct tpm_sealed {
+    uint8_t object_public[TPM_BLOB_MAX]; /* TPM2B_PUBLIC */
+    size_t object_public_len;
+    uint8_t object_private[TPM_BLOB_MAX]; /* TPM2B_PRIVATE, encrypted by the TPM */
+    size_t object_private_len;
+    uint8_t boot_signer[65];              /* who may authorise a boot chain */
+    uint8_t approved_policy[32];          /* PolicyPCR digest of the chain authorised last */
+    uint8_t signature[TPM_SIGNATURE_LEN]; /* the boot signer's, over it */
+    uint8_t ek_name[TPM_NAME_LEN];
+    uint64_t born_counter; /* the NV counter when these keys were made */
+};
+
+void tpm_put_sealed(struct writer *writer, const struct tpm_sealed *sealed);
+MUST_USE enum status tpm_sealed_decode(struct bytes encoded, struct tpm_sealed *sealed);
+
+/* PolicyPCR digest of what TPM_PCR_MASK holds now. */
+MUST_USE enum status tpm_present_policy(struct tpm *tpm, uint8_t policy[32]);
+/* Signs the present policy into `sealed`: after an update of the boot chain. */
+MUST_USE enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm_sealed *sealed);
+/* Seals `root` so that any PCR set the boot signer signed opens it, and authorises the present one. */
+MUST_USE enum status tpm_seal(struct tpm *tpm, const uint8_t root[TPM_ROOT_LEN], const struct crypto_key *boot_signer,
+                              struct tpm_sealed *sealed);
+/* DENIED: the PCRs are none the boot signer signed, or something was unsealed earlier in this boot (capped). AUTH: the
+ * TPM is another, or the blob was changed. */
+MUST_USE enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed, uint8_t root[TPM_ROOT_LEN]);
+/* Extends the cap PCR: from now on until reset nothing unseals. */
+MUST_USE enum status tpm_cap(struct tpm *tpm);
+
+/* ---- attesting; after tpm_use_root() ---- */
+
+/* Makes the attestation key, which only the holder of the sealing root can make, and the counter's authorisation. */
+MUST_USE enum status tpm_use_root(struct tpm *tpm, const uint8_t sealing_root[32]);
+void tpm_ak(const struct tpm *tpm, struct tpm_public_area *ak);
+
+struct tpm_quote {
+    uint8_t attest[TPM_ATTEST_MAX];
+    size_t attest_len;
+    uint8_t signature[TPM_SIGNATURE_LEN]; /* r || s */
+    uint8_t pcrs[TPM_PCR_COUNT][32];      /* those of TPM_PCR_MASK */
+};
+
+/* Reads PCRs and quotes them until both agree (a PCR may be extended between). */
+MUST_USE enum status tpm_make_quote(struct tpm *tpm, const uint8_t data[32], struct tpm_quote *quote);
+MUST_USE enum status tpm_counts(struct tpm *tpm, uint32_t *reset_count, uint32_t *restart_count);
+/* TPM2_ActivateCredential: `blob` as tpm2_make_credential() makes it. AUTH when it is not for this EK and AK. */
+MUST_USE enum status tpm_activate(struct tpm *tpm, struct bytes blob, struct secret *secret);
+
+/* ---- the counter ---- */
+
+/* NOT_FOUND: no such index. WRONG_STATE: never written. DENIED: the index is not ours (authorisation or attributes
+ * differ: someone redefined it). */
+MUST_USE enum status tpm_counter_read(struct tpm *tpm, uint64_t *value);
+MUST_USE enum status tpm_counter_increment(struct tpm *tpm, uint64_t *value);
+/* Defines and increments once; DENIED when there is one already. */
+MUST_USE enum status tpm_counter_create(struct tpm *tpm, uint64_t *value);
+/* By owner authorisation, for re-initialising: the value of whatever counter is there, and away with it. */
+MUST_USE enum status tpm_counter_peek(struct tpm *tpm, uint64_t *value);
+MUST_USE enum status tpm_counter_remove(struct tpm *tpm);
+
+#endif

@@ -1,0 +1,83 @@
+/* tpm2: what a verifier must read and make of TPM 2.0 structures (TCG Part 2) without a TPM stack: quotes, P-256 public
+ * areas, names, and the blob of TPM2_MakeCredential. Never talks to a TPM; holds no private key of one. */
+#ifndef BASTIDE_TPM2_H
+#define BASTIDE_TPM2_H
+
+#include "base.h"
+#include "crypto.h"
+
+#define TPM2_SHA256 0x000bu
+#define TPM2_NAME_LEN 34 /* TPM2_SHA256, then the hash of the public area */
+#define TPM2_PCR_COUNT 24
+#define TPM2_PUBLIC_MAX 160 /* bytes of a TPMT_PUBLIC we read or write */
+#define TPM2_ATTEST_MAX 512
+
+/* TPMS_ATTEST of a quote (Part 2 §10.12.12), borrowing from its bytes. One SHA-256 selection of 24 PCRs is understood.
+ */
+struct tpm2_attest {
+    struct bytes qualified_signer; /* the signer's qualified name */
+    struct bytes extra_data;
+    uint64_t clock_ms;
+    uint32_t reset_count;
+    uint32_t restart_count;
+    bool safe; /* the clock never went back */
+    uint64_t firmware;
+    uint32_t pcr_mask; /* bit n: PCR n is in the digest */
+    struct bytes pcr_digest;
+};
+
+/* MALFORMED when the magic is not TPM_GENERATED (the TPM would not have signed it itself); UNSUPPORTED when it is no
+ * quote, or for other banks. */
+MUST_USE enum status tpm2_attest_decode(struct bytes encoded, struct tpm2_attest *attest);
+void tpm2_put_attest(struct writer *writer, const struct tpm2_attest *attest);
+
+#define TPM2_ATTRIBUTE_FIXED_TPM (1u << 1)
+#define TPM2_ATTRIBUTE_FIXED_PARENT (1u << 4)
+#define TPM2_ATTRIBUTE_SENSITIVE_DATA_ORIGIN (1u << 5)
+#define TPM2_ATTRIBUTE_USER_WITH_AUTH (1u << 6)
+#define TPM2_ATTRIBUTE_ADMIN_WITH_POLICY (1u << 7)
+#define TPM2_ATTRIBUTE_NO_DA (1u << 10)
+#define TPM2_ATTRIBUTE_RESTRICTED (1u << 16)
+#define TPM2_ATTRIBUTE_DECRYPT (1u << 17)
+#define TPM2_ATTRIBUTE_SIGN (1u << 18)
+
+/* TPMT_PUBLIC of a P-256 key with a SHA-256 name (Part 2 §12.2.4). Symmetric is AES-128-CFB or none, scheme ECDSA with
+ * SHA-256 or none, no KDF; everything else is UNSUPPORTED. */
+struct tpm2_public {
+    uint32_t attributes;
+    uint8_t policy[32]; /* its authPolicy, when has_policy */
+    bool has_policy;
+    bool aes_cfb; /* a storage key's symmetric algorithm */
+    bool ecdsa;   /* its scheme */
+    uint8_t x[32];
+    uint8_t y[32];
+};
+
+MUST_USE enum status tpm2_public_decode(struct bytes encoded, struct tpm2_public *area);
+void tpm2_put_public(struct writer *writer, const struct tpm2_public *area);
+/* Its P-256 point as crypto takes it; MALFORMED when it is not on the curve. */
+MUST_USE enum status tpm2_public_key(const struct tpm2_public *area, struct crypto_public *key);
+/* The name of an encoded TPMT_PUBLIC. */
+MUST_USE enum status tpm2_name(struct bytes encoded_public, uint8_t name[TPM2_NAME_LEN]);
+
+/* The default endorsement key of the TCG EK Credential Profile (template L-2, P-256), x and y zero. */
+void tpm2_ek_template(struct tpm2_public *area);
+/* Restricted, fixed, ECDSA signing: only such a key never signs a forged TPMS_ATTEST. */
+bool tpm2_public_is_ak(const struct tpm2_public *area);
+/* Whether it has the attributes and the policy of the default endorsement key. */
+bool tpm2_public_is_ek(const struct tpm2_public *area);
+
+/* KDFa and KDFe with SHA-256 (Part 1 §11.4.10). `label` without its NUL. NO_ROOM past 32 bytes for KDFe. */
+MUST_USE enum status tpm2_kdfa(struct bytes key, const char *label, struct bytes context_u, struct bytes context_v,
+                               void *out, size_t len);
+MUST_USE enum status tpm2_kdfe(struct bytes z, const char *label, struct bytes x_u, struct bytes x_v, void *out,
+                               size_t len);
+
+/* TPM2_MakeCredential in software (Part 1 §24): only the TPM that holds both the EK and an object named `name` can
+ * recover `secret` (1 to 32 bytes). The blob is TPM2B_ID_OBJECT then TPM2B_ENCRYPTED_SECRET. */
+#define TPM2_CREDENTIAL_MAX 256
+#define TPM2_CREDENTIAL_SECRET_MAX 32
+MUST_USE enum status tpm2_make_credential(const struct tpm2_public *ek, const uint8_t name[TPM2_NAME_LEN],
+                                          struct bytes secret, struct writer *blob);
+
+#endif

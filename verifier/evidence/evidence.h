@@ -1,0 +1,84 @@
+/* evidence: appraisal — is this the enclave, on the node, of the owner that the policy names, and is it fresh?
+ * Never trusts a word of the evidence that does not hang on an anchor given beforehand; never does I/O. */
+#ifndef BASTIDE_EVIDENCE_H
+#define BASTIDE_EVIDENCE_H
+
+#include "base.h"
+#include "eat.h"
+#include "tpm2.h"
+
+/* Why evidence is refused: a bit each, in evidence_result.reasons. Weakest link first. */
+enum evidence_reason {
+    EVIDENCE_MALFORMED,        /* no evidence, or of another version; nothing else was looked at */
+    EVIDENCE_OTHER_TPM,        /* the endorsement key is not the pinned one, or not an endorsement key */
+    EVIDENCE_AK_UNPROVED,      /* nothing binds the attestation key to that TPM: no credential was activated */
+    EVIDENCE_OTHER_AK,         /* not the attestation key that was proved earlier, or not a restricted signing key */
+    EVIDENCE_QUOTE,            /* the TPM's quote does not verify, or is over other PCRs or another report key */
+    EVIDENCE_REPORT_SIGNATURE, /* the report is not signed by the quoted report key */
+    EVIDENCE_STALE_NONCE,      /* not the nonce that was asked for */
+    EVIDENCE_MODE,             /* development mode where production is asked for */
+    EVIDENCE_MONITOR,          /* the monitor is not measured by the boot chain, or is not an allowed one */
+    EVIDENCE_PORT,             /* another port than asked for */
+    EVIDENCE_MEASUREMENT,      /* none of the allowed measurements, and not the signer's product */
+    EVIDENCE_SECURITY_VERSION, /* below the lowest allowed */
+    EVIDENCE_CONFIG,           /* another owner, site or mode */
+    EVIDENCE_WORKLOAD,
+    EVIDENCE_USER_DATA,   /* bound to something else than expected: key, session, channel */
+    EVIDENCE_WALLS,       /* a wall the policy requires does not stand */
+    EVIDENCE_ROLLED_BACK, /* older than what was seen before */
+    EVIDENCE_REASON_COUNT,
+};
+
+/* What was seen last, compared in this order; keep the highest and hand it in next time. */
+struct evidence_freshness {
+    uint64_t nv_counter;
+    uint32_t reset_count;
+    uint64_t sequence;
+};
+
+/* Reference values and what to insist on. A zeroed policy accepts nothing. Everything in it is borrowed. */
+struct evidence_policy {
+    struct bytes ek_name; /* TPM2_NAME_LEN: the pinned endorsement key. Empty: any EK, only with allow_insecure_dev */
+    struct bytes ak_name; /* TPM2_NAME_LEN: proved by activation; empty needs allow_unproved_ak */
+    const uint8_t (*measurements)[EAT_HASH_LEN]; /* allowed exactly; or, when none matches, the signer below */
+    size_t measurement_count;
+    struct bytes signer;  /* EAT_HASH_LEN; empty: only the measurements count */
+    struct bytes product; /* with signer */
+    uint32_t min_security_version;
+    const uint8_t (*monitors)[EAT_HASH_LEN]; /* allowed monitor hashes; none given: any that is measured */
+    size_t monitor_count;
+    struct bytes config;    /* EAT_HASH_LEN, must be given */
+    struct bytes workload;  /* EAT_HASH_LEN; empty: any */
+    struct bytes nonce;     /* must be given: 8 to 64 bytes */
+    struct bytes user_data; /* EAT_USER_DATA_LEN; empty: any */
+    struct bytes port;      /* empty: "linux" */
+    uint32_t required_walls;
+    struct evidence_freshness seen; /* zero: nothing yet */
+    bool allow_insecure_dev;
+    bool allow_unmeasured_monitor;
+    bool allow_unproved_ak; /* first contact: pin result.ak_name by evidence_challenge() before it counts */
+};
+
+/* Borrows from the evidence. Meaningful as far as `reasons` leaves it so: report when REPORT_SIGNATURE is clear. */
+struct evidence_result {
+    uint32_t reasons; /* bit n: enum evidence_reason n; 0: accepted */
+    uint8_t ek_name[TPM2_NAME_LEN];
+    uint8_t ak_name[TPM2_NAME_LEN];
+    struct eat_report report;
+    struct evidence_freshness freshness;
+};
+
+/* OK: appraised and accepted. DENIED: appraised and refused, result says why (MALFORMED evidence included). INTERNAL:
+ * the policy itself lacks what it must have. */
+MUST_USE enum status evidence_appraise(struct bytes evidence, const struct evidence_policy *policy,
+                                       struct evidence_result *result);
+
+/* One sentence for people, naming what differed; for one reason of a result. NUL-terminated, cut to cap. */
+void evidence_sentence(enum evidence_reason reason, const struct evidence_policy *policy,
+                       const struct evidence_result *result, char *text, size_t cap);
+
+/* Binds AK to EK: a blob only a TPM holding both answers with `secret`. Send it by MONITOR_ACTIVATE, compare with
+ * ct_equal, then pin result.ak_name. Takes both keys from the evidence. */
+MUST_USE enum status evidence_challenge(struct bytes evidence, struct bytes secret, struct writer *blob);
+
+#endif
