@@ -10,9 +10,9 @@
 struct sqlite3;
 struct store;
 
-#define STORE_PENDING_MAX 4                    /* groups sealed and not yet confirmed */
-#define STORE_RECORD_MAX (128u * 1024u)        /* of one sealed record: it fits a door message with room to spare */
-#define STORE_BYTES_MAX (256u * 1024u * 1024u) /* of the database: the most a configuration may ask for */
+#define STORE_PENDING_MAX 4                       /* groups sealed and not yet confirmed */
+#define STORE_RECORD_MAX (DOOR_MESSAGE_MAX - 64u) /* of one sealed record: with its head it fits a door message */
+#define STORE_BYTES_MAX (256u * 1024u * 1024u)    /* of the database: the most a configuration may ask for */
 #define STORE_BYTES_DEFAULT (32u * 1024u * 1024u)
 #define STORE_NAME_MAX 256               /* of a source or a type in the archive */
 #define STORE_MESSAGE_MAX (128u * 1024u) /* of an archived message */
@@ -52,8 +52,9 @@ struct store_config {
     void *user;
 };
 
-/* Call before the walls go up: initialises SQLite with a file system that refuses every file. DENIED with a sentence in
- * `why` (may be NULL) when a table breaks the rules above; keeps config->migrations. The key call is made once. */
+/* Call after crypto_init() and before the walls go up: initialises SQLite with a file system that refuses every file.
+ * DENIED with a sentence in `why` (may be NULL) when a table breaks the rules above; keeps config->migrations. The key
+ * call is made once. */
 MUST_USE enum status store_open(struct store **store, const struct store_config *config, struct writer *why);
 void store_close(struct store *store); /* finalise your statements first; NULL is allowed */
 
@@ -89,6 +90,9 @@ void store_confirm(struct store *store);
 MUST_USE enum status store_revert(struct store *store);
 /* Undoes only what was not sealed. A failure is final. */
 MUST_USE enum status store_discard(struct store *store);
+
+/* At most this much would be in the next record: seal before it nears STORE_RECORD_MAX. */
+size_t store_changed_bytes(const struct store *store);
 
 uint64_t store_confirmed_sequence(const struct store *store);
 uint64_t store_sealed_sequence(const struct store *store); /* of the newest record, confirmed or not */
@@ -138,6 +142,7 @@ struct store_walk {
     uint8_t blind[DOOR_BLIND_LEN];
     uint64_t next; /* the sequence the next row must have; 0: the walk is complete. A cursor to go on from later */
     enum store_walk_problem problem;
+    bool answered; /* a row came in answer to the last query */
 };
 
 struct store_row {
@@ -150,7 +155,7 @@ struct store_row {
  * kind. A name never archived is an empty walk. */
 MUST_USE enum status store_walk_begin(struct store *store, struct store_walk *walk, enum door_query_by by,
                                       struct bytes name, uint64_t from);
-struct door_query store_walk_query(const struct store_walk *walk, uint32_t limit);
+struct door_query store_walk_query(struct store_walk *walk, uint32_t limit);
 /* One row off the answer to that query. `room` is at least STORE_MESSAGE_MAX + 32 bytes and is overwritten by each row.
  * NOT_FOUND: the answer is used up; ask again while walk->next is not 0. DENIED: walk->problem tells, and the walk
  * stays there. Call at least once an answer, so that an empty one is noticed. */

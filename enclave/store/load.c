@@ -1,0 +1,237 @@
+/* Loading what the host kept, and the reasons to refuse it. Nothing is of use before the monitor's head was reached. */
+#include "store_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const titles[] = {
+    [STORE_ACCEPTED] = "",
+    [STORE_EMPTY] = "the store is empty although this site has history",
+    [STORE_ROLLED_BACK] = "the store was rolled back",
+    [STORE_GAP] = "the store's log is not in one piece",
+    [STORE_FORKED] = "the store is of another history than the one this node confirmed",
+    [STORE_AHEAD] = "the store is further than this node ever confirmed",
+    [STORE_TAMPERED] = "the store was tampered with",
+    [STORE_FOREIGN] = "the store belongs to another site",
+    [STORE_OTHER_SIGNER] = "the store belongs to another program",
+    [STORE_OTHER_MEASUREMENT] = "the store belongs to another build of the program",
+    [STORE_NEWER] = "the store was written by a newer program",
+    [STORE_UNFIT] = "the store's records contradict its tables",
+};
+
+/* No call leads to the tables any more; they go when the caller closes. */
+static void end(struct store *store)
+{
+    store->state = STORE_FAILED;
+    store_pending_free(store);
+    store_archive_done(store);
+    store_segment_done(&store->opening);
+}
+
+enum status store_fail(struct store *store, enum status status)
+{
+    end(store);
+    snprintf(store->sentence, sizeof store->sentence, "the store cannot be used: %s", status_word(status));
+    return status;
+}
+
+enum status store_refuse(struct store *store, enum store_refusal refusal, const char *format, ...)
+{
+    end(store);
+    store->refusal = refusal;
+    int len = snprintf(store->sentence, sizeof store->sentence, "%s: ", titles[refusal]);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(store->sentence + len, sizeof store->sentence - (size_t)len, format, args);
+    va_end(args);
+    return DENIED;
+}
+
+enum store_refusal store_refused(const struct store *store)
+{
+    return store->refusal;
+}
+
+const char *store_refused_sentence(const struct store *store)
+{
+    return store->sentence;
+}
+
+int store_refused_exit_code(const struct store *store)
+{
+    switch (store->refusal) {
+    case STORE_ACCEPTED:
+        return store->state == STORE_FAILED ? 1 : 0;
+    case STORE_UNFIT:
+        return 1;
+    case STORE_EMPTY:
+    case STORE_ROLLED_BACK:
+    case STORE_GAP:
+    case STORE_FORKED:
+    case STORE_AHEAD:
+        return 7;
+    case STORE_TAMPERED:
+    case STORE_FOREIGN:
+    case STORE_OTHER_SIGNER:
+    case STORE_OTHER_MEASUREMENT:
+    case STORE_NEWER:
+        return 8;
+    }
+    return 1;
+}
+
+int store_on_conflict(void *user, int kind, sqlite3_changeset_iter *change)
+{
+    (void)user, (void)kind, (void)change;
+    return SQLITE_CHANGESET_ABORT; /* changes are applied where they were made, so every conflict is a contradiction */
+}
+
+/* ---- Snapshot ---- */
+
+/* Page by page into our own database, so that it keeps its limits and lives in ordinary pages. */
+static enum status restore(struct store *store, uint8_t *text, size_t len)
+{
+    sqlite3 *from = NULL;
+    TRY(store_database_open(&store->config, &from));
+    int code =
+        sqlite3_deserialize(from, "main", text, (sqlite3_int64)len, (sqlite3_int64)len, SQLITE_DESERIALIZE_READONLY);
+    sqlite3_backup *backup = code == SQLITE_OK ? sqlite3_backup_init(store->db, "main", from, "main") : NULL;
+    if (backup) {
+        code = sqlite3_backup_step(backup, -1);
+        sqlite3_backup_finish(backup);
+        if (code == SQLITE_DONE)
+            code = SQLITE_OK;
+    } else if (code == SQLITE_OK) {
+        code = sqlite3_errcode(store->db);
+    }
+    sqlite3_close(from);
+    return store_sql_status(code);
+}
+
+enum status store_load_snapshot(struct store *store, struct bytes snapshot)
+{
+    if (store->state != STORE_LOADING || store->any_snapshot || store->any_record)
+        return WRONG_STATE;
+    struct store_header header;
+    uint8_t *text;
+    size_t len;
+    TRY(store_open_text(store, STORE_KIND_SNAPSHOT, snapshot, &header, &text, &len));
+    enum status status = restore(store, text, len);
+    wipe(text, len);
+    free(text);
+    if (status == NO_ROOM)
+        return store_fail(store, NO_ROOM);
+    if (status != OK || store_schema_version(store->db) != header.schema)
+        return store_refuse(store, STORE_UNFIT, "the snapshot at %llu is no database",
+                            (unsigned long long)header.head.sequence);
+    store->confirmed = header.head;
+    store->snapshot_len = snapshot.len;
+    store->any_snapshot = true;
+    return OK;
+}
+
+/* ---- Records ---- */
+
+static enum status check_place(struct store *store, const struct store_header *header)
+{
+    unsigned long long wanted = store->confirmed.sequence + 1, given = header->head.sequence;
+    if (given != wanted)
+        return store_refuse(store, STORE_GAP, "record %llu came where %llu must be", given, wanted);
+    if (memcmp(header->head.hash, store->confirmed.hash, MONITOR_HASH_LEN) != 0)
+        return store_refuse(store, STORE_FORKED, "record %llu does not follow the record before it", given);
+    if (header->schema < store_schema_version(store->db))
+        return store_refuse(store, STORE_UNFIT, "record %llu is of an older schema than the one before it", given);
+    return OK;
+}
+
+static enum status apply(struct store *store, const struct store_header *header, uint8_t *text, size_t len)
+{
+    unsigned long long sequence = header->head.sequence;
+    enum status status = store_migrate(store, header->schema);
+    if (status == OK)
+        status = store_sql_status(sqlite3changeset_apply(store->db, (int)len, text, NULL, store_on_conflict, NULL));
+    if (status == NO_ROOM)
+        return store_fail(store, NO_ROOM);
+    if (status != OK)
+        return store_refuse(store, STORE_UNFIT, "record %llu cannot be applied", sequence);
+    return OK;
+}
+
+enum status store_apply(struct store *store, struct bytes record)
+{
+    if (store->state != STORE_LOADING)
+        return WRONG_STATE;
+    if (record.len > STORE_RECORD_MAX)
+        return store_refuse(store, STORE_TAMPERED, "a record of %zu bytes is longer than any we seal", record.len);
+    struct store_header header;
+    uint8_t *text;
+    size_t len;
+    TRY(store_open_text(store, STORE_KIND_RECORD, record, &header, &text, &len));
+    enum status status = check_place(store, &header);
+    if (status == OK)
+        status = apply(store, &header, text, len);
+    wipe(text, len);
+    free(text);
+    TRY(status);
+    memcpy(store->previous, store->confirmed.hash, sizeof store->previous);
+    store->confirmed.sequence = header.head.sequence;
+    if (store_hash(record, store->confirmed.hash) != OK)
+        return store_fail(store, INTERNAL);
+    store->any_record = true;
+    store->log_bytes += record.len;
+    return OK;
+}
+
+uint64_t store_next_sequence(const struct store *store)
+{
+    return store->confirmed.sequence + 1;
+}
+
+/* ---- The monitor's word ---- */
+
+static enum status check_head(struct store *store, uint64_t sequence, const uint8_t hash[MONITOR_HASH_LEN],
+                              bool *beyond)
+{
+    unsigned long long have = store->confirmed.sequence, head = sequence;
+    if (have < head && !store->any_record && !store->any_snapshot)
+        return store_refuse(store, STORE_EMPTY, "%llu commits are confirmed; restore the archive of this site", head);
+    if (have < head)
+        return store_refuse(store, STORE_ROLLED_BACK,
+                            "it ends at %llu and %llu is confirmed: an older backup, or a log that was cut", have,
+                            head);
+    bool follows = store->any_record && have == head + 1;
+    if (have > head && !follows)
+        return store_refuse(store, STORE_AHEAD,
+                            "it ends at %llu and only %llu is confirmed: the monitor's own table is the older one",
+                            have, head);
+    if (memcmp(follows ? store->previous : store->confirmed.hash, hash, MONITOR_HASH_LEN) != 0)
+        return store_refuse(store, STORE_FORKED, "record %llu is authentic, but not the one that was confirmed", head);
+    *beyond = follows;
+    return OK;
+}
+
+enum status store_finish_load(struct store *store, uint64_t sequence, const uint8_t hash[MONITOR_HASH_LEN],
+                              bool *advance)
+{
+    if (store->state != STORE_LOADING)
+        return WRONG_STATE;
+    bool beyond = false;
+    TRY(check_head(store, sequence, hash, &beyond));
+    uint32_t wanted = (uint32_t)store->config.migration_count;
+    store->schema_changed = store->confirmed.sequence > 0 && store_schema_version(store->db) != wanted;
+    enum status status = store_migrate(store, wanted);
+    if (status == OK)
+        status = store_session_start(store);
+    if (status == OK)
+        status = store_archive_load(store);
+    if (status != OK)
+        return store_fail(store, status);
+    store->archive.confirmed = store->archive.sequence;
+    store_segment_done(&store->opening);
+    store_guard_schema(store);
+    store->state = STORE_SERVING;
+    *advance = beyond;
+    return OK;
+}
