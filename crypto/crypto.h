@@ -145,4 +145,12 @@ MUST_USE enum status crypto_verify(enum crypto_curve curve, struct bytes public_
 MUST_USE enum status crypto_verify_hash(enum crypto_curve curve, struct bytes public_key, struct bytes hash,
                                         struct bytes signature);
 
+/* AES-128-CFB with a full-block feedback, as TPM credentials use it (TPM 2.0 Part 1 §11.4.6). `out` has room for as
+ * much as `text`. It authenticates nothing. */
+MUST_USE enum status crypto_aes128_cfb_encrypt(struct bytes key, struct bytes iv, struct bytes text, uint8_t *out);
+
+/* The public key of one DER certificate with nothing behind it; of the certificate nothing else is checked.
+ * UNSUPPORTED unless P-256 or P-384. */
+MUST_USE enum status crypto_certificate_key(struct bytes der, struct crypto_public *key);
+
 #endif

@@ -29,7 +29,8 @@ enum evidence_reason {
     EVIDENCE_REASON_COUNT,
 };
 
-/* What was seen last, compared in this order; keep the highest and hand it in next time. */
+/* What was seen last: hand it in next time. Evidence with any of the three lower is refused: a swap of table and store
+ * while the monitor was down raises the counter, but not the sequence. */
 struct evidence_freshness {
     uint64_t nv_counter;
     uint32_t reset_count;
@@ -45,7 +46,9 @@ struct evidence_policy {
     struct bytes signer;  /* EAT_HASH_LEN; empty: only the measurements count */
     struct bytes product; /* with signer */
     uint32_t min_security_version;
-    const uint8_t (*monitors)[EAT_HASH_LEN]; /* allowed monitor hashes; none given: any that is measured */
+    struct bytes boot_digest; /* EAT_HASH_LEN: quoted PCR digest of a boot chain known to measure the monitor; the
+                                 report's own word for monitor=measured counts only together with it */
+    const uint8_t (*monitors)[EAT_HASH_LEN]; /* allowed monitor hashes; none given: whatever that boot chain ran */
     size_t monitor_count;
     struct bytes config;    /* EAT_HASH_LEN, must be given */
     struct bytes workload;  /* EAT_HASH_LEN; empty: any */

@@ -1,0 +1,125 @@
+/* The bundle around a report: what chains the report key to a TPM. A CBOR map with keys 1 to 8 in order, 8 optional. */
+#include "eat.h"
+
+#include "cbor.h"
+#include "cose.h"
+
+enum member {
+    MEMBER_REPORT = 1,
+    MEMBER_REPORT_KEY = 2, /* COSE_Key */
+    MEMBER_QUOTE = 3,
+    MEMBER_QUOTE_SIGNATURE = 4,
+    MEMBER_PCRS = 5, /* map: index → value */
+    MEMBER_AK = 6,
+    MEMBER_EK = 7,
+    MEMBER_EK_CERTIFICATE = 8,
+};
+
+#define MEMBERS_ALWAYS 7
+
+static void put_member(struct writer *writer, enum member member, struct bytes value)
+{
+    cbor_put_uint(writer, member);
+    cbor_put_bytes(writer, value);
+}
+
+static void put_pcrs(struct writer *writer, const struct eat_evidence *evidence)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < EAT_PCRS_MAX; i++)
+        count += evidence->pcr_mask >> i & 1;
+    if (evidence->pcr_mask >> EAT_PCRS_MAX)
+        writer_fail(writer, MALFORMED);
+    cbor_put_map(writer, count);
+    for (size_t i = 0; i < EAT_PCRS_MAX; i++) {
+        if (!(evidence->pcr_mask >> i & 1))
+            continue;
+        cbor_put_uint(writer, i);
+        cbor_put_bytes(writer, BYTES_OF(evidence->pcrs[i]));
+    }
+}
+
+void eat_put_evidence(struct writer *writer, const struct eat_evidence *evidence)
+{
+    cbor_put_map(writer, MEMBERS_ALWAYS + (evidence->ek_certificate.len > 0));
+    put_member(writer, MEMBER_REPORT, evidence->report);
+    cbor_put_uint(writer, MEMBER_REPORT_KEY);
+    cose_put_key(writer, &evidence->report_key, (struct bytes){0});
+    put_member(writer, MEMBER_QUOTE, evidence->quote);
+    put_member(writer, MEMBER_QUOTE_SIGNATURE, evidence->quote_signature);
+    cbor_put_uint(writer, MEMBER_PCRS);
+    put_pcrs(writer, evidence);
+    put_member(writer, MEMBER_AK, evidence->ak);
+    put_member(writer, MEMBER_EK, evidence->ek);
+    if (evidence->ek_certificate.len)
+        put_member(writer, MEMBER_EK_CERTIFICATE, evidence->ek_certificate);
+}
+
+static void take_member_key(struct reader *reader, enum member member)
+{
+    if (cbor_take_uint(reader) != member)
+        reader_fail(reader, MALFORMED);
+}
+
+static struct bytes take_member(struct reader *reader, enum member member)
+{
+    take_member_key(reader, member);
+    return cbor_take_bytes(reader);
+}
+
+static void take_pcrs(struct reader *reader, struct eat_evidence *evidence)
+{
+    struct cbor_map_walk walk = cbor_walk_map(reader);
+    while (cbor_next_key(reader, &walk)) {
+        int64_t index = cbor_key_number(&walk);
+        struct bytes value = cbor_take_bytes(reader);
+        if (index < 0 || index >= EAT_PCRS_MAX || value.len != EAT_HASH_LEN) {
+            reader_fail(reader, MALFORMED);
+            return;
+        }
+        struct writer writer = writer_over(evidence->pcrs[index], EAT_HASH_LEN);
+        put_bytes(&writer, value);
+        evidence->pcr_mask |= 1u << index;
+    }
+}
+
+enum status eat_evidence_decode(struct bytes encoded, struct eat_evidence *evidence)
+{
+    if (encoded.len > EAT_EVIDENCE_MAX)
+        return NO_ROOM;
+    struct reader reader = reader_over(encoded);
+    struct eat_evidence got = {0};
+    struct bytes kid = {0};
+    size_t count = cbor_take_map(&reader);
+    if (count != MEMBERS_ALWAYS && count != MEMBERS_ALWAYS + 1)
+        reader_fail(&reader, MALFORMED);
+    got.report = take_member(&reader, MEMBER_REPORT);
+    take_member_key(&reader, MEMBER_REPORT_KEY);
+    TRY(cose_take_key(&reader, &got.report_key, &kid));
+    if (got.report_key.curve != CRYPTO_P256 || kid.len)
+        reader_fail(&reader, UNSUPPORTED);
+    got.quote = take_member(&reader, MEMBER_QUOTE);
+    got.quote_signature = take_member(&reader, MEMBER_QUOTE_SIGNATURE);
+    take_member_key(&reader, MEMBER_PCRS);
+    take_pcrs(&reader, &got);
+    got.ak = take_member(&reader, MEMBER_AK);
+    got.ek = take_member(&reader, MEMBER_EK);
+    if (count == MEMBERS_ALWAYS + 1) {
+        got.ek_certificate = take_member(&reader, MEMBER_EK_CERTIFICATE);
+        if (got.ek_certificate.len == 0)
+            reader_fail(&reader, MALFORMED);
+    }
+    TRY(reader_end(&reader));
+    *evidence = got;
+    return OK;
+}
+
+enum status eat_quote_data(const struct crypto_public *report_key, struct bytes nonce, uint8_t data[EAT_HASH_LEN])
+{
+    uint8_t hash[CRYPTO_HASH_MAX];
+    const struct bytes parts[] = {bytes_from_text("bastide report key"), crypto_public_bytes(report_key), nonce};
+    TRY(crypto_hash(CRYPTO_SHA256, parts, 3, hash));
+    struct writer writer = writer_over(data, EAT_HASH_LEN);
+    put_bytes(&writer, bytes_from(hash, EAT_HASH_LEN));
+    return writer_end(&writer);
+}
