@@ -32,7 +32,7 @@ void archive_abandon(void *archive); /* forgets what was not synced */
  * with the same status. */
 MUST_USE enum status archive_append_rows(struct archive *archive, struct bytes rows);
 MUST_USE enum status archive_append_log(struct archive *archive, uint64_t sequence, struct bytes record);
-/* Pieces in order, from offset 0 to total; a piece at offset 0 starts anew. */
+/* Pieces in order, from offset 0 to total, all of them before one sync; a piece at offset 0 starts anew. */
 MUST_USE enum status archive_put_snapshot(struct archive *archive, struct bytes piece);
 /* All since the last sync is on the disk and survives a power cut, or none of it is (NO_ROOM: the disk is full; IO).
  * A snapshot that has become complete replaces all older ones and the log up to its sequence. */
