@@ -11,11 +11,9 @@
 
 #include "base.h"
 #include "crypto.h"
+#include "tpm2.h"
 
-#define TPM_NAME_LEN 34
-#define TPM_PUBLIC_MAX 160
 #define TPM_CERTIFICATE_MAX 2048
-#define TPM_ATTEST_MAX 512
 #define TPM_SIGNATURE_LEN 64
 #define TPM_BLOB_MAX 1024
 #define TPM_ROOT_LEN 64 /* report key 32, sealing root 32 */
@@ -26,7 +24,6 @@
  * shim). */
 #define TPM_CAP_PCR 15
 #define TPM_PCR_MASK (0xffu | 1u << TPM_CAP_PCR)
-#define TPM_PCR_COUNT 24
 
 #define TPM_NV_INDEX 0x018b5711u
 
@@ -46,8 +43,8 @@ const char *tpm_error(const struct tpm *tpm);
 bool tpm_is_dead(const struct tpm *tpm);
 
 struct tpm_public_area {
-    uint8_t name[TPM_NAME_LEN];
-    uint8_t data[TPM_PUBLIC_MAX]; /* TPMT_PUBLIC */
+    uint8_t name[TPM2_NAME_LEN];
+    uint8_t data[TPM2_PUBLIC_MAX]; /* TPMT_PUBLIC */
     size_t len;
 };
 
@@ -57,18 +54,26 @@ MUST_USE enum status tpm_ek_certificate(struct tpm *tpm, struct writer *der);
 
 /* ---- sealing ---- */
 
+/* An object as its TPM gave it out, the private half encrypted by it. */
+struct tpm_object {
+    uint8_t area[TPM_BLOB_MAX]; /* TPM2B_PUBLIC */
+    size_t area_len;
+    uint8_t sensitive[TPM_BLOB_MAX]; /* TPM2B_PRIVATE */
+    size_t sensitive_len;
+};
+
 /* Everything needed to unseal again: public, kept in a file. */
 struct tpm_sealed {
-    uint8_t object_public[TPM_BLOB_MAX]; /* TPM2B_PUBLIC */
-    size_t object_public_len;
-    uint8_t object_private[TPM_BLOB_MAX]; /* TPM2B_PRIVATE, encrypted by the TPM */
-    size_t object_private_len;
-    uint8_t boot_signer[65];              /* who may authorise a boot chain */
+    struct tpm_object root;
+    struct tpm_object ak;
+    uint8_t boot_signer[65];              /* who may authorise a boot chain: 0x04 || x || y */
     uint8_t approved_policy[32];          /* PolicyPCR digest of the chain authorised last */
     uint8_t signature[TPM_SIGNATURE_LEN]; /* the boot signer's, over it */
-    uint8_t ek_name[TPM_NAME_LEN];
+    uint8_t ek_name[TPM2_NAME_LEN];
     uint64_t born_counter; /* the NV counter when these keys were made */
 };
+
+#define TPM_SEALED_MAX 4400
 
 void tpm_put_sealed(struct writer *writer, const struct tpm_sealed *sealed);
 MUST_USE enum status tpm_sealed_decode(struct bytes encoded, struct tpm_sealed *sealed);
@@ -77,7 +82,8 @@ MUST_USE enum status tpm_sealed_decode(struct bytes encoded, struct tpm_sealed *
 MUST_USE enum status tpm_present_policy(struct tpm *tpm, uint8_t policy[32]);
 /* Signs the present policy into `sealed`: after an update of the boot chain. */
 MUST_USE enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm_sealed *sealed);
-/* Seals `root` so that any PCR set the boot signer signed opens it, and authorises the present one. */
+/* Seals `root` so that any PCR set the boot signer signed opens it, authorises the present one, and makes the
+ * attestation key. */
 MUST_USE enum status tpm_seal(struct tpm *tpm, const uint8_t root[TPM_ROOT_LEN], const struct crypto_key *boot_signer,
                               struct tpm_sealed *sealed);
 /* DENIED: the PCRs are none the boot signer signed, or something was unsealed earlier in this boot (capped). AUTH: the
@@ -86,17 +92,17 @@ MUST_USE enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed
 /* Extends the cap PCR: from now on until reset nothing unseals. */
 MUST_USE enum status tpm_cap(struct tpm *tpm);
 
-/* ---- attesting; after tpm_use_root() ---- */
+/* ---- attesting and counting; after tpm_use_root() ---- */
 
-/* Makes the attestation key, which only the holder of the sealing root can make, and the counter's authorisation. */
-MUST_USE enum status tpm_use_root(struct tpm *tpm, const uint8_t sealing_root[32]);
+/* Loads the attestation key and remembers both authorisations, which come from the sealing root. */
+MUST_USE enum status tpm_use_root(struct tpm *tpm, const uint8_t sealing_root[32], const struct tpm_sealed *sealed);
 void tpm_ak(const struct tpm *tpm, struct tpm_public_area *ak);
 
 struct tpm_quote {
-    uint8_t attest[TPM_ATTEST_MAX];
+    uint8_t attest[TPM2_ATTEST_MAX];
     size_t attest_len;
     uint8_t signature[TPM_SIGNATURE_LEN]; /* r || s */
-    uint8_t pcrs[TPM_PCR_COUNT][32];      /* those of TPM_PCR_MASK */
+    uint8_t pcrs[TPM2_PCR_COUNT][32];     /* those of TPM_PCR_MASK */
 };
 
 /* Reads PCRs and quotes them until both agree (a PCR may be extended between). */

@@ -11,11 +11,8 @@
 #define POLICY_LEN 32
 
 #define EK_ATTRIBUTES                                                                                                  \
-    (TPM2_ATTRIBUTE_FIXED_TPM | TPM2_ATTRIBUTE_FIXED_PARENT | TPM2_ATTRIBUTE_SENSITIVE_DATA_ORIGIN |                   \
-     TPM2_ATTRIBUTE_ADMIN_WITH_POLICY | TPM2_ATTRIBUTE_RESTRICTED | TPM2_ATTRIBUTE_DECRYPT)
-#define AK_ATTRIBUTES                                                                                                  \
-    (TPM2_ATTRIBUTE_FIXED_TPM | TPM2_ATTRIBUTE_FIXED_PARENT | TPM2_ATTRIBUTE_SENSITIVE_DATA_ORIGIN |                   \
-     TPM2_ATTRIBUTE_RESTRICTED | TPM2_ATTRIBUTE_SIGN)
+    (TPM2_ATTRIBUTES_FIXED | TPM2_ATTRIBUTE_ADMIN_WITH_POLICY | TPM2_ATTRIBUTE_RESTRICTED | TPM2_ATTRIBUTE_DECRYPT)
+#define AK_ATTRIBUTES (TPM2_ATTRIBUTES_FIXED | TPM2_ATTRIBUTE_RESTRICTED | TPM2_ATTRIBUTE_SIGN)
 
 /* PolicySecret(TPM_RH_ENDORSEMENT): TCG EK Credential Profile 2.x, B.2, "PolicyA". */
 static const uint8_t ek_policy[POLICY_LEN] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc,

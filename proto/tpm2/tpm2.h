@@ -40,6 +40,8 @@ void tpm2_put_attest(struct writer *writer, const struct tpm2_attest *attest);
 #define TPM2_ATTRIBUTE_RESTRICTED (1u << 16)
 #define TPM2_ATTRIBUTE_DECRYPT (1u << 17)
 #define TPM2_ATTRIBUTE_SIGN (1u << 18)
+#define TPM2_ATTRIBUTES_FIXED                                                                                          \
+    (TPM2_ATTRIBUTE_FIXED_TPM | TPM2_ATTRIBUTE_FIXED_PARENT | TPM2_ATTRIBUTE_SENSITIVE_DATA_ORIGIN)
 
 /* TPMT_PUBLIC of a P-256 key with a SHA-256 name (Part 2 §12.2.4). Symmetric is AES-128-CFB or none, scheme ECDSA with
  * SHA-256 or none, no KDF; everything else is UNSUPPORTED. */
