@@ -1,0 +1,328 @@
+/* The database under a store: rules of a schema, limits, migrations, random work beside plain SQLite, and nonces. */
+#include "check.h"
+
+#include "store_rig.h"
+
+#include <stdio.h>
+
+static void a_schema_that_would_lose_changes_is_refused_with_its_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *name;
+    } bad[] = {
+        {"CREATE TABLE alpha(x INTEGER)", "alpha: has no primary key"},
+        {"CREATE TABLE beta(x TEXT PRIMARY KEY)", "beta: has a primary key that may be NULL"},
+        {"CREATE TABLE gamma(x INTEGER NOT NULL, y TEXT, PRIMARY KEY(x, y))", "gamma: has a primary key that may"},
+        {"CREATE TABLE delta(x INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL)", "sqlite_sequence: AUTOINCREMENT"},
+        {"CREATE TABLE eps(x INTEGER PRIMARY KEY NOT NULL, y TEXT UNIQUE)", "eps: has a UNIQUE"},
+        {"CREATE TABLE zeta(x INTEGER PRIMARY KEY NOT NULL, y); CREATE UNIQUE INDEX z ON zeta(y)", "zeta: has a UNI"},
+        {"CREATE TABLE eta(x INTEGER PRIMARY KEY NOT NULL, y AS (x + 1))", "eta: has a generated column"},
+        {"CREATE TABLE t(x INTEGER PRIMARY KEY NOT NULL); CREATE TRIGGER theta AFTER INSERT ON t BEGIN DELETE FROM t; "
+         "END",
+         "theta: triggers"},
+        {"CREATE VIRTUAL TABLE iota USING fts5(x)", "virtual tables"},
+        {"CREATE TABLE kappa(x INTEGER PRIMARY KEY NOT NULL, y REFERENCES kappa(x))", "kappa: has a foreign key"},
+        {"CREATE TABLE store_lambda(x INTEGER PRIMARY KEY NOT NULL)", "store_lambda: names beginning with store_"},
+        {"CREATE TABLE mu(", "a migration fails: "},
+        {"ATTACH 'other.db' AS nu", "a migration fails: "},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct rig rig = rig_new(1);
+        const char *const migrations[] = {rig_migrations[0], bad[i].sql};
+        const struct store_config config = {
+            .migrations = migrations, .migration_count = 2, .key = rig_key, .user = &rig};
+        char text[256] = "";
+        struct writer why = writer_over(text, sizeof text - 1);
+        struct store *store = NULL;
+        check_status(DENIED, store_open(&store, &config, &why));
+        assert_null(store);
+        text[why.len] = 0;
+        assert_non_null(strstr(text, bad[i].name));
+    }
+}
+
+static void no_statement_changes_the_schema_or_opens_a_file(void **state)
+{
+    (void)state;
+    static const char *const denied[] = {
+        "CREATE TABLE x(y INTEGER PRIMARY KEY NOT NULL)",
+        "DROP TABLE item",
+        "ALTER TABLE item ADD COLUMN z",
+        "CREATE INDEX i ON pair(text)",
+        "CREATE TEMP TABLE t(x)",
+        "ATTACH 'file.db' AS other",
+        "VACUUM INTO 'file.db'",
+    };
+    struct rig rig = rig_new(1);
+    check_ok(rig_start(&rig));
+    for (size_t i = 0; i < sizeof denied / sizeof denied[0]; i++)
+        assert_int_not_equal(SQLITE_OK, rig_sql(&rig, denied[i]));
+    rig_free(&rig);
+    /* The store's file system is the default one, and it opens nothing. */
+    sqlite3 *db = NULL;
+    assert_int_equal(SQLITE_CANTOPEN, sqlite3_open("/tmp/bastide-store-test.db", &db));
+    sqlite3_close(db);
+}
+
+/* A sort and an index far larger than any cache, which spill to temporary files elsewhere. */
+static void large_sorts_need_no_file(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    check_ok(rig_start(&rig));
+    check_ok(rig_sql(&rig, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)"
+                           " INSERT INTO item SELECT hex(i * 7919 % 40009), NULL, i FROM n"));
+    sqlite3_stmt *get;
+    check_ok(sqlite3_prepare_v2(store_database(rig.store),
+                                "SELECT count(*) FROM (SELECT DISTINCT name || size FROM item ORDER BY 1 DESC)", -1,
+                                &get, NULL));
+    assert_int_equal(sqlite3_step(get), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(get, 0), 40000);
+    sqlite3_finalize(get);
+    rig_free(&rig);
+}
+
+static void a_full_store_says_so_and_goes_on(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    rig.bytes_max = 256 * 1024;
+    check_ok(rig_start(&rig));
+    check_ok(rig_sql(&rig, "INSERT INTO item VALUES('kept', zeroblob(100), 1)"));
+    check_ok(rig_commit(&rig));
+    assert_int_equal(SQLITE_FULL, rig_sql(&rig, "INSERT INTO item VALUES('big', zeroblob(300000), 1)"));
+    check_status(NOT_FOUND, rig_seal(&rig, true)); /* the statement left nothing */
+    check_ok(rig_sql(&rig, "INSERT INTO item VALUES('small', zeroblob(100000), 1)"));
+    check_ok(rig_commit(&rig));
+    check_ok(rig_start(&rig));
+    rig_free(&rig);
+}
+
+static void a_group_too_large_for_a_record_can_be_discarded(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    check_ok(rig_start(&rig));
+    for (int i = 0; i < 40; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "INSERT INTO item VALUES('n%d', randomblob(10000), 1)", i);
+        check_ok(rig_sql(&rig, text));
+        assert_true(store_changed_bytes(rig.store) >= (size_t)(i + 1) * 10000);
+    }
+    check_status(NO_ROOM, rig_seal(&rig, true));
+    check_status(NO_ROOM, rig_seal(&rig, true)); /* the changes are still there */
+    check_ok(store_discard(rig.store));
+    check_ok(rig_sql(&rig, "INSERT INTO item VALUES('x', randomblob(200000), 1)"));
+    check_ok(rig_commit(&rig));
+    assert_true(rig.log[0].len <= STORE_RECORD_MAX);
+    check_ok(rig_start(&rig));
+    rig_free(&rig);
+}
+
+static void a_snapshot_is_wanted_when_the_log_outgrew_it(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    check_ok(rig_start(&rig));
+    check_status(WRONG_STATE, rig_compact(&rig)); /* of nothing */
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(store_wants_snapshot(rig.store), i * 120000 > 1 << 20);
+        check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(120000), 1)"));
+        check_ok(rig_commit(&rig));
+    }
+    assert_true(store_wants_snapshot(rig.store));
+    check_ok(rig_compact(&rig));
+    assert_false(store_wants_snapshot(rig.store)); /* on its way */
+    check_ok(rig_sql(&rig, "DELETE FROM item"));
+    check_ok(rig_seal(&rig, false));
+    check_ok(store_revert(rig.store));
+    assert_true(store_wants_snapshot(rig.store)); /* it did not arrive */
+    check_ok(rig_compact(&rig));
+    check_ok(rig_sql(&rig, "DELETE FROM item"));
+    check_ok(rig_commit(&rig));
+    assert_false(store_wants_snapshot(rig.store));
+    check_ok(rig_start(&rig));
+    assert_false(store_wants_snapshot(rig.store));
+    rig_free(&rig);
+}
+
+static void an_upgrade_migrates_at_the_same_place_each_time(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    check_ok(rig_start(&rig));
+    for (int i = 0; i < 3; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "INSERT INTO item VALUES('n%d', NULL, 1)", i);
+        check_ok(rig_sql(&rig, text));
+        check_ok(rig_commit(&rig));
+    }
+    rig.migration_count = 2;
+    for (int snapshot = 0; snapshot < 2; snapshot++) {
+        check_ok(rig_start(&rig));
+        check_ok(
+            rig_sql(&rig, "UPDATE more SET x = x + id; INSERT OR REPLACE INTO item VALUES('new', NULL, 2, 'note')"));
+        if (snapshot) {
+            check_ok(rig_commit(&rig));
+            check_ok(rig_compact(&rig));
+        } else {
+            assert_true(store_wants_snapshot(rig.store)); /* the tables changed without a record */
+            check_ok(rig_commit(&rig));
+        }
+        check_ok(rig_start(&rig));
+        sqlite3_stmt *get;
+        check_ok(sqlite3_prepare_v2(store_database(rig.store), "SELECT count(*), sum(x) FROM more", -1, &get, NULL));
+        assert_int_equal(sqlite3_step(get), SQLITE_ROW);
+        assert_int_equal(sqlite3_column_int(get, 0), 3);
+        assert_int_equal((int)(2 * sqlite3_column_double(get, 1)), snapshot ? 27 : 15);
+        sqlite3_finalize(get);
+    }
+    rig.migration_count = 1; /* the older program */
+    check_status(DENIED, rig_start(&rig));
+    assert_int_equal(STORE_NEWER, store_refused(rig.store));
+    rig_free(&rig);
+}
+
+/* ---- Random work, with failures and restarts, beside a plain database that is told only what was confirmed ---- */
+
+static uint32_t seed;
+static uint32_t random_below(uint32_t n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % n;
+}
+
+static void random_statement(char *text, size_t cap)
+{
+    uint32_t a = random_below(12), b = random_below(4), c = random_below(1000);
+    static const char *const forms[] = {
+        "INSERT OR REPLACE INTO item VALUES('n%1$u', zeroblob(%3$u), %2$u)",
+        "INSERT OR IGNORE INTO item VALUES('n%1$u', x'0%2$u', NULL)",
+        "UPDATE item SET size = %3$u, value = NULL WHERE name >= 'n%1$u'",
+        "UPDATE OR REPLACE item SET name = 'n%2$u' WHERE name = 'n%1$u'",
+        "DELETE FROM item WHERE size %% 4 = %2$u",
+        "INSERT OR REPLACE INTO pair VALUES(%1$u, %2$u, 'p%3$u')",
+        "UPDATE OR IGNORE pair SET a = a + 1, text = text || %3$u WHERE b = %2$u",
+        "DELETE FROM pair WHERE a = %1$u",
+        "DELETE FROM item",
+    };
+    const char *form = forms[random_below(c == 0 ? 9 : 8)];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(text, cap, form, a, b, c);
+#pragma GCC diagnostic pop
+}
+
+static char *dump(sqlite3 *db)
+{
+    static const char query[] = "SELECT name, quote(value), quote(size) FROM item UNION ALL"
+                                " SELECT a, b, quote(text) FROM pair ORDER BY 1, 2";
+    char *text = sqlite3_mprintf("");
+    sqlite3_stmt *get;
+    check_ok(sqlite3_prepare_v2(db, query, -1, &get, NULL));
+    while (sqlite3_step(get) == SQLITE_ROW)
+        text = sqlite3_mprintf("%z%s|%s|%s\n", text, sqlite3_column_text(get, 0), sqlite3_column_text(get, 1),
+                               sqlite3_column_text(get, 2));
+    sqlite3_finalize(get);
+    return text;
+}
+
+static void random_work_keeps_step_with_plain_sqlite(void **state)
+{
+    (void)state;
+    sqlite3 *plain;
+    check_ok(sqlite3_open(":memory:", &plain));
+    check_ok(sqlite3_exec(plain, rig_migrations[0], NULL, NULL, NULL));
+    struct rig rig = rig_new(1);
+    check_ok(rig_start(&rig));
+    size_t commits = 0;
+    for (seed = 1; commits < 1200;) {
+        char group[8][160];
+        uint32_t count = 1 + random_below(8);
+        for (uint32_t i = 0; i < count; i++) {
+            random_statement(group[i], sizeof group[i]);
+            check_ok(rig_sql(&rig, group[i]));
+        }
+        uint32_t fate = random_below(10);
+        if (fate == 0) {
+            check_ok(store_discard(rig.store));
+        } else if (fate == 1) {
+            (void)rig_seal(&rig, false);
+            check_ok(store_revert(rig.store));
+        } else {
+            enum status status = rig_commit(&rig);
+            assert_true(status == OK || status == NOT_FOUND);
+            commits += status == OK;
+            for (uint32_t i = 0; i < count; i++)
+                check_ok(sqlite3_exec(plain, group[i], NULL, NULL, NULL));
+        }
+        if ((rig.log_count > 100 || random_below(60) == 0) && store_confirmed_sequence(rig.store) > 0)
+            check_ok(rig_compact(&rig));
+        if (random_below(20) == 0)
+            check_ok(rig_start(&rig));
+        char *expected = dump(plain), *actual = dump(store_database(rig.store));
+        assert_string_equal(expected, actual);
+        sqlite3_free(expected);
+        sqlite3_free(actual);
+    }
+    sqlite3_close(plain);
+    rig_free(&rig);
+}
+
+/* Salt of the monitor's key, salt of the segment, counter: they decide key and nonce (enclave/store/seal.c). */
+#define KEY_OFF 152
+#define KEY_LEN (32 + 32 + 8)
+static uint8_t used[2048][KEY_LEN];
+static size_t used_count;
+
+static void collect(struct bytes sealed)
+{
+    const uint8_t *key = sealed.data + KEY_OFF;
+    for (size_t i = 0; i < used_count; i++)
+        assert_memory_not_equal(used[i], key, KEY_LEN);
+    memcpy(used[used_count++], key, KEY_LEN);
+}
+
+static void no_key_and_nonce_are_used_twice_whatever_fails(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    used_count = 0;
+    for (int launch = 0; launch < 20; launch++) {
+        check_ok(rig_start(&rig));
+        for (int i = 0; i < 12; i++) {
+            struct bytes sealed;
+            check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(9), 1)"));
+            check_ok(store_seal(rig.store, &sealed));
+            collect(sealed);
+            check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('y', randomblob(9), 1)"));
+            check_ok(store_seal(rig.store, &sealed));
+            collect(sealed);
+            check_ok(store_revert(rig.store)); /* the same sequences again */
+            check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(9), 1)"));
+            check_ok(rig_commit(&rig));
+            collect(rig.log[rig.log_count - 1]);
+        }
+        check_ok(rig_compact(&rig));
+        collect(rig.snapshot);
+    }
+    assert_int_equal(used_count, 20 * 37);
+    rig_free(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_schema_that_would_lose_changes_is_refused_with_its_name),
+        cmocka_unit_test(no_statement_changes_the_schema_or_opens_a_file),
+        cmocka_unit_test(large_sorts_need_no_file),
+        cmocka_unit_test(a_full_store_says_so_and_goes_on),
+        cmocka_unit_test(a_group_too_large_for_a_record_can_be_discarded),
+        cmocka_unit_test(a_snapshot_is_wanted_when_the_log_outgrew_it),
+        cmocka_unit_test(an_upgrade_migrates_at_the_same_place_each_time),
+        cmocka_unit_test(random_work_keeps_step_with_plain_sqlite),
+        cmocka_unit_test(no_key_and_nonce_are_used_twice_whatever_fails),
+    };
+    return crypto_init() == OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+}
