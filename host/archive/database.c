@@ -55,9 +55,12 @@ static const char *const texts[ARCHIVE_SQL_COUNT] = {
     [ARCHIVE_SQL_COMMIT] = "COMMIT",
 };
 
+/* A commit that fails does not set sqlite3_system_errno(): what the last system call said is still in errno. */
 enum status archive_status(struct archive *archive, int code)
 {
     int system = sqlite3_system_errno(archive->db);
+    if (system == 0)
+        system = errno;
     switch (code & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
@@ -86,6 +89,7 @@ sqlite3_stmt *archive_sql(struct archive *archive, enum archive_sql which)
 
 enum status archive_run(struct archive *archive, sqlite3_stmt *statement)
 {
+    errno = 0;
     int code = sqlite3_step(statement);
     enum status status = archive_status(archive, code);
     sqlite3_reset(statement);
