@@ -1,0 +1,341 @@
+/* The counter rule. What is on disk is public but for nobody's changing: everything read is checked by its MAC first.
+ */
+#include "heads.h"
+
+#include <string.h>
+
+#define NONCE_LEN 16
+#define MAC_LEN 32
+#define RECORD_LEN (HEADS_SITE_LEN + 8 + 32)
+#define BODY_LEN (HEADS_SLOT_LEN - MAC_LEN)
+
+static const uint8_t magic[8] = "BSTDHEA1";
+
+/* One slot in the open. */
+struct table {
+    bool valid;
+    bool blank; /* never written */
+    uint64_t generation;
+    uint64_t counter;
+    uint64_t since_s;
+    uint8_t nonce[NONCE_LEN];
+    uint8_t ahead[NONCE_LEN]; /* zero, or the nonce of the slot that will be written next */
+    size_t count;
+    struct head heads[HEADS_SITES_MAX];
+};
+
+_Static_assert(8 + 3 * 8 + 2 * NONCE_LEN + 8 + HEADS_SITES_MAX * RECORD_LEN <= BODY_LEN, "a slot holds every site");
+
+static enum status mac_of(const struct heads *heads, const uint8_t *data, uint8_t mac[CRYPTO_HASH_MAX])
+{
+    const struct bytes body = bytes_from(data, BODY_LEN);
+    return crypto_hmac(CRYPTO_SHA256, BYTES_OF(heads->key), &body, 1, mac);
+}
+
+static enum status encode(const struct heads *heads, const struct table *table, uint8_t data[HEADS_SLOT_LEN])
+{
+    uint8_t mac[CRYPTO_HASH_MAX];
+    struct writer writer = writer_over(data, BODY_LEN);
+    memset(data, 0, HEADS_SLOT_LEN);
+    put_bytes(&writer, BYTES_OF(magic));
+    put_u64be(&writer, table->generation);
+    put_u64be(&writer, table->counter);
+    put_u64be(&writer, table->since_s);
+    put_bytes(&writer, BYTES_OF(table->nonce));
+    put_bytes(&writer, BYTES_OF(table->ahead));
+    put_u64be(&writer, table->count);
+    for (size_t i = 0; i < table->count; i++) {
+        put_bytes(&writer, BYTES_OF(table->heads[i].site));
+        put_u64be(&writer, table->heads[i].sequence);
+        put_bytes(&writer, BYTES_OF(table->heads[i].hash));
+    }
+    TRY(writer_end(&writer));
+    TRY(mac_of(heads, data, mac));
+    memcpy(data + BODY_LEN, mac, MAC_LEN);
+    return OK;
+}
+
+static void take_into(struct reader *reader, uint8_t *out, size_t len)
+{
+    struct bytes value = take_bytes(reader, len);
+    if (value.len == len)
+        memcpy(out, value.data, len);
+}
+
+static bool decode(const struct heads *heads, const uint8_t data[HEADS_SLOT_LEN], struct table *table)
+{
+    uint8_t mac[CRYPTO_HASH_MAX];
+    if (mac_of(heads, data, mac) != OK || !ct_equal(mac, data + BODY_LEN, MAC_LEN))
+        return false;
+    struct reader reader = reader_over(bytes_from(data, BODY_LEN));
+    bool ours = bytes_equal(take_bytes(&reader, sizeof magic), BYTES_OF(magic));
+    table->generation = take_u64be(&reader);
+    table->counter = take_u64be(&reader);
+    table->since_s = take_u64be(&reader);
+    take_into(&reader, table->nonce, NONCE_LEN);
+    take_into(&reader, table->ahead, NONCE_LEN);
+    table->count = take_u64be(&reader);
+    if (!ours || table->count > HEADS_SITES_MAX)
+        return false;
+    for (size_t i = 0; i < table->count; i++) {
+        take_into(&reader, table->heads[i].site, HEADS_SITE_LEN);
+        table->heads[i].sequence = take_u64be(&reader);
+        take_into(&reader, table->heads[i].hash, 32);
+    }
+    return reader.status == OK;
+}
+
+static enum status load(const struct heads *heads, unsigned slot, struct table *table)
+{
+    uint8_t data[HEADS_SLOT_LEN];
+    size_t len = 0;
+    TRY(heads->outside.read_slot(heads->outside.context, slot, data, &len));
+    *table = (struct table){.blank = len == 0};
+    table->valid = len == HEADS_SLOT_LEN && decode(heads, data, table);
+    return OK;
+}
+
+/* Writes to the slot that does not hold the present table; on success that one does. */
+static enum status store(struct heads *heads, const struct table *table)
+{
+    uint8_t data[HEADS_SLOT_LEN];
+    TRY(encode(heads, table, data));
+    heads->generation = table->generation; /* never used twice, whatever became of the write */
+    heads->unsure = true;
+    TRY(heads->outside.write_slot(heads->outside.context, 1 - heads->slot, data));
+    heads->unsure = false;
+    heads->slot = 1 - heads->slot;
+    return OK;
+}
+
+static enum status next_table(const struct heads *heads, struct table *table)
+{
+    *table = (struct table){.generation = heads->generation + 1,
+                            .counter = heads->counter,
+                            .since_s = heads->since_s,
+                            .count = heads->count};
+    memcpy(table->heads, heads->released, sizeof table->heads);
+    return crypto_random(table->nonce, sizeof table->nonce);
+}
+
+/* The index of a site's record, or `count`. */
+static size_t find(const struct head *records, size_t count, const uint8_t site[HEADS_SITE_LEN])
+{
+    size_t i = 0;
+    while (i < count && memcmp(records[i].site, site, HEADS_SITE_LEN) != 0)
+        i++;
+    return i;
+}
+
+static void release(struct heads *heads, const struct table *table)
+{
+    memcpy(heads->released, table->heads, sizeof heads->released);
+    heads->count = table->count;
+    heads->counter = table->counter;
+    heads->since_s = table->since_s;
+}
+
+/* The table on disk is one ahead: bring the TPM there, unless it is there already. */
+static enum status settle(struct heads *heads, uint64_t target)
+{
+    uint64_t value = 0;
+    TRY(heads->outside.read_counter(heads->outside.context, &value));
+    if (value + 1 == target)
+        TRY(heads->outside.increment_counter(heads->outside.context, &value));
+    return value == target ? OK : DENIED;
+}
+
+/* What an earlier failure left open is closed before anything new is written. */
+static enum status repair(struct heads *heads)
+{
+    struct table table;
+    if (heads->unsettled) {
+        TRY(settle(heads, heads->counter + 1));
+        heads->counter++;
+        heads->unsettled = false;
+        heads->unsure = true;
+    }
+    if (!heads->unsure)
+        return OK;
+    TRY(next_table(heads, &table));
+    return store(heads, &table);
+}
+
+/* Moves the counter with `table` as what comes: named ahead, written, then the TPM, then released. */
+static enum status move(struct heads *heads, struct table *table, uint64_t now_s)
+{
+    struct table before;
+    TRY(heads_check_lease(heads)); /* before anything of another monitor's table is overwritten */
+    TRY(next_table(heads, &before));
+    memcpy(before.ahead, table->nonce, NONCE_LEN);
+    TRY(store(heads, &before));
+    table->generation = heads->generation + 1;
+    table->counter = heads->counter + 1;
+    table->since_s = now_s;
+    TRY(store(heads, table));
+    heads->unsettled = true;
+    TRY(settle(heads, table->counter));
+    heads->unsettled = false;
+    release(heads, table);
+    return OK;
+}
+
+enum status heads_move(struct heads *heads, uint64_t now_s)
+{
+    struct table table;
+    TRY(repair(heads));
+    TRY(next_table(heads, &table));
+    return move(heads, &table, now_s);
+}
+
+enum status heads_advance(struct heads *heads, const struct head *head, bool strict, uint64_t now_s)
+{
+    struct table table;
+    TRY(repair(heads));
+    TRY(next_table(heads, &table));
+    size_t at = find(table.heads, table.count, head->site);
+    if (head->sequence == 0 || head->sequence - 1 != (at < table.count ? table.heads[at].sequence : 0))
+        return WRONG_STATE;
+    if (at == HEADS_SITES_MAX)
+        return NO_ROOM;
+    if (at == table.count)
+        table.count++;
+    table.heads[at] = *head;
+    if (strict)
+        return move(heads, &table, now_s);
+    TRY(store(heads, &table));
+    release(heads, &table);
+    return OK;
+}
+
+void heads_get(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], struct head *head)
+{
+    size_t at = find(heads->released, heads->count, site);
+    *head = (struct head){0};
+    if (at < heads->count)
+        *head = heads->released[at];
+    else
+        memcpy(head->site, site, HEADS_SITE_LEN);
+}
+
+enum status heads_check_lease(struct heads *heads)
+{
+    uint64_t value = 0;
+    TRY(heads->outside.read_counter(heads->outside.context, &value));
+    return value > heads->counter + heads->unsettled ? DENIED : OK;
+}
+
+/* The rule at start, over both slots and the counter; on HEADS_GOOD *newest is the table to go on with. */
+static enum heads_verdict judge(const struct table tables[2], uint64_t value, uint64_t born, unsigned *newest)
+{
+    if (!tables[0].valid && !tables[1].valid) {
+        /* A start moves the counter before anything is released: where it was born, a first write was cut at most. */
+        if (value == born)
+            return HEADS_GOOD;
+        return tables[0].blank && tables[1].blank ? HEADS_EMPTY : HEADS_TAMPERED;
+    }
+    *newest = !tables[0].valid || (tables[1].valid && tables[1].generation > tables[0].generation);
+    const struct table *table = &tables[*newest], *other = &tables[1 - *newest];
+    if (table->counter == value)
+        return HEADS_GOOD;
+    if (table->counter < value)
+        return HEADS_ROLLED_BACK;
+    if (table->counter != value + 1)
+        return HEADS_COUNTER_BACK;
+    static const uint8_t none[NONCE_LEN];
+    bool named = other->valid && other->counter == value && other->generation + 1 == table->generation &&
+                 memcmp(other->ahead, none, NONCE_LEN) != 0 && memcmp(other->ahead, table->nonce, NONCE_LEN) == 0;
+    return named ? HEADS_GOOD : HEADS_TAMPERED;
+}
+
+static enum status start(struct heads *heads, uint64_t born, uint64_t now_s, enum heads_verdict *verdict)
+{
+    struct table tables[2];
+    uint64_t value = 0;
+    *verdict = HEADS_OUTSIDE;
+    TRY(load(heads, 0, &tables[0]));
+    TRY(load(heads, 1, &tables[1]));
+    TRY(heads->outside.read_counter(heads->outside.context, &value));
+    *verdict = judge(tables, value, born, &heads->slot);
+    if (*verdict != HEADS_GOOD)
+        return DENIED;
+    *verdict = HEADS_OUTSIDE;
+    const struct table *table = &tables[heads->slot];
+    heads->generation = tables[0].generation > tables[1].generation ? tables[0].generation : tables[1].generation;
+    heads->counter = value;
+    heads->since_s = now_s;
+    if (table->valid) {
+        release(heads, table);
+        TRY(settle(heads, table->counter));
+    }
+    TRY(heads_move(heads, now_s));
+    *verdict = HEADS_GOOD;
+    return OK;
+}
+
+enum status heads_start(struct heads *heads, const struct heads_outside *outside, struct bytes key, uint64_t born,
+                        uint64_t now_s, enum heads_verdict *verdict)
+{
+    *heads = (struct heads){.outside = *outside};
+    *verdict = HEADS_OUTSIDE;
+    if (key.len != sizeof heads->key)
+        return INTERNAL;
+    memcpy(heads->key, key.data, key.len);
+    return start(heads, born, now_s, verdict);
+}
+
+enum status heads_reinitialise(struct heads *heads, uint64_t now_s)
+{
+    struct heads fresh = {.outside = heads->outside, .since_s = now_s};
+    struct table table;
+    memcpy(fresh.key, heads->key, sizeof fresh.key);
+    TRY(fresh.outside.read_counter(fresh.outside.context, &fresh.counter));
+    /* Both slots: nothing of the table that was refused may come back. */
+    for (int i = 0; i < 2; i++) {
+        TRY(next_table(&fresh, &table));
+        TRY(store(&fresh, &table));
+    }
+    enum status status = heads_move(&fresh, now_s);
+    *heads = fresh;
+    wipe(&fresh, sizeof fresh);
+    return status;
+}
+
+void heads_done(struct heads *heads)
+{
+    wipe(heads, sizeof *heads);
+}
+
+const char *heads_sentence(enum heads_verdict verdict)
+{
+    static const char *const sentences[] = {
+        [HEADS_GOOD] = "the table of heads is good",
+        [HEADS_ROLLED_BACK] =
+            "the table of heads is older than the TPM's counter: the disk was rolled back, or an older "
+            "backup restored; nothing is served from it",
+        [HEADS_EMPTY] =
+            "there is no table of heads although the TPM's counter has moved: the store was removed; restore "
+            "it, or re-initialise with a token of the owner",
+        [HEADS_COUNTER_BACK] = "the TPM's counter is behind the table of heads: another TPM, or its state was replaced",
+        [HEADS_TAMPERED] = "the table of heads was changed or comes from another node",
+        [HEADS_OUTSIDE] = "the table of heads or the TPM's counter cannot be read or written",
+    };
+    return sentences[verdict <= HEADS_OUTSIDE ? verdict : HEADS_OUTSIDE];
+}
+
+int heads_exit_code(enum heads_verdict verdict)
+{
+    switch (verdict) {
+    case HEADS_GOOD:
+        return 0;
+    case HEADS_ROLLED_BACK:
+    case HEADS_EMPTY:
+    case HEADS_COUNTER_BACK:
+        return 7;
+    case HEADS_TAMPERED:
+        return 8;
+    case HEADS_OUTSIDE:
+        break;
+    }
+    return 9;
+}

@@ -1,0 +1,406 @@
+/* The counter rule over a disk and a counter that fail at operation N, for all N, in every way they can. */
+#include "check.h"
+
+#include "heads.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum failure { NOT_DONE, DONE_ALL_THE_SAME, TORN, FAILURES };
+
+struct world {
+    uint8_t slots[2][HEADS_SLOT_LEN];
+    size_t lens[2];
+    uint64_t counter;
+    int left; /* operations until one fails; negative: none does */
+    enum failure failure;
+    bool dead; /* after a failure nothing works: a power cut */
+    bool stays_dead;
+};
+
+static const uint8_t key[32] = {1, 2, 3};
+static const uint8_t site[HEADS_SITE_LEN] = {7};
+
+static bool fails(struct world *world)
+{
+    if (world->left < 0)
+        return false;
+    return world->left-- == 0;
+}
+
+static enum status read_slot(void *context, unsigned slot, uint8_t data[HEADS_SLOT_LEN], size_t *len)
+{
+    struct world *world = context;
+    if (world->dead)
+        return IO;
+    memcpy(data, world->slots[slot], HEADS_SLOT_LEN);
+    *len = world->lens[slot];
+    return OK;
+}
+
+static enum status write_slot(void *context, unsigned slot, const uint8_t data[HEADS_SLOT_LEN])
+{
+    struct world *world = context;
+    if (world->dead)
+        return IO;
+    bool failed = fails(world);
+    size_t len = !failed || world->failure == DONE_ALL_THE_SAME ? HEADS_SLOT_LEN : world->failure == TORN ? 100 : 0;
+    memcpy(world->slots[slot], data, len);
+    if (len > world->lens[slot])
+        world->lens[slot] = len;
+    world->dead = failed && world->stays_dead;
+    return failed ? IO : OK;
+}
+
+static enum status read_counter(void *context, uint64_t *value)
+{
+    struct world *world = context;
+    if (world->dead)
+        return IO;
+    bool failed = fails(world);
+    world->dead = failed && world->stays_dead;
+    if (!failed)
+        *value = world->counter;
+    return failed ? IO : OK;
+}
+
+static enum status increment_counter(void *context, uint64_t *value)
+{
+    struct world *world = context;
+    if (world->dead)
+        return IO;
+    bool failed = fails(world);
+    if (!failed || world->failure == DONE_ALL_THE_SAME)
+        world->counter++;
+    world->dead = failed && world->stays_dead;
+    if (!failed)
+        *value = world->counter;
+    return failed ? IO : OK;
+}
+
+static enum status start(struct heads *heads, struct world *world, uint64_t born, enum heads_verdict *verdict)
+{
+    const struct heads_outside outside = {.context = world,
+                                          .read_slot = read_slot,
+                                          .write_slot = write_slot,
+                                          .read_counter = read_counter,
+                                          .increment_counter = increment_counter};
+    world->dead = false;
+    return heads_start(heads, &outside, BYTES_OF(key), born, 1000, verdict);
+}
+
+static struct head head_at(uint64_t sequence, uint8_t mark)
+{
+    struct head head = {.sequence = sequence, .hash = {(uint8_t)sequence, mark}};
+    memcpy(head.site, site, sizeof site);
+    return head;
+}
+
+static uint64_t sequence_of(const struct heads *heads)
+{
+    struct head head;
+    heads_get(heads, site, &head);
+    return head.sequence;
+}
+
+/* A node with `commits` heads released. */
+static void make(struct heads *heads, struct world *world, uint64_t commits)
+{
+    enum heads_verdict verdict;
+    *world = (struct world){.counter = 41, .left = -1};
+    check_ok(start(heads, world, 41, &verdict));
+    for (uint64_t i = 1; i <= commits; i++)
+        check_ok(heads_advance(heads, &(struct head){.site = {7}, .sequence = i, .hash = {(uint8_t)i}}, false, 0));
+}
+
+static void a_fresh_node_starts_where_its_counter_was_born(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    make(&heads, &world, 0);
+    assert_int_equal(42, world.counter);
+    assert_int_equal(0, sequence_of(&heads));
+}
+
+static void heads_survive_a_restart_and_the_counter_moves_with_it(void **state)
+{
+    (void)state;
+    struct heads heads, again;
+    struct world world;
+    enum heads_verdict verdict;
+    make(&heads, &world, 5);
+    check_ok(start(&again, &world, 41, &verdict));
+    assert_int_equal(5, sequence_of(&again));
+    assert_int_equal(43, world.counter);
+    /* The one that ran before notices. */
+    check_status(DENIED, heads_check_lease(&heads));
+    check_ok(heads_check_lease(&again));
+    check_status(DENIED, heads_move(&heads, 0));
+}
+
+static void a_head_only_moves_by_one(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    make(&heads, &world, 5);
+    for (uint64_t wrong = 0; wrong < 10; wrong++)
+        if (wrong != 6)
+            check_status(WRONG_STATE, heads_advance(&heads, &(struct head){.site = {7}, .sequence = wrong}, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 6}, false, 0));
+}
+
+static void the_table_holds_as_many_sites_as_it_says(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    make(&heads, &world, 1);
+    for (uint8_t i = 1; i < HEADS_SITES_MAX; i++)
+        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1}, false, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 2}, false, 0));
+}
+
+static void an_older_disk_is_refused_once_the_counter_moved(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    enum heads_verdict verdict;
+    make(&heads, &world, 3);
+    struct world old = world;
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 4}, true, 0));
+    old.counter = world.counter;
+    check_status(DENIED, start(&heads, &old, 41, &verdict));
+    assert_int_equal(HEADS_ROLLED_BACK, verdict);
+    assert_int_equal(7, heads_exit_code(verdict));
+}
+
+static void a_removed_table_is_refused_once_the_counter_moved(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    enum heads_verdict verdict;
+    make(&heads, &world, 3);
+    memset(world.lens, 0, sizeof world.lens);
+    memset(world.slots, 0, sizeof world.slots);
+    check_status(DENIED, start(&heads, &world, 41, &verdict));
+    assert_int_equal(HEADS_EMPTY, verdict);
+    check_ok(heads_reinitialise(&heads, 0));
+    assert_int_equal(0, sequence_of(&heads));
+    check_ok(start(&heads, &world, 41, &verdict));
+}
+
+static void a_counter_behind_the_table_is_refused(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    enum heads_verdict verdict;
+    make(&heads, &world, 3);
+    check_ok(heads_move(&heads, 0));
+    world.counter -= 2;
+    check_status(DENIED, start(&heads, &world, 41, &verdict));
+    assert_int_equal(HEADS_COUNTER_BACK, verdict);
+    /* One behind looks like a crash, but no crash leaves both slots past the counter. */
+    make(&heads, &world, 3);
+    world.counter--;
+    check_status(DENIED, start(&heads, &world, 0, &verdict));
+    assert_int_equal(HEADS_TAMPERED, verdict);
+}
+
+static void another_nodes_table_and_every_flipped_byte_are_refused(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    enum heads_verdict verdict;
+    make(&heads, &world, 3);
+    for (size_t i = 0; i < HEADS_SLOT_LEN; i++) {
+        struct world bent = world;
+        bent.slots[0][i] ^= 1;
+        bent.slots[1][i] ^= 0x80;
+        check_status(DENIED, start(&heads, &bent, 41, &verdict));
+        assert_int_equal(HEADS_TAMPERED, verdict);
+        assert_int_equal(8, heads_exit_code(verdict));
+    }
+}
+
+/* Two pending tables of the same counter: only the one its neighbour names ahead is taken. */
+static void only_the_table_named_ahead_is_taken_after_a_crash(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world, first, second;
+    enum heads_verdict verdict;
+    make(&heads, &world, 3);
+    struct world *crashed[2] = {&first, &second};
+    for (int i = 0; i < 2; i++) {
+        *crashed[i] = world;
+        struct heads copy = heads;
+        copy.outside.context = crashed[i];
+        crashed[i]->left = 4; /* a read, two writes and a read, then the increment */
+        check_status(IO, heads_move(&copy, 0));
+    }
+    struct world good = first;
+    check_ok(start(&heads, &good, 41, &verdict));
+    for (int slot = 0; slot < 2; slot++) {
+        struct world mixed = first;
+        memcpy(mixed.slots[slot], second.slots[slot], HEADS_SLOT_LEN);
+        check_status(DENIED, start(&heads, &mixed, 41, &verdict));
+        assert_int_equal(HEADS_TAMPERED, verdict);
+    }
+}
+
+/* One round of use with a failure at operation N; what was released is `*released`. True when the failure struck. */
+static bool use(struct heads *heads, struct world *world, int n, uint64_t *released)
+{
+    world->left = n;
+    for (uint64_t i = 0; i < 6; i++) {
+        struct head head = head_at(sequence_of(heads) + 1, 1);
+        if (heads_advance(heads, &head, i % 2 == 1, 0) == OK)
+            *released = head.sequence;
+    }
+    bool struck = world->left < 0;
+    world->left = -1;
+    return struck;
+}
+
+static void a_power_cut_at_any_operation_loses_nothing_released(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++) {
+        bool struck = true;
+        for (int n = 0; struck; n++) {
+            struct heads heads;
+            struct world world;
+            enum heads_verdict verdict;
+            uint64_t released = 2;
+            make(&heads, &world, 2);
+            world.failure = failure;
+            world.stays_dead = true;
+            struck = use(&heads, &world, n, &released);
+            check_ok(start(&heads, &world, 41, &verdict));
+            assert_true(sequence_of(&heads) == released || sequence_of(&heads) == released + 1);
+            assert_true(n < 100);
+        }
+    }
+}
+
+static void a_passing_failure_at_any_operation_is_repaired_before_more_is_released(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++) {
+        bool struck = true;
+        for (int n = 0; struck; n++) {
+            struct heads heads;
+            struct world world;
+            enum heads_verdict verdict;
+            uint64_t released = 2;
+            make(&heads, &world, 2);
+            world.failure = failure;
+            struck = use(&heads, &world, n, &released);
+            assert_int_equal(released, sequence_of(&heads));
+            struct head last = head_at(released + 1, 9), found;
+            check_ok(heads_advance(&heads, &last, false, 0));
+            check_ok(start(&heads, &world, 41, &verdict));
+            heads_get(&heads, site, &found);
+            assert_memory_equal(&last, &found, sizeof last);
+        }
+    }
+}
+
+static void a_cut_at_any_operation_of_a_start_is_survived(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++)
+        for (uint64_t commits = 0; commits < 2; commits++)
+            for (int n = 0; n < 6; n++) {
+                struct heads heads;
+                struct world world = {.counter = 41, .left = -1};
+                enum heads_verdict verdict;
+                if (commits)
+                    make(&heads, &world, commits);
+                world.failure = failure;
+                world.stays_dead = true;
+                world.left = n;
+                (void)start(&heads, &world, 41, &verdict);
+                world.left = -1;
+                check_ok(start(&heads, &world, 41, &verdict));
+                assert_int_equal(commits, sequence_of(&heads));
+            }
+}
+
+static void the_file_keeps_both_slots(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/heads_test.XXXXXX";
+    uint8_t written[HEADS_SLOT_LEN], got[HEADS_SLOT_LEN];
+    size_t len = 1;
+    int fd = mkstemp(path), table = -1;
+    assert_true(fd >= 0);
+    check_ok(heads_open_file(path, &table));
+    check_ok(heads_read_file(table, 0, got, &len));
+    assert_int_equal(0, len);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        memset(written, (int)slot + 5, sizeof written);
+        check_ok(heads_write_file(table, slot, written));
+        check_ok(heads_read_file(table, slot, got, &len));
+        assert_int_equal(sizeof got, len);
+        assert_memory_equal(written, got, sizeof got);
+    }
+    close(table);
+    close(fd);
+    unlink(path);
+    check_status(IO, heads_open_file("/proc/no/such/table", &table));
+}
+
+static void a_token_is_one_owners_for_one_site_and_one_counter(void **state)
+{
+    (void)state;
+    struct crypto_key owner = {0}, other = {0};
+    uint8_t token[HEADS_TOKEN_MAX];
+    static const uint8_t elsewhere[HEADS_SITE_LEN] = {8};
+    struct writer writer = writer_over(token, sizeof token);
+    check_ok(crypto_init());
+    check_ok(crypto_key_generate(&owner, CRYPTO_P256));
+    check_ok(crypto_key_generate(&other, CRYPTO_P256));
+    check_ok(heads_put_token(&writer, &owner, site, 42));
+    struct bytes made = writer_bytes(&writer);
+    check_ok(heads_check_token(made, &owner.public_key, site, 42));
+    check_status(DENIED, heads_check_token(made, &owner.public_key, site, 43));
+    check_status(DENIED, heads_check_token(made, &owner.public_key, elsewhere, 42));
+    check_status(AUTH, heads_check_token(made, &other.public_key, site, 42));
+    for (size_t i = 0; i < made.len; i++) {
+        token[i] ^= 4;
+        assert_int_not_equal(OK, heads_check_token(made, &owner.public_key, site, 42));
+        token[i] ^= 4;
+        assert_int_not_equal(OK, heads_check_token(bytes_slice(made, 0, i), &owner.public_key, site, 42));
+    }
+    crypto_key_done(&owner);
+    crypto_key_done(&other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fresh_node_starts_where_its_counter_was_born),
+        cmocka_unit_test(heads_survive_a_restart_and_the_counter_moves_with_it),
+        cmocka_unit_test(a_head_only_moves_by_one),
+        cmocka_unit_test(the_table_holds_as_many_sites_as_it_says),
+        cmocka_unit_test(an_older_disk_is_refused_once_the_counter_moved),
+        cmocka_unit_test(a_removed_table_is_refused_once_the_counter_moved),
+        cmocka_unit_test(a_counter_behind_the_table_is_refused),
+        cmocka_unit_test(another_nodes_table_and_every_flipped_byte_are_refused),
+        cmocka_unit_test(only_the_table_named_ahead_is_taken_after_a_crash),
+        cmocka_unit_test(a_power_cut_at_any_operation_loses_nothing_released),
+        cmocka_unit_test(a_passing_failure_at_any_operation_is_repaired_before_more_is_released),
+        cmocka_unit_test(a_cut_at_any_operation_of_a_start_is_survived),
+        cmocka_unit_test(the_file_keeps_both_slots),
+        cmocka_unit_test(a_token_is_one_owners_for_one_site_and_one_counter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
