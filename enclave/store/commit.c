@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LOG_MIN (1u << 20) /* of a log that is worth a snapshot */
+#define LOG_RECORDS 512    /* applying one takes about 30 µs, and a launch should take as many ms */
 
 enum status store_session_start(struct store *store)
 {
@@ -135,11 +136,13 @@ void store_confirm(struct store *store)
     const struct store_pending *oldest = &store->pending[0];
     store->confirmed = oldest->head;
     store->log_bytes += oldest->record_len;
+    store->log_records++;
     store_archive_confirm(store, oldest->archive_sequence);
     if (store->snapshot_sent) {
         store->snapshot_len = store->snapshot_sent;
         store->snapshot_sent = 0;
         store->log_bytes = oldest->record_len;
+        store->log_records = 1;
         store->schema_changed = false;
     }
     pending_drop(store, 0, 1);
@@ -241,7 +244,8 @@ bool store_wants_snapshot(const struct store *store)
     if (store->state != STORE_SERVING || store->confirmed.sequence == 0 || store->snapshot_sent)
         return false;
     size_t worth = 4 * store->snapshot_len > LOG_MIN ? 4 * store->snapshot_len : LOG_MIN;
-    return store->schema_changed || store->log_bytes > worth;
+    bool slow = store->log_records > LOG_RECORDS && store->log_bytes > store->snapshot_len;
+    return store->schema_changed || store->log_bytes > worth || slow;
 }
 
 static enum status seal_snapshot(struct store *store)

@@ -181,6 +181,7 @@ enum status store_apply(struct store *store, struct bytes record)
         return store_fail(store, INTERNAL);
     store->any_record = true;
     store->log_bytes += record.len;
+    store->log_records++;
     return OK;
 }
 

@@ -76,8 +76,9 @@ struct store {
     struct store_pending pending[STORE_PENDING_MAX];
     size_t pending_count;
 
-    uint8_t *record, *snapshot; /* lent out */
-    size_t log_bytes, snapshot_len;
+    uint8_t *record, *snapshot;    /* lent out */
+    size_t log_bytes, log_records; /* since the last snapshot */
+    size_t snapshot_len;
     size_t snapshot_sent; /* its length, until it is known to be durable; 0: none on its way */
     bool schema_changed;
 
