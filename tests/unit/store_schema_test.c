@@ -146,7 +146,7 @@ static void a_snapshot_is_wanted_when_the_log_outgrew_it(void **state)
     assert_false(store_wants_snapshot(rig.store));
     for (int i = 0; i < 512; i++) { /* many small records take long to load */
         assert_false(store_wants_snapshot(rig.store));
-        check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(30), 1)"));
+        check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(600), 1)"));
         check_ok(rig_commit(&rig));
     }
     assert_true(store_wants_snapshot(rig.store));
