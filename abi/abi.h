@@ -4,6 +4,7 @@
 #define BASTIDE_ABI_H
 
 #include "door.h"
+#include "keyholder.h"
 #include "monitor.h"
 
 #endif

@@ -1,0 +1,61 @@
+/* hub: the IoT middleware — clients, events, rules, actions, history behind OSCORE, over a sealed store.
+ * Never does I/O of its own: what arrives is handed in, what leaves goes through hub_port; never answers what is not
+ * yet durable. */
+#ifndef BASTIDE_HUB_H
+#define BASTIDE_HUB_H
+
+#include "abi.h"
+#include "base.h"
+
+struct script_engine;
+
+#define HUB_CLIENTS_MAX 1024
+#define HUB_BODY_MAX (64u * 1024u)    /* of a request's payload, unless the configuration says otherwise */
+#define HUB_BODY_LIMIT (128u * 1024u) /* and this is the most that it may say: what a door message carries */
+#define HUB_WAIT_MAX_S 60             /* a long poll */
+#define HUB_WATCHES_MAX 256           /* observations and long polls together */
+#define HUB_ACTIONS_KEPT 1024         /* newest actions kept for a target to fetch */
+#define HUB_IDS_KEPT 256    /* newest event ids remembered of a client, so that a repetition is not an event */
+#define HUB_GROUP_MAX 512   /* requests answered by one commit */
+#define HUB_HISTORY_MAX 500 /* rows of one history answer */
+#define HUB_RETRY_MS 2000   /* between attempts to write while storage fails */
+
+/* What the hub asks of the world. Everything but `advance` answers at once. */
+struct hub_port {
+    void *user;
+    /* One message to the host: parts taken one after the other. Waits for room; IO when the host is gone for good. */
+    enum status (*send)(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
+                        size_t count);
+    /* Ask the monitor to move the site's head; the answer comes by hub_advanced(). */
+    enum status (*advance)(void *user, const struct monitor_advance *advance);
+    enum status (*head)(void *user, struct monitor_head_reply *head);
+    enum status (*seal_key)(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply);
+    enum status (*report)(void *user, const struct monitor_report *report, struct writer *evidence);
+};
+
+struct hub_config {
+    struct bytes configuration; /* the launch configuration (proto/image): owner certificate, site id, mode */
+    struct hub_port port;
+    struct script_engine *scripts;
+    size_t body_max;  /* 0 for HUB_BODY_MAX */
+    uint64_t time_ms; /* Unix time to begin with, untrusted; 0 when unknown */
+};
+
+struct hub;
+
+MUST_USE enum status hub_new(struct hub **hub, const struct hub_config *config);
+void hub_free(struct hub *hub);
+
+/* Begin to load the store: the first questions go to the host. Requests are answered 5.03 until it is done. */
+MUST_USE enum status hub_start(struct hub *hub);
+/* One message from the host. A malformed one is dropped and said in the audit log. */
+void hub_receive(struct hub *hub, const struct door_header *header, struct bytes payload);
+/* The monitor's answer to `advance`. */
+void hub_advanced(struct hub *hub, enum status status, const struct monitor_head_reply *head);
+/* Call when everything that had arrived was handed in: commits what came together. */
+void hub_idle(struct hub *hub);
+
+/* 0 while the hub lives; otherwise it must stop, with this exit code and sentence. */
+int hub_exit_code(const struct hub *hub, const char **sentence);
+
+#endif

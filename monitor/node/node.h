@@ -1,0 +1,53 @@
+/* node: what key holder and monitor share — the node's files, its site configuration, sealed programs, one log line.
+ * Never holds a key. */
+#ifndef BASTIDE_NODE_H
+#define BASTIDE_NODE_H
+
+#include "base.h"
+#include "crypto.h"
+
+#include <stdbool.h>
+
+#define NODE_SITE_LEN 16
+#define NODE_SITE_FILE_MAX 4096
+#define NODE_EXIT_DENIED 3
+#define NODE_EXIT_ROLLED_BACK 7
+#define NODE_EXIT_TAMPERED 8
+#define NODE_EXIT_TPM 9
+#define NODE_EXIT_LIMIT 11
+#define NODE_EXIT_IMAGE 12
+
+/* The site configuration: whose node this is. */
+struct node_site {
+    struct crypto_public owner; /* from the owner's certificate */
+    uint8_t site[NODE_SITE_LEN];
+    bool insecure_dev;
+    uint8_t config[32]; /* config id: SHA-256 of the encoded configuration */
+};
+
+/* Deterministic CBOR {1: certificate DER, 2: site id, 3: "production" | "insecure-dev"}. */
+MUST_USE enum status node_site_decode(struct bytes encoded, struct node_site *site);
+
+/* DIR/name; false when it is too long for PATH_MAX bytes. */
+MUST_USE bool node_path(const char *home, const char *name, char *path);
+/* NOT_FOUND, NO_ROOM past cap, IO. */
+MUST_USE enum status node_read_file(const char *path, uint8_t *data, size_t cap, size_t *len);
+/* Whole or not at all, durable, 0600. */
+MUST_USE enum status node_write_file(const char *path, struct bytes content);
+
+/* A sealed memfd with the file's bytes, and the hash of exactly those. */
+MUST_USE enum status node_seal_program(const char *path, int *fd, uint8_t hash[32]);
+
+/* Non-dumpable, no new privileges, no descriptors but 0 to `keep`, and a filter that refuses for good, to us and all
+ * our descendants, what neither needs: looking into other processes, loading code into the kernel, its keyrings, and
+ * (unless `network`) every socket but local ones. An allow-list is not possible here, for the launcher and the enclaves
+ * inherit the filter; theirs come on top. For the same reason no Landlock: it forbids the launcher to mount. */
+MUST_USE enum status node_lock_down(int keep, bool network);
+
+/* "level room event key=value" on standard error. Never of a secret. */
+__attribute__((format(printf, 4, 5))) void node_log(const char *level, const char *room, const char *event,
+                                                    const char *format, ...);
+/* A child's end in words: "killed by SIGSEGV", "refused: the store is rolled back (exit 7)". */
+void node_end_sentence(int wait_status, char *text, size_t cap);
+
+#endif
