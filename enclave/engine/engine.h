@@ -14,6 +14,7 @@ struct script_engine;
 #define ENGINE_RULES_MAX 256       /* of a site */
 #define ENGINE_CONDITIONS_MAX 8    /* of a rule; transformations too */
 #define ENGINE_READS_MAX 16        /* last values a rule may see */
+#define ENGINE_SAMPLES_MAX 16      /* events a rule brings to be tried on */
 #define ENGINE_SCRIPT_MAX 8192     /* bytes of one script */
 #define ENGINE_STATE_MAX 4096      /* bytes of a rule's private state, as JSON */
 #define ENGINE_ACTION_MAX 16384    /* bytes of one action's properties, as JSON */
@@ -31,13 +32,16 @@ struct engine_refusal {
 
 enum engine_format { ENGINE_JSON = 50, ENGINE_CBOR = 60, ENGINE_SENML_JSON = 110, ENGINE_SENML_CBOR = 112 };
 
-/* One event. `properties` is JSON text. All strings are owned by the batch they came in. */
+/* One event. Its strings are owned by the batch it came in. */
 struct engine_event {
     const char *id; /* the client's own, or NULL */
     const char *source;
     const char *type;
-    int64_t time_ms; /* Unix time, as the client said, or when it arrived */
-    const char *properties;
+    int64_t time_ms;        /* Unix time, as the client said, or when it arrived */
+    const char *properties; /* JSON text of an object, on one line, numbers as the client wrote them */
+    struct bytes text;      /* the whole event as scripts see it, an object on one line with at least source, type,
+                               time and properties. Parsing leaves it empty: the hub sets it to what it keeps. Where it
+                               is empty scripts see those four, and id. */
 };
 
 struct engine_batch {
@@ -46,32 +50,46 @@ struct engine_batch {
     void *keep; /* what the strings live in */
 };
 
-/* Parse a body. Sources may only be `client` itself or start with client + "/". Either the whole batch is good, or
- * nothing is: MALFORMED (not JSON, not CBOR), DENIED (a field is wrong), NO_ROOM (a limit), with *refusal saying which.
- */
+/* Parse a body. Sources may only be `client` itself or start with client + "/"; where client is NULL any is good, but
+ * each event must name one (plain formats only). Either the whole batch is good, or nothing is: MALFORMED (not JSON,
+ * not CBOR), DENIED (a field is wrong), NO_ROOM (a limit), with *refusal saying which. */
 MUST_USE enum status engine_parse_events(struct bytes body, enum engine_format format, const char *client,
                                          int64_t now_ms, struct engine_batch *batch, struct engine_refusal *refusal);
 void engine_batch_done(struct engine_batch *batch);
 
-/* The rules of a site. */
+/* The rules of a site. A rule, as JSON:
+ *     {"name":…, "when":[{"source"?,"type"?,"condition"?}…], "reads"?:[{"source","type"}…],
+ *      "do":[{"target","type","transform"?}…], "sample"?: event or [event…]}
+ * Sources and types of `when` and `reads` are exact, end in * for a prefix, or are left out for any. Conditions are
+ * OR-ed in their order, inside one source AND type AND script; then all transformations run. Scripts are
+ *     condition: (event, source, type, ctx) => boolean         left out: true
+ *     transform: (event, target, actionType, ctx) => object    left out: the event's properties
+ *     ctx: { last(source, type): event or null, state: the rule's own object, time: the event's, in ms, log(…) }
+ * and may be async. */
 struct engine;
 
-MUST_USE enum status engine_new(struct engine **engine, struct script_engine *scripts);
-void engine_free(struct engine *engine);
+/* [set-up] What script_engine_new() must be given as prelude. */
+struct bytes engine_script_prelude(void);
 
-/* Take in, or replace, the rule that this JSON text describes. Scripts are compiled and, where the rule brings a sample
- * event, tried on it. `state` is the rule's private state from before, or NULL. On refusal nothing has changed. */
+MUST_USE enum status engine_new(struct engine **engine, struct script_engine *scripts); /* keeps `scripts` */
+void engine_free(struct engine *engine);                                                /* NULL is fine */
+
+/* Take in, or replace, the rule that this JSON text describes. With an empty `state` it is new: scripts are compiled
+ * and tried on the samples, each on every one, where last() finds nothing. Otherwise it was taken before: `state` is
+ * its private state, and scripts are compiled when first needed. On refusal nothing has changed. */
 MUST_USE enum status engine_put_rule(struct engine *engine, struct bytes json, struct bytes state,
                                      struct engine_refusal *refusal);
 MUST_USE enum status engine_remove_rule(struct engine *engine, const char *name); /* NOT_FOUND */
+void engine_clear(struct engine *engine);                                         /* all rules go */
 /* The name a rule text gives itself, after the same checks as above but without effect. */
 MUST_USE enum status engine_rule_name(struct bytes json, char name[ENGINE_NAME_MAX + 1],
                                       struct engine_refusal *refusal);
 
-/* What the engine needs of its owner while it evaluates, and what it gives back. */
+/* What the engine needs of its owner while it evaluates, and what it gives back. Any may be NULL. None may call this
+ * engine; what they are handed is theirs only until they return. */
 struct engine_port {
     void *user;
-    /* The newest event of this source and type as JSON text, or an empty view. */
+    /* The newest event of this source and type as JSON text, or an empty view; valid until the next call. */
     struct bytes (*last)(void *user, const char *source, const char *type);
     void (*action)(void *user, const char *rule, const char *target, const char *type, struct bytes properties);
     void (*state)(void *user, const char *rule, struct bytes json); /* the rule's private state changed */
@@ -89,11 +107,13 @@ struct engine_counts {
 void engine_evaluate(struct engine *engine, const struct engine_event *event, int64_t now_ms,
                      const struct engine_port *port, struct engine_counts *counts);
 
-/* Try one rule on an event without effect: the trace as JSON {"matched":…,"actions":[…],"log":…,"error":…}. */
+/* Try one rule on an event without effect; only `last` of the port is called. The trace as JSON: {"matched": source and
+ * type fit, "fired": bool, "actions":[{"target","type","properties"}…], "log": text, "error": text or null}. */
 MUST_USE enum status engine_try_rule(struct engine *engine, const char *name, const struct engine_event *event,
                                      int64_t now_ms, const struct engine_port *port, struct writer *trace);
 
-/* The rules as JSON array, each with its text, counters, last error and whether it is paused. */
+/* The rules as JSON array in the order of their names: [{"name","evaluations","fired","failures","paused": bool,
+ * "error": the last one or null,"state":{…},"rule":{its text}}…]. */
 MUST_USE enum status engine_list_rules(struct engine *engine, int64_t now_ms, struct writer *json);
 size_t engine_rule_count(const struct engine *engine);
 
