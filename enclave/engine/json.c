@@ -1,9 +1,24 @@
-/* JSON as we take it from strangers: bounded depth before the parser sees it, members known by name. */
+/* JSON as we take it from strangers: bounded depth before the parser sees it, members known by name; and pieces of it
+ * as their author wrote them, since a parser's copy spells numbers differently. */
 #include "engine_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+void engine_trim(char *text)
+{
+    size_t len = strlen(text), tail = 0;
+    while (tail < len && tail < 3 && ((uint8_t)text[len - 1 - tail] & 0xc0) == 0x80)
+        tail++;
+    if (tail == len)
+        return;
+    uint8_t lead = (uint8_t)text[len - 1 - tail];
+    size_t need = lead < 0xc0 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+    if (tail < need)
+        text[len - 1 - tail] = 0;
+}
 
 enum status engine_refuse(struct engine_refusal *refusal, enum status status, const char *field, const char *format,
                           ...)
@@ -13,29 +28,35 @@ enum status engine_refuse(struct engine_refusal *refusal, enum status status, co
     vsnprintf(refusal->reason, sizeof refusal->reason, format, arguments);
     va_end(arguments);
     snprintf(refusal->field, sizeof refusal->field, "%s", field);
+    engine_trim(refusal->reason);
+    engine_trim(refusal->field);
     return status;
+}
+
+/* Behind the string whose opening quote stands at `off`. */
+static size_t behind_string(struct bytes json, size_t off)
+{
+    for (off++; off < json.len && json.data[off] != '"'; off++)
+        if (json.data[off] == '\\')
+            off++;
+    return off < json.len ? off + 1 : json.len;
 }
 
 /* jansson recurses once a level, so the depth is bounded before it starts. Brackets inside strings do not count. */
 enum status engine_check_depth(struct bytes json)
 {
     size_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < json.len; i++) {
+    for (size_t i = 0; i < json.len;) {
         uint8_t c = json.data[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > ENGINE_DEPTH_MAX)
-                return DENIED;
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
+        if (c == '"') {
+            i = behind_string(json, i);
+            continue;
         }
+        if ((c == '{' || c == '[') && ++depth > ENGINE_DEPTH_MAX)
+            return DENIED;
+        if ((c == '}' || c == ']') && depth > 0)
+            depth--;
+        i++;
     }
     return OK;
 }
@@ -75,6 +96,105 @@ enum status engine_check_members(const json_t *object, const char *prefix, const
         }
     }
     return OK;
+}
+
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Over blanks and what separates values. */
+static size_t next_token(struct bytes json, size_t off)
+{
+    while (off < json.len && (is_blank(json.data[off]) || json.data[off] == ',' || json.data[off] == ':'))
+        off++;
+    return off;
+}
+
+static size_t behind_value(struct bytes json, size_t off)
+{
+    size_t depth = 0;
+    while (off < json.len) {
+        uint8_t c = json.data[off];
+        if (depth == 0 && (c == '}' || c == ']' || c == ',' || is_blank(c)))
+            return off;
+        if (c == '"') {
+            off = behind_string(json, off);
+            if (depth == 0)
+                return off;
+            continue;
+        }
+        off++;
+        if (c == '{' || c == '[')
+            depth++;
+        if ((c == '}' || c == ']') && --depth == 0)
+            return off;
+    }
+    return off;
+}
+
+struct bytes engine_next(struct bytes array, size_t *off)
+{
+    size_t from = next_token(array, *off);
+    if (*off == 0 && from < array.len)
+        from = next_token(array, from + 1); /* over the bracket */
+    *off = behind_value(array, from);
+    return bytes_slice(array, from, *off - from);
+}
+
+struct bytes engine_member(struct bytes object, const char *name)
+{
+    size_t off = 0;
+    for (struct bytes key = engine_next(object, &off); key.len; key = engine_next(object, &off)) {
+        struct bytes value = engine_next(object, &off);
+        if (key.len == strlen(name) + 2 && memcmp(key.data + 1, name, key.len - 2) == 0)
+            return value;
+    }
+    return (struct bytes){0};
+}
+
+char *engine_compact(struct bytes json)
+{
+    char *text = malloc(json.len + 1);
+    size_t len = 0;
+    for (size_t off = 0; text && off < json.len;) {
+        size_t end = json.data[off] == '"' ? behind_string(json, off) : off + 1;
+        if (!is_blank(json.data[off])) {
+            memcpy(text + len, json.data + off, end - off);
+            len += end - off;
+        }
+        off = end;
+    }
+    if (text)
+        text[len] = 0;
+    return text;
+}
+
+void engine_put_string(struct writer *writer, struct bytes utf8)
+{
+    put_u8(writer, '"');
+    for (size_t i = 0; i < utf8.len; i++) {
+        uint8_t c = utf8.data[i];
+        char escape[8];
+        if (c >= ' ' && c != '"' && c != '\\') {
+            put_u8(writer, c);
+            continue;
+        }
+        snprintf(escape, sizeof escape, c == '\n' ? "\\n" : c < ' ' ? "\\u%04x" : "\\%c", c);
+        put_text(writer, escape);
+    }
+    put_u8(writer, '"');
+}
+
+void engine_put_number(struct writer *writer, double finite)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, finite);
+        if (strtod(text, NULL) == finite)
+            break;
+    }
+    put_text(writer, text);
 }
 
 bool engine_name_is_valid(const char *name)

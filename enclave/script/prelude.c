@@ -45,13 +45,17 @@ static const char prelude_source[] =
     "  ? (a, b, c, d) => { seeded = false; const value = f(a, b, c, d);\n"
     "      return value === true ? 'true' : value === false ? 'false' : finish(value); }\n"
     "  : (...values) => { seeded = false; return finish(f(...values)); };\n"
-    "const define = (source, wrapper) => {\n"
+    "const compile = source => {\n"
     "  let f = evaluate(source);\n"
     "  if (typeof f !== 'function') f = evaluate('(' + source + '\\n)');\n"
     "  if (typeof f !== 'function') throw new TypeError('the value of this source is not a function');\n"
-    "  if (wrapper !== '') f = global[wrapper](f);\n"
+    "  return f; };\n"
+    "const define = (source, wrapper) => {\n"
+    "  let f = compile(source);\n"
+    "  if (wrapper === '') return invoke(f);\n"
+    "  f = global[wrapper](f, compile);\n"
     "  if (typeof f !== 'function') throw new TypeError('the wrapper did not return a function');\n"
-    "  return invoke(f); };\n";
+    "  return f.raw === true ? (a, b, c, d) => { seeded = false; return f(a, b, c, d); } : invoke(f); };\n";
 
 /* kind \t line \t column \t message. Kinds: H heap, S stack, Y syntax, T anything else thrown. */
 static const char describe_source[] =

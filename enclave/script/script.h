@@ -92,10 +92,12 @@ struct script_call {
 };
 
 /* Compile `source`, a text whose value is a function, e.g. `(event, ctx) => event.value > 3`. `wrapper`, unless NULL,
- * names a global function of the prelude: what it returns for the compiled function is defined instead. Everything
- * declared in `source` is local to it and lives as long as the context. A function of up to four parameters is always
- * called with four, the missing ones undefined; one that returns undefined gives null. OK with outcome SCRIPT_DONE or
- * another; `function` is set only for SCRIPT_DONE. NO_ROOM past SCRIPT_SOURCE_MAX or SCRIPT_FUNCTIONS_MAX. */
+ * names a global function of the prelude: what it returns for (the compiled function, compile) is defined instead,
+ * where compile(text) gives the function of one more text. Is that one's property `raw` true, it must return a string
+ * or a promise of one, and this is the result as it stands, JSON or not. Everything declared in `source` is local to it
+ * and lives as long as the context. A function of up to four parameters is always called with four, the missing ones
+ * undefined; one that returns undefined gives null. OK with outcome SCRIPT_DONE or another; `function` is set only for
+ * SCRIPT_DONE. NO_ROOM past SCRIPT_SOURCE_MAX or SCRIPT_FUNCTIONS_MAX. */
 MUST_USE enum status script_define(struct script_context *context, struct bytes source, const char *wrapper,
                                    struct script_function *function, struct script_outcome *outcome);
 void script_undefine(struct script_engine *engine, struct script_function function);
