@@ -1,5 +1,5 @@
-// Fires when the heating should change: off when light and CO2 say that the room is empty and the phone and its planner
-// say that its owner is away; on again when someone is back.
+// Fires when the heating should change: off when light and CO2 say that the room is empty and the phone or its planner
+// says that its owner is away; on again when someone is back, for which a little more CO2 alone is no proof.
 (event, source, type, ctx) => {
   const { light, co2 } = event.properties;
   const before = ctx.state.co2 ?? co2;
@@ -9,6 +9,7 @@
   const phone = ctx.last("phone", "presence");
   const planner = ctx.last("phone", "planner");
   const away = phone?.properties.here === false || planner?.properties.away === true;
-  ctx.state.wanted = !(dark && stale && away);
-  return ctx.state.wanted !== (ctx.state.heating ?? null);
+  const heating = ctx.state.heating ?? null;
+  ctx.state.wanted = heating === false ? !dark || !away : !(dark && stale && away);
+  return ctx.state.wanted !== heating;
 }
