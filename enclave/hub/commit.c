@@ -6,99 +6,112 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void group_clear(struct hub_group *group)
-{
-    *group = (struct hub_group){0};
-}
-
 void hub_enqueue(struct hub *hub, struct hub_request *request)
 {
     request->next = NULL;
-    if (hub->open.last_request)
-        hub->open.last_request->next = request;
+    if (hub->open.last)
+        hub->open.last->next = request;
     else
-        hub->open.requests = request;
-    hub->open.last_request = request;
+        hub->open.first = request;
+    hub->open.last = request;
     hub->open.count++;
 }
 
-void hub_group_note_action(struct hub *hub, const char *target)
+bool hub_group_is_full(const struct hub *hub)
 {
-    for (struct hub_action *known = hub->open.actions; known; known = known->next)
-        if (strcmp(known->target, target) == 0)
-            return;
-    struct hub_action *action = calloc(1, sizeof *action);
-    if (!action)
-        return; /* a watcher hears of it with the next one */
-    snprintf(action->target, sizeof action->target, "%s", target);
-    action->next = hub->open.actions;
-    hub->open.actions = action;
+    return hub->open.count >= HUB_GROUP_MAX || store_changed_bytes(hub->store) >= HUB_GROUP_BYTES;
 }
 
-bool hub_may_write(struct hub *hub)
+bool hub_may_write(const struct hub *hub)
 {
     return hub->retry_at_ms == 0 || hub->now_ms >= hub->retry_at_ms;
 }
 
+void hub_group_free(struct hub *hub, struct hub_group *group)
+{
+    struct hub_request *next;
+    for (struct hub_request *request = group->first; request; request = next) {
+        next = request->next;
+        hub_request_free(hub, request);
+    }
+    *group = (struct hub_group){0};
+}
+
+/* ---- What a group holds ---- */
+
 static void send_rows(struct hub *hub)
 {
-    if (hub->rows.len == 0)
-        return;
-    struct bytes part = bytes_from(hub->rows.data, hub->rows.len);
-    if (hub->port.send(hub->port.user, DOOR_ARCHIVE_APPEND, 0, &part, 1) != OK)
-        hub_stop(hub, 4, "the host end of the door is gone");
+    if (hub->rows.len > 0)
+        hub_send(hub, DOOR_ARCHIVE_APPEND, 0, writer_bytes(&hub->rows));
     hub->rows.len = 0;
 }
 
-/* One message into the archive, sealed. The row travels with the group's commit. */
-enum status hub_archive(struct hub *hub, const char *source, const char *type, int64_t time_ms, const char *kind,
-                        struct bytes message)
+/* What history.c reads back: when we took it in, which never goes back and so bounds a walk; what it is, source, type,
+ * and its text. */
+static void put_archived(struct writer *writer, uint64_t received_ms, char kind, const struct store_message *row,
+                         struct bytes text)
 {
-    (void)kind;
-    struct store_message row = {
-        .sequence = hub->archive_sequence + 1,
-        .time_ms = (uint64_t)time_ms,
-        .source = bytes_from_text(source),
-        .type = bytes_from_text(type),
-        .message = message,
-    };
-    if (hub->rows.cap - hub->rows.len < store_row_len(&row))
+    put_u64be(writer, received_ms);
+    put_u8(writer, (uint8_t)kind);
+    put_u8(writer, (uint8_t)row->source.len);
+    put_bytes(writer, row->source);
+    put_u8(writer, (uint8_t)row->type.len);
+    put_bytes(writer, row->type);
+    put_bytes(writer, text);
+}
+
+static enum status put_row(struct hub *hub, const struct store_message *row)
+{
+    if (hub->rows.cap - hub->rows.len < store_row_len(row))
         send_rows(hub);
-    TRY(store_row_seal(hub->store, &row, &hub->rows));
-    hub->archive_sequence++;
-    hub->open.rows++;
+    TRY(store_row_seal(hub->store, row, &hub->rows));
+    hub->open.rows = true;
     return OK;
 }
 
-static void release(struct hub *hub, struct hub_group *group)
+/* One message into the archive, sealed; its row travels with the group's commit. */
+enum status hub_archive(struct hub *hub, const char *source, const char *type, int64_t time_ms, char kind,
+                        struct bytes text)
 {
-    struct hub_group released = *group;
-    group_clear(group);
-    for (struct hub_request *request = released.requests, *next; request; request = next) {
+    size_t cap = 2 * ENGINE_NAME_MAX + 16 + text.len;
+    uint8_t *message = malloc(cap);
+    struct writer writer = writer_over(message, message ? cap : 0);
+    struct store_message row = {
+        .sequence = store_archive_sequence(hub->store) + 1,
+        .time_ms = time_ms > 0 ? (uint64_t)time_ms : 0,
+        .now_ms = hub->now_ms,
+        .source = bytes_from_text(source),
+        .type = bytes_from_text(type),
+    };
+    put_archived(&writer, hub->now_ms, kind, &row, text);
+    row.message = writer_bytes(&writer);
+    enum status status = writer_end(&writer);
+    if (status == OK)
+        status = put_row(hub, &row);
+    if (message)
+        wipe(message, cap);
+    free(message);
+    return status;
+}
+
+/* ---- When it fails ---- */
+
+static void refuse_group(struct hub *hub, struct hub_group *group, const char *reason)
+{
+    struct hub_group refused = *group;
+    *group = (struct hub_group){0};
+    struct hub_request *next;
+    for (struct hub_request *request = refused.first; request; request = next) {
         next = request->next;
+        hub_refuse(request, COAP_UNAVAILABLE, "storage", "%s", reason);
         hub_send_answer(hub, request);
-    }
-    for (struct hub_action *action = released.actions, *next; action; action = next) {
-        next = action->next;
-        hub_tell_watchers(hub, action->target);
-        free(action);
     }
 }
 
-static void fail_group(struct hub *hub, struct hub_group *group)
+static void lost(struct hub *hub)
 {
-    struct hub_group failed = *group;
-    group_clear(group);
-    for (struct hub_request *request = failed.requests, *next; request; request = next) {
-        next = request->next;
-        hub_refuse(request, COAP_UNAVAILABLE, "storage", "%s; nothing was changed", hub->storage_problem);
-        request->observed = false;
-        hub_send_answer(hub, request);
-    }
-    for (struct hub_action *action = failed.actions, *next; action; action = next) {
-        next = action->next;
-        free(action);
-    }
+    hub_stop(hub, 1, "the store could not be brought back to its last durable state: %s",
+             store_refused_sentence(hub->store));
 }
 
 /* Nothing of the flying and the open group stays: the inverted changesets bring the tables back, and what memory holds
@@ -111,85 +124,135 @@ static void roll_back(struct hub *hub, enum status status)
     hub->retry_at_ms = hub->now_ms + HUB_RETRY_MS;
     hub->rows.len = 0;
     hub->commit = HUB_AT_REST;
+    hub_audit(hub, "storage=failing status=\"%s\"", status_word(status));
     if (store_revert(hub->store) != OK || hub_reload(hub) != OK) {
-        hub_stop(hub, 1, "the store could not be brought back to its last durable state");
+        lost(hub);
         return;
     }
-    fail_group(hub, &hub->flying);
-    fail_group(hub, &hub->open);
+    refuse_group(hub, &hub->flying, hub->storage_problem);
+    refuse_group(hub, &hub->open, hub->storage_problem);
 }
+
+static void discard_open(struct hub *hub)
+{
+    hub->rows.len = 0;
+    if (store_discard(hub->store) != OK || hub_reload(hub) != OK)
+        lost(hub);
+}
+
+void hub_abandon_group(struct hub *hub, struct hub_request *request, const char *field, enum status status)
+{
+    if (status == NO_ROOM)
+        hub_refuse(request, COAP_UNAVAILABLE, field, "do not fit the site's store, which is full; nothing was taken");
+    else
+        hub_refuse(request, COAP_INTERNAL_ERROR, field, "could not be stored: %s", status_word(status));
+    discard_open(hub);
+    if (hub->state == HUB_SERVING)
+        refuse_group(hub, &hub->open, "another request beside this one failed; nothing was taken: try again");
+}
+
+/* ---- Closing a group ---- */
 
 static enum status put_site(struct hub *hub)
 {
-    if (hub->open.rows == 0)
+    if (!hub->open.rows)
         return OK;
     sqlite3_stmt *put = hub_sql(hub, HUB_SQL_SITE_PUT);
-    sqlite3_bind_int64(put, 1, (int64_t)hub->archive_sequence);
-    sqlite3_bind_int64(put, 2, (int64_t)hub->now_ms);
+    sqlite3_bind_int64(put, 1, (int64_t)hub->now_ms);
     return hub_run(put);
-}
-
-/* Close the open group: seal what it changed, hand record and rows to the host, ask for durability. */
-static enum status launch_group(struct hub *hub, bool *changed)
-{
-    TRY(put_site(hub));
-    struct bytes record = {0};
-    TRY(store_seal(hub->store, &record));
-    *changed = record.len > 0;
-    if (!*changed)
-        return OK;
-    send_rows(hub);
-    TRY(hub->port.send(hub->port.user, DOOR_LOG_APPEND, store_sealed_sequence(hub->store), &record, 1));
-    hub->sync_id = hub->next_id++;
-    return hub->port.send(hub->port.user, DOOR_SYNC, hub->sync_id, NULL, 0);
 }
 
 static void send_snapshot(struct hub *hub)
 {
     struct bytes snapshot;
-    if (store_snapshot(hub->store, &snapshot) != OK)
+    if (!store_wants_snapshot(hub->store) || store_snapshot(hub->store, &snapshot) != OK)
         return; /* the log goes on growing, and the next commit tries again */
     uint64_t sequence = store_confirmed_sequence(hub->store);
-    for (size_t off = 0; off < snapshot.len; off += DOOR_CHUNK_MAX) {
-        struct bytes piece =
-            bytes_slice(snapshot, off, snapshot.len - off < DOOR_CHUNK_MAX ? snapshot.len - off : DOOR_CHUNK_MAX);
-        struct door_piece head = {sequence, snapshot.len, off, piece.len};
-        struct bytes parts[] = {BYTES_OF(&head), piece};
-        parts[0] = bytes_from(&head, sizeof head);
+    for (size_t off = 0; off < snapshot.len && hub->state == HUB_SERVING;) {
+        size_t len = snapshot.len - off < DOOR_CHUNK_MAX ? snapshot.len - off : DOOR_CHUNK_MAX;
+        struct door_piece piece = {sequence, snapshot.len, off, len};
+        const struct bytes parts[] = {bytes_from(&piece, sizeof piece), bytes_slice(snapshot, off, len)};
         if (hub->port.send(hub->port.user, DOOR_SNAPSHOT_PUT, 0, parts, 2) != OK)
-            break;
+            hub_stop(hub, 4, "the host end of the door is gone");
+        off += len;
     }
     store_snapshot_done(hub->store);
 }
 
-void hub_idle(struct hub *hub)
+static void release(struct hub *hub, struct hub_group *group)
 {
-    if (hub->state != HUB_SERVING || hub->commit != HUB_AT_REST || hub->open.count + hub->open.rows == 0)
+    struct hub_group released = *group;
+    *group = (struct hub_group){0};
+    struct hub_request *next;
+    for (struct hub_request *request = released.first; request; request = next) {
+        next = request->next;
+        hub_send_answer(hub, request);
+    }
+    if (released.actions)
+        hub_tell_watchers(hub);
+}
+
+/* Seal what the open group changed, hand record and rows to the host, ask for durability. */
+static void close_group(struct hub *hub)
+{
+    if (hub->state != HUB_SERVING || hub->commit != HUB_AT_REST || hub->open.count == 0)
         return;
-    bool changed = false;
-    if (store_wants_snapshot(hub->store))
-        send_snapshot(hub);
-    enum status status = launch_group(hub, &changed);
-    if (hub->state != HUB_SERVING)
-        return;
+    struct bytes record = {0};
+    enum status status = put_site(hub);
+    if (status == OK)
+        status = store_seal(hub->store, &record);
     if (status != OK) {
-        roll_back(hub, status);
+        discard_open(hub);
+        if (hub->state == HUB_SERVING)
+            refuse_group(hub, &hub->open,
+                         status == NO_ROOM ? "the changes do not fit one commit; nothing was taken" : "sealing failed");
         return;
     }
-    if (!changed) {
+    if (record.len == 0) {
         release(hub, &hub->open);
         return;
     }
+    send_rows(hub);
+    hub_send(hub, DOOR_LOG_APPEND, store_sealed_sequence(hub->store), record);
+    send_snapshot(hub);
     hub->flying = hub->open;
-    hub->flying.archive_sequence = hub->archive_sequence;
-    group_clear(&hub->open);
+    hub->open = (struct hub_group){0};
     hub->commit = HUB_SYNCING;
+    hub->sync_id = hub->next_id++;
+    hub_send(hub, DOOR_SYNC, hub->sync_id, (struct bytes){0});
 }
+
+static void set_timer(struct hub *hub)
+{
+    uint64_t due = hub_watches_due(hub);
+    if (due == UINT64_MAX || (hub->timer_ms != 0 && hub->timer_ms <= due))
+        return;
+    struct door_tick tick = {due};
+    hub->timer_ms = due;
+    hub_send(hub, DOOR_TIMER, 0, bytes_from(&tick, sizeof tick));
+}
+
+void hub_idle(struct hub *hub)
+{
+    do {
+        close_group(hub);
+        if (hub->state == HUB_SERVING)
+            hub_serve_waiting(hub);
+    } while (hub->state == HUB_SERVING && hub->commit == HUB_AT_REST && hub->open.count > 0);
+    if (hub->state != HUB_SERVING)
+        return;
+    if (hub->news)
+        hub_tell_watchers(hub);
+    hub->news = false;
+    set_timer(hub);
+}
+
+/* ---- What comes back ---- */
 
 void hub_synced(struct hub *hub, enum status status)
 {
     if (status != OK) {
-        roll_back(hub, status == NO_ROOM ? NO_ROOM : IO);
+        roll_back(hub, status);
         return;
     }
     struct monitor_advance advance = {0};
@@ -201,11 +264,7 @@ void hub_synced(struct hub *hub, enum status status)
 
 void hub_advanced(struct hub *hub, enum status status, const struct monitor_head_reply *head)
 {
-    if (hub->state == HUB_LOADING) {
-        hub_load_advanced(hub, status);
-        return;
-    }
-    if (hub->commit != HUB_ADVANCING)
+    if (hub->state == HUB_STOPPED || (hub->state == HUB_SERVING && hub->commit != HUB_ADVANCING))
         return;
     /* The host has the record and the monitor may or may not have the head: only a restart can tell, by the rule that
      * one authentic record beyond the head is taken. */
@@ -213,10 +272,15 @@ void hub_advanced(struct hub *hub, enum status status, const struct monitor_head
         hub_stop(hub, 9, "the monitor could not make the new head durable: %s", status_word(status));
         return;
     }
-    hub->freshness = *head;
+    hub->head = *head;
+    if (hub->state == HUB_LOADING) {
+        hub_load_advanced(hub);
+        return;
+    }
     store_confirm(hub->store);
-    hub->archive_confirmed = hub->flying.archive_sequence;
     hub->commit = HUB_AT_REST;
+    if (hub->retry_at_ms)
+        hub_audit(hub, "storage=works");
     hub->retry_at_ms = 0;
     hub->storage_problem[0] = 0;
     hub->counts.commits++;

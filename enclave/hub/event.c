@@ -30,21 +30,70 @@ static bool seen_before(struct hub *hub, const char *client, const char *id)
     return seen;
 }
 
-static enum status remember_id(struct hub *hub, const char *client, const char *id)
+static enum status remember_id(struct hub *hub, struct hub_session *client, const char *id)
 {
     if (!id)
         return OK;
     sqlite3_stmt *put = hub_sql(hub, HUB_SQL_ID_PUT);
-    hub_bind_text(put, 1, client);
+    hub_bind_text(put, 1, client->name);
     hub_bind_text(put, 2, id);
-    sqlite3_bind_int64(put, 3, (int64_t)hub->archive_sequence);
+    sqlite3_bind_int64(put, 3, (int64_t)store_archive_sequence(hub->store));
     TRY(hub_run(put));
-    if (hub->archive_sequence % PRUNE_EVERY != 0)
+    if (++client->ids_added < PRUNE_EVERY)
         return OK;
+    client->ids_added = 0;
     sqlite3_stmt *prune = hub_sql(hub, HUB_SQL_ID_PRUNE);
-    hub_bind_text(prune, 1, client);
+    hub_bind_text(prune, 1, client->name);
     sqlite3_bind_int64(prune, 2, HUB_IDS_KEPT);
     return hub_run(prune);
+}
+
+static bool pair_is_known(struct hub *hub, const struct engine_event *event)
+{
+    sqlite3_stmt *get = hub_sql(hub, HUB_SQL_LAST_GET);
+    hub_bind_text(get, 1, event->source);
+    hub_bind_text(get, 2, event->type);
+    bool known = hub_row(get);
+    sqlite3_reset(get);
+    return known;
+}
+
+static bool pair_came_before(const struct engine_batch *batch, size_t index)
+{
+    const struct engine_event *event = &batch->events[index];
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(batch->events[i].source, event->source) == 0 && strcmp(batch->events[i].type, event->type) == 0)
+            return true;
+    return false;
+}
+
+/* Each pair of source and type has a last event and a chain in the archive, for ever: one client may not fill the store
+ * with them. Counted before anything of the body is taken. */
+static bool pairs_fit(struct hub *hub, struct hub_session *client, const struct engine_batch *batch)
+{
+    if (client->pairs < 0) {
+        sqlite3_stmt *count = hub_sql(hub, HUB_SQL_LAST_COUNT);
+        hub_bind_text(count, 1, client->name);
+        client->pairs = hub_row(count) ? sqlite3_column_int64(count, 0) : 0;
+        sqlite3_reset(count);
+    }
+    int64_t pairs = client->pairs;
+    for (size_t i = 0; i < batch->count; i++)
+        pairs += !pair_is_known(hub, &batch->events[i]) && !pair_came_before(batch, i);
+    if (pairs > HUB_LAST_MAX)
+        return false;
+    client->pairs = pairs;
+    return true;
+}
+
+static enum status put_last(struct hub *hub, const char *client, const struct engine_event *event)
+{
+    sqlite3_stmt *put = hub_sql(hub, HUB_SQL_LAST_PUT);
+    hub_bind_text(put, 1, event->source);
+    hub_bind_text(put, 2, event->type);
+    hub_bind_text(put, 3, client);
+    hub_bind_view(put, 4, event->text);
+    return hub_run(put);
 }
 
 /* The form an event has everywhere after this: for scripts, in `last`, in the archive. `id` is the client's own, quoted
@@ -67,26 +116,46 @@ static char *event_text(const struct engine_event *event, const char *client, in
     return len < 0 ? NULL : text;
 }
 
-static enum status take_event(struct hub *hub, const char *client, const struct engine_event *event)
+static enum status take_event(struct hub *hub, struct hub_session *client, struct engine_event *event)
 {
-    char *text = event_text(event, client, (int64_t)hub->now_ms);
+    char *text = event_text(event, client->name, (int64_t)hub->now_ms);
     if (!text)
         return NO_ROOM;
-    enum status status = hub_archive(hub, event->source, event->type, event->time_ms, bytes_from_text(text));
+    event->text = bytes_from_text(text);
+    enum status status = put_last(hub, client->name, event);
+    if (status == OK)
+        status = hub_archive(hub, event->source, event->type, event->time_ms, 'e', event->text);
     if (status == OK)
         status = remember_id(hub, client, event->id);
-    if (status == OK) {
-        sqlite3_stmt *put = hub_sql(hub, HUB_SQL_LAST_PUT);
-        hub_bind_text(put, 1, event->source);
-        hub_bind_text(put, 2, event->type);
-        hub_bind_text(put, 3, text);
-        status = hub_run(put);
-    }
     if (status == OK)
-        status = hub_evaluate(hub, event, bytes_from_text(text));
-    wipe(text, strlen(text));
+        status = hub_evaluate(hub, event);
+    wipe(text, event->text.len);
     free(text);
     return status;
+}
+
+static void take_batch(struct hub *hub, struct hub_request *request, struct engine_batch *batch)
+{
+    struct hub_session *client = request->session;
+    size_t accepted = 0, duplicates = 0;
+    enum status status = OK;
+    for (size_t i = 0; i < batch->count && status == OK; i++) {
+        if (seen_before(hub, client->name, batch->events[i].id)) {
+            duplicates++;
+            continue;
+        }
+        status = take_event(hub, client, &batch->events[i]);
+        accepted++;
+    }
+    if (status != OK) {
+        /* Half a body may be in the tables: the open group is taken back rather than keep it. */
+        hub_abandon_group(hub, request, "events", status);
+        return;
+    }
+    hub->counts.events += accepted;
+    hub->counts.duplicates += duplicates;
+    hub_answer_json(request, COAP_CHANGED,
+                    json_pack("{s:I,s:I}", "accepted", (json_int_t)accepted, "duplicates", (json_int_t)duplicates));
 }
 
 void hub_post_events(struct hub *hub, struct hub_request *request)
@@ -98,34 +167,18 @@ void hub_post_events(struct hub *hub, struct hub_request *request)
                    "must be 50 (JSON), 60 (CBOR), 110 or 112 (SenML)");
         return;
     }
-    const char *client = request->session->name;
     struct engine_batch batch;
     struct engine_refusal refusal;
-    enum status status =
-        engine_parse_events(request->inner.payload, format, client, (int64_t)hub->now_ms, &batch, &refusal);
+    enum status status = engine_parse_events(request->inner.payload, format, request->session->name,
+                                             (int64_t)hub->now_ms, &batch, &refusal);
     if (status != OK) {
-        hub->counts.refused++;
         hub_refuse_as(request, status, &refusal);
         return;
     }
-    size_t accepted = 0, duplicates = 0;
-    for (size_t i = 0; i < batch.count && status == OK; i++) {
-        if (seen_before(hub, client, batch.events[i].id)) {
-            duplicates++;
-            continue;
-        }
-        status = take_event(hub, client, &batch.events[i]);
-        accepted++;
-    }
+    if (pairs_fit(hub, request->session, &batch))
+        take_batch(hub, request, &batch);
+    else
+        hub_refuse(request, COAP_FORBIDDEN, "source", "and type would make more than %d pairs, a client's limit",
+                   HUB_LAST_MAX);
     engine_batch_done(&batch);
-    if (status != OK) {
-        /* Half a body may be in the tables: take the whole open group back rather than keep it. */
-        hub_refuse(request, COAP_UNAVAILABLE, "store", "could not take the events: %s", status_word(status));
-        hub_abandon_group(hub, status);
-        return;
-    }
-    hub->counts.events += accepted;
-    hub->counts.duplicates += duplicates;
-    hub_answer_json(request, COAP_CHANGED,
-                    json_pack("{s:I,s:I}", "accepted", (json_int_t)accepted, "duplicates", (json_int_t)duplicates));
 }

@@ -15,10 +15,34 @@ struct script_engine;
 #define HUB_WAIT_MAX_S 60             /* a long poll */
 #define HUB_WATCHES_MAX 256           /* observations and long polls together */
 #define HUB_ACTIONS_KEPT 1024         /* newest actions kept for a target to fetch */
-#define HUB_IDS_KEPT 256    /* newest event ids remembered of a client, so that a repetition is not an event */
-#define HUB_GROUP_MAX 512   /* requests answered by one commit */
-#define HUB_HISTORY_MAX 500 /* rows of one history answer */
-#define HUB_RETRY_MS 2000   /* between attempts to write while storage fails */
+#define HUB_IDS_KEPT 256              /* newest event ids remembered of a client: a repetition is no second event */
+#define HUB_LAST_MAX 256              /* pairs of source and type a client may have */
+#define HUB_GROUP_MAX 512             /* requests answered by one commit */
+#define HUB_BACKLOG_MAX 4096          /* requests that wait for the next one; HUB_BACKLOG_BYTES of them */
+#define HUB_BACKLOG_BYTES (4u << 20)
+#define HUB_HISTORY_MAX 500  /* rows of one history answer; the answer is no longer than body_max */
+#define HUB_HISTORIES_MAX 16 /* history requests at once */
+#define HUB_RETRY_MS 2000    /* between attempts to write while storage fails */
+
+/* The interface behind OSCORE (JSON out, JSON in unless a content format says otherwise). An error is
+ * {"error":{"field":…,"reason":…}} with the code beside it. Times are RFC 3339 UTC with milliseconds.
+ *
+ * every client
+ *   POST /events             50 JSON, 60 CBOR, 110 and 112 SenML -> 2.04 {"accepted":n,"duplicates":n}
+ *   GET  /actions?after=C&wait=S, or with Observe
+ *       -> 2.05 {"actions":[{"cursor","target","type","rule","time","source","properties"}…],"cursor":C}
+ * the owner
+ *   GET  /clients            -> {"clients":[{"name","created","algorithm"}…]}
+ *   POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out), "AES-CCM-16-128-128", "A128GCM",
+ *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds
+ * it} DELETE /clients/NAME     -> 2.02 {"name"} GET  /rules              -> {"rules":[see engine_list_rules()]};  GET
+ * /rules/NAME -> {"name","rule","state"} POST /rules              the rule (see engine.h) -> 2.01 {"name"} POST
+ * /rules/NAME/test    an event -> 2.05, the trace of engine_try_rule() DELETE /rules/NAME       -> 2.02 {"name"} GET
+ * /history?source=&type=&from=TIME&to=TIME&limit=n&cursor=C, newest first, times being when the hub took it in
+ *       -> {"rows":[{"sequence","kind":"event"|"action","received","message"}…],"cursor":C}, 0 when that is all
+ *   GET  /status             -> see status.c
+ *   POST /report             {"nonce": 16 to 128 hex digits} -> {"evidence": base64url}
+ * anyone, unprotected: POST /.well-known/bastide (proto/contact) */
 
 /* What the hub asks of the world. Everything but `advance` answers at once. */
 struct hub_port {
@@ -26,7 +50,7 @@ struct hub_port {
     /* One message to the host: parts taken one after the other. Waits for room; IO when the host is gone for good. */
     enum status (*send)(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
                         size_t count);
-    /* Ask the monitor to move the site's head; the answer comes by hub_advanced(). */
+    /* Ask the monitor to move the site's head; the answer comes by hub_advanced(), not before this returned. */
     enum status (*advance)(void *user, const struct monitor_advance *advance);
     enum status (*head)(void *user, struct monitor_head_reply *head);
     enum status (*seal_key)(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply);
@@ -43,8 +67,9 @@ struct hub_config {
 
 struct hub;
 
+/* Call after crypto_init() and before the walls go up (SQLite is initialised). MALFORMED: the configuration. */
 MUST_USE enum status hub_new(struct hub **hub, const struct hub_config *config);
-void hub_free(struct hub *hub);
+void hub_free(struct hub *hub); /* NULL is allowed */
 
 /* Begin to load the store: the first questions go to the host. Requests are answered 5.03 until it is done. */
 MUST_USE enum status hub_start(struct hub *hub);

@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_CAP (4u << 20)
+#define NEW_STATE "{}"
 #define TRACE_CAP (64u << 10)
 
 /* One evaluation: what the engine calls back into. */
 struct evaluation {
     struct hub *hub;
     const struct engine_event *event;
-    enum status status;
-    char *last; /* the text handed out last, freed with the next */
+    enum status status; /* of what the engine gave back */
 };
 
 static struct bytes last_event(void *user, const char *source, const char *type)
@@ -42,16 +41,13 @@ static void state(void *user, const char *rule, struct bytes json)
         evaluation->status = hub_run(put);
 }
 
-static void ignore_log(void *user, const char *rule, struct bytes text)
-{
-    (void)user, (void)rule, (void)text; /* a rule's log is the owner's: it shows in `rule test`, never at the host */
-}
-
+/* A rule's log is the owner's: it shows when a rule is tried, and never reaches the host. */
 enum status hub_evaluate(struct hub *hub, const struct engine_event *event)
 {
-    struct evaluation evaluation = {hub, event, OK, NULL};
-    struct engine_port port = {&evaluation, last_event, action, state, ignore_log};
+    struct evaluation evaluation = {hub, event, OK};
+    struct engine_port port = {&evaluation, last_event, action, state, NULL};
     engine_evaluate(hub->engine, event, (int64_t)hub->now_ms, &port, &hub->counts.engine);
+    sqlite3_reset(hub_sql(hub, HUB_SQL_LAST_GET));
     return evaluation.status;
 }
 
@@ -64,7 +60,7 @@ enum status hub_rules_reload(struct hub *hub)
         struct engine_refusal refusal;
         status = engine_put_rule(hub->engine, hub_column(list, 1), hub_column(list, 2), &refusal);
         if (status != OK)
-            hub_audit(hub, "rule=%s refused=\"%s %s\"", hub_column_text(list, 0), refusal.field, refusal.reason);
+            hub_audit(hub, "reload=failed what=rule status=\"%s\"", status_word(status));
     }
     sqlite3_reset(list);
     return status;
@@ -72,15 +68,43 @@ enum status hub_rules_reload(struct hub *hub)
 
 void hub_get_rules(struct hub *hub, struct hub_request *request)
 {
-    char *text = malloc(LIST_CAP);
-    struct writer writer = writer_over(text, text ? LIST_CAP : 0);
-    if (!text || engine_list_rules(hub->engine, (int64_t)hub->now_ms, &writer) != OK) {
-        free(text);
-        hub_refuse(request, COAP_UNAVAILABLE, "memory", "is used up");
+    static const char head[] = "{\"rules\":";
+    char *text = malloc(HUB_ANSWER_MAX + 1);
+    if (!text) {
+        hub_refuse_memory(request);
         return;
     }
-    char *fitted = realloc(text, writer.len + 1);
-    hub_answer_text(request, COAP_CONTENT, fitted ? fitted : text, writer.len);
+    struct writer writer = writer_over(text, HUB_ANSWER_MAX);
+    put_text(&writer, head);
+    enum status status = engine_list_rules(hub->engine, (int64_t)hub->now_ms, &writer);
+    put_text(&writer, "}");
+    if (status != OK || writer_end(&writer) != OK) {
+        free(text);
+        hub_refuse(request, COAP_INTERNAL_ERROR, "rules", "are more than one answer holds: ask for /rules/NAME");
+        return;
+    }
+    hub_answer_text(request, COAP_CONTENT, text, writer.len);
+}
+
+/* Both texts are JSON on their own. */
+void hub_get_rule(struct hub *hub, struct hub_request *request)
+{
+    char room[ENGINE_NAME_MAX + 1], *text = NULL;
+    const char *name = hub_name_in_path(request, "", room);
+    sqlite3_stmt *get = hub_sql(hub, HUB_SQL_RULE_GET);
+    hub_bind_text(get, 1, name);
+    int len = -1;
+    bool found = name && hub_row(get);
+    if (found)
+        len = asprintf(&text, "{\"name\":\"%s\",\"rule\":%s,\"state\":%s}", name, hub_column_text(get, 0),
+                       hub_column_text(get, 1));
+    sqlite3_reset(get);
+    if (!found)
+        hub_refuse(request, COAP_NOT_FOUND, "rule", "\"%s\" is not there", name ? name : "");
+    else if (len < 0)
+        hub_refuse_memory(request);
+    else
+        hub_answer_text(request, COAP_CONTENT, text, (size_t)len);
 }
 
 /* POST /rules: a new rule, or a new text for one that is there; its private state begins anew. */
@@ -98,44 +122,29 @@ void hub_post_rule(struct hub *hub, struct hub_request *request)
     sqlite3_stmt *put = hub_sql(hub, HUB_SQL_RULE_PUT);
     hub_bind_text(put, 1, name);
     hub_bind_view(put, 2, request->inner.payload);
-    hub_bind_text(put, 3, "{}");
+    hub_bind_text(put, 3, NEW_STATE);
     status = hub_run(put);
-    if (status != OK) {
-        hub_refuse(request, COAP_UNAVAILABLE, "store", "could not take the rule: %s", status_word(status));
-        hub_abandon_group(hub, status);
-        return;
-    }
-    hub_answer_json(request, COAP_CREATED, json_pack("{s:s}", "rule", name));
-}
-
-static const char *name_in_path(const struct hub_request *request, const char *suffix, char room[ENGINE_NAME_MAX + 1])
-{
-    const char *at = strchr(request->path, '/');
-    size_t len = at ? strlen(at + 1) : 0;
-    if (len < strlen(suffix) + 1 || len - strlen(suffix) > ENGINE_NAME_MAX)
-        return NULL;
-    memcpy(room, at + 1, len - strlen(suffix));
-    room[len - strlen(suffix)] = 0;
-    return room;
+    if (status == OK)
+        hub_answer_json(request, COAP_CREATED, json_pack("{s:s}", "name", name));
+    else
+        hub_abandon_group(hub, request, "rule", status);
 }
 
 void hub_delete_rule(struct hub *hub, struct hub_request *request)
 {
     char room[ENGINE_NAME_MAX + 1];
-    const char *name = name_in_path(request, "", room);
+    const char *name = hub_name_in_path(request, "", room);
     if (!name || engine_remove_rule(hub->engine, name) != OK) {
-        hub_refuse(request, COAP_NOT_FOUND, "rule", "%s is not there", name ? name : "that name");
+        hub_refuse(request, COAP_NOT_FOUND, "rule", "\"%s\" is not there", name ? name : "");
         return;
     }
     sqlite3_stmt *delete = hub_sql(hub, HUB_SQL_RULE_DELETE);
     hub_bind_text(delete, 1, name);
     enum status status = hub_run(delete);
-    if (status != OK) {
-        hub_refuse(request, COAP_UNAVAILABLE, "store", "could not remove the rule: %s", status_word(status));
-        hub_abandon_group(hub, status);
-        return;
-    }
-    hub_answer_json(request, COAP_DELETED, json_pack("{s:s}", "rule", name));
+    if (status == OK)
+        hub_answer_json(request, COAP_DELETED, json_pack("{s:s}", "name", name));
+    else
+        hub_abandon_group(hub, request, "rule", status);
 }
 
 /* POST /rules/NAME/test with an event: the trace of one evaluation, without effect. The event may come from any source,
@@ -143,7 +152,7 @@ void hub_delete_rule(struct hub *hub, struct hub_request *request)
 void hub_post_rule_test(struct hub *hub, struct hub_request *request)
 {
     char room[ENGINE_NAME_MAX + 1];
-    const char *name = name_in_path(request, "/test", room);
+    const char *name = hub_name_in_path(request, "/test", room);
     struct engine_batch batch;
     struct engine_refusal refusal;
     enum status status =
@@ -154,10 +163,11 @@ void hub_post_rule_test(struct hub *hub, struct hub_request *request)
     }
     char *text = malloc(TRACE_CAP);
     struct writer writer = writer_over(text, text ? TRACE_CAP : 0);
-    struct evaluation evaluation = {hub, &batch.events[0], OK, NULL};
+    struct evaluation evaluation = {hub, &batch.events[0], OK};
     struct engine_port port = {&evaluation, last_event, NULL, NULL, NULL};
     status =
         name ? engine_try_rule(hub->engine, name, &batch.events[0], (int64_t)hub->now_ms, &port, &writer) : NOT_FOUND;
+    sqlite3_reset(hub_sql(hub, HUB_SQL_LAST_GET));
     engine_batch_done(&batch);
     if (status == OK) {
         hub_answer_text(request, COAP_CONTENT, text, writer.len);
@@ -165,7 +175,7 @@ void hub_post_rule_test(struct hub *hub, struct hub_request *request)
     }
     free(text);
     if (status == NOT_FOUND)
-        hub_refuse(request, COAP_NOT_FOUND, "rule", "%s is not there", name ? name : "that name");
+        hub_refuse(request, COAP_NOT_FOUND, "rule", "\"%s\" is not there", name ? name : "");
     else
-        hub_refuse(request, COAP_UNAVAILABLE, "memory", "is used up");
+        hub_refuse_memory(request);
 }

@@ -5,15 +5,15 @@
 #include <string.h>
 
 /* Every table has a primary key that is never null and grows by our own numbers, as the store demands.
- * `site` holds one row: what the whole site has one of. */
+ * `site` holds one row: what the whole site has one of. `sequence` is that of the archive row beside which it came. */
 const char *const hub_schema[] = {
-    "CREATE TABLE site(id INTEGER PRIMARY KEY NOT NULL CHECK(id = 1), archive_sequence INTEGER NOT NULL,"
-    "                  time_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE site(id INTEGER PRIMARY KEY NOT NULL CHECK(id = 1), time_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE client(name TEXT PRIMARY KEY NOT NULL, role INTEGER NOT NULL, input BLOB NOT NULL,"
     "                    created_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE rule(name TEXT PRIMARY KEY NOT NULL, json TEXT NOT NULL, state TEXT NOT NULL) STRICT;"
-    "CREATE TABLE last(source TEXT NOT NULL, type TEXT NOT NULL, event TEXT NOT NULL,"
+    "CREATE TABLE last(source TEXT NOT NULL, type TEXT NOT NULL, client TEXT NOT NULL, event TEXT NOT NULL,"
     "                  PRIMARY KEY(source, type)) STRICT;"
+    "CREATE INDEX last_by_client ON last(client);"
     "CREATE TABLE recent(client TEXT NOT NULL, id TEXT NOT NULL, sequence INTEGER NOT NULL,"
     "                    PRIMARY KEY(client, id)) STRICT;"
     "CREATE INDEX recent_by_age ON recent(client, sequence);"
@@ -23,18 +23,23 @@ const char *const hub_schema[] = {
 const size_t hub_schema_count = sizeof hub_schema / sizeof hub_schema[0];
 
 static const char *const texts[HUB_SQL_COUNT] = {
-    [HUB_SQL_LAST_PUT] = "INSERT INTO last VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET event = excluded.event",
+    [HUB_SQL_LAST_PUT] = "INSERT INTO last VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET client = excluded.client,"
+                         " event = excluded.event",
     [HUB_SQL_LAST_GET] = "SELECT event FROM last WHERE source = ? AND type = ?",
-    [HUB_SQL_ID_GET] = "SELECT sequence FROM recent WHERE client = ? AND id = ?",
+    [HUB_SQL_LAST_COUNT] = "SELECT count(*) FROM last WHERE client = ?",
+    [HUB_SQL_LAST_DROP] = "DELETE FROM last WHERE client = ?",
+    [HUB_SQL_ID_GET] = "SELECT 1 FROM recent WHERE client = ? AND id = ?",
     [HUB_SQL_ID_PUT] = "INSERT INTO recent VALUES(?, ?, ?)",
     [HUB_SQL_ID_PRUNE] = "DELETE FROM recent WHERE client = ?1 AND sequence <= "
                          "(SELECT sequence FROM recent WHERE client = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
-    [HUB_SQL_ACTION_NEXT] = "SELECT coalesce(max(cursor), 0) + 1 FROM action WHERE target = ?",
+    [HUB_SQL_ID_DROP] = "DELETE FROM recent WHERE client = ?",
+    [HUB_SQL_ACTION_NEWEST] = "SELECT coalesce(max(cursor), 0) FROM action WHERE target = ?",
+    [HUB_SQL_ACTION_DURABLE] = "SELECT cursor FROM action WHERE target = ? AND sequence <= ?"
+                               " ORDER BY cursor DESC LIMIT 1",
     [HUB_SQL_ACTION_PUT] = "INSERT INTO action VALUES(?, ?, ?, ?)",
     [HUB_SQL_ACTION_PRUNE] = "DELETE FROM action WHERE target = ? AND cursor <= ?",
     [HUB_SQL_ACTION_LIST] = "SELECT cursor, body FROM action WHERE target = ? AND cursor > ? AND sequence <= ?"
                             " ORDER BY cursor LIMIT ?",
-    [HUB_SQL_ACTION_NEWEST] = "SELECT coalesce(max(cursor), 0) FROM action WHERE target = ?",
     [HUB_SQL_CLIENT_PUT] = "INSERT INTO client VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET input = excluded.input,"
                            " created_ms = excluded.created_ms",
     [HUB_SQL_CLIENT_DELETE] = "DELETE FROM client WHERE name = ?",
@@ -43,10 +48,10 @@ static const char *const texts[HUB_SQL_COUNT] = {
                          " state = excluded.state",
     [HUB_SQL_RULE_STATE] = "UPDATE rule SET state = ?2 WHERE name = ?1",
     [HUB_SQL_RULE_DELETE] = "DELETE FROM rule WHERE name = ?",
+    [HUB_SQL_RULE_GET] = "SELECT json, state FROM rule WHERE name = ?",
     [HUB_SQL_RULE_LIST] = "SELECT name, json, state FROM rule ORDER BY name",
-    [HUB_SQL_SITE_GET] = "SELECT archive_sequence, time_ms FROM site WHERE id = 1",
-    [HUB_SQL_SITE_PUT] = "INSERT INTO site VALUES(1, ?, ?) ON CONFLICT DO UPDATE SET"
-                         " archive_sequence = excluded.archive_sequence, time_ms = excluded.time_ms",
+    [HUB_SQL_SITE_GET] = "SELECT time_ms FROM site WHERE id = 1",
+    [HUB_SQL_SITE_PUT] = "INSERT INTO site VALUES(1, ?) ON CONFLICT DO UPDATE SET time_ms = excluded.time_ms",
 };
 
 struct hub_statements {
@@ -76,11 +81,10 @@ void hub_sql_close(struct hub *hub)
 sqlite3_stmt *hub_sql(struct hub *hub, enum hub_sql which)
 {
     sqlite3_stmt *statement = hub->sql->prepared[which];
-    sqlite3_reset(statement);
+    sqlite3_reset(statement); /* an answer nobody read to its end */
     return statement;
 }
 
-/* What is bound must live until the statement is run, which callers do at once. */
 void hub_bind_text(sqlite3_stmt *statement, int index, const char *text)
 {
     sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
