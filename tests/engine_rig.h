@@ -86,7 +86,7 @@ static inline int fresh_engine(void **state)
     engine_free(engine);
     counts = (struct engine_counts){0};
     last_answer = NULL;
-    return engine_new(&engine, scripts);
+    return engine_new(&engine, scripts) == OK ? 0 : -1;
 }
 
 static inline struct bytes quoted(const char *text)

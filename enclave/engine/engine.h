@@ -71,8 +71,9 @@ struct engine;
 /* [set-up] What script_engine_new() must be given as prelude. */
 struct bytes engine_script_prelude(void);
 
-MUST_USE enum status engine_new(struct engine **engine, struct script_engine *scripts); /* keeps `scripts` */
-void engine_free(struct engine *engine);                                                /* NULL is fine */
+/* Before anything else touches jansson: takes the seed of its hash tables from getrandom(). Keeps `scripts`. */
+MUST_USE enum status engine_new(struct engine **engine, struct script_engine *scripts);
+void engine_free(struct engine *engine); /* NULL is fine */
 
 /* Take in, or replace, the rule that this JSON text describes. With an empty `state` it is new: scripts are compiled
  * and tried on the samples, each on every one, where last() finds nothing. Otherwise it was taken before: `state` is

@@ -11,8 +11,8 @@
 /* json.c. Say what is wrong; returns `status` so that a check is one line. */
 __attribute__((format(printf, 4, 5))) enum status engine_refuse(struct engine_refusal *refusal, enum status status,
                                                                 const char *field, const char *format, ...);
-/* Takes from the end of a cut text what is no whole UTF-8 character. */
-void engine_trim(char *text);
+/* A question mark for each byte that is of no whole UTF-8 character, as where a text was cut, and for controls. */
+void engine_clean(char *text);
 /* Parse JSON text within ENGINE_DEPTH_MAX; NULL and a refusal otherwise. */
 json_t *engine_load_json(struct bytes text, struct engine_refusal *refusal, enum status *status);
 /* DENIED when the object has a member that is not in the NULL-terminated list. */

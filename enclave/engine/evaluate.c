@@ -117,7 +117,7 @@ static void say_outcome(char *error, size_t cap, const struct script_outcome *ou
     else if (outcome->line)
         len = snprintf(error, cap, "line %u: ", outcome->line);
     snprintf(error + len, cap - (size_t)len, "%s", outcome->message);
-    engine_trim(error);
+    engine_clean(error);
 }
 
 bool engine_define(struct engine *engine, struct engine_rule *rule, char *error, size_t cap)
@@ -201,7 +201,7 @@ static bool fail(struct engine_run *run, const char *reason)
     else if (run->at < AT_STATE && !run->alone)
         snprintf(place, sizeof place, "do[%u].transform: ", run->at - ENGINE_CONDITIONS_MAX);
     snprintf(run->error, sizeof run->error, "%s%s", place, reason);
-    engine_trim(run->error);
+    engine_clean(run->error);
     return false;
 }
 

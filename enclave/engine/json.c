@@ -7,17 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-void engine_trim(char *text)
+/* Bytes of the UTF-8 character that begins here, 0 when none does (RFC 3629). */
+static size_t utf8_len(const uint8_t *at)
 {
-    size_t len = strlen(text), tail = 0;
-    while (tail < len && tail < 3 && ((uint8_t)text[len - 1 - tail] & 0xc0) == 0x80)
-        tail++;
-    if (tail == len)
-        return;
-    uint8_t lead = (uint8_t)text[len - 1 - tail];
-    size_t need = lead < 0xc0 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-    if (tail < need)
-        text[len - 1 - tail] = 0;
+    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < len; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+    bool beyond = (at[0] == 0xed && at[1] >= 0xa0) || (at[0] == 0xf4 && at[1] >= 0x90);
+    return overlong || beyond ? 0 : len;
+}
+
+void engine_clean(char *text)
+{
+    for (size_t off = 0; text[off];) {
+        size_t len = utf8_len((const uint8_t *)text + off);
+        if (len == 0 || (len == 1 && (text[off] < ' ' || text[off] == 0x7f)))
+            text[off] = '?';
+        off += len ? len : 1;
+    }
 }
 
 enum status engine_refuse(struct engine_refusal *refusal, enum status status, const char *field, const char *format,
@@ -28,8 +37,8 @@ enum status engine_refuse(struct engine_refusal *refusal, enum status status, co
     vsnprintf(refusal->reason, sizeof refusal->reason, format, arguments);
     va_end(arguments);
     snprintf(refusal->field, sizeof refusal->field, "%s", field);
-    engine_trim(refusal->reason);
-    engine_trim(refusal->field);
+    engine_clean(refusal->reason);
+    engine_clean(refusal->field);
     return status;
 }
 
@@ -91,7 +100,7 @@ enum status engine_check_members(const json_t *object, const char *prefix, const
             found = strcmp(known[i], name) == 0;
         if (!found) {
             char field[96];
-            snprintf(field, sizeof field, "%s%s%.40s", prefix, *prefix ? "." : "", name);
+            snprintf(field, sizeof field, "%s%s%.40s", prefix, *prefix ? "." : "", *name ? name : "\"\"");
             return engine_refuse(refusal, DENIED, field, "is not a field that is known here");
         }
     }

@@ -13,7 +13,12 @@ static struct script_context *context;
 static const char prelude[] = "globalThis.withState = rule => (event, state) => {\n"
                               "  const result = rule(event, { state, last: key => service.ask('last', key) });\n"
                               "  return { result, state }; };\n"
-                              "globalThis.answer = 42;\n";
+                              "globalThis.answer = 42;\n"
+                              "globalThis.joined = (texts, compile) => {\n"
+                              "  const [f, g] = texts().map(compile);\n"
+                              "  const both = value => g(f(value));\n"
+                              "  both.raw = true;\n"
+                              "  return both; };\n";
 
 static char log_text[8192], result_text[70000];
 static struct writer logged, written;
@@ -424,6 +429,38 @@ static void wrappers_of_the_prelude_prepare_rules(void **state)
     check_run("() => { withState = 1; }", "0", SCRIPT_THREW, "");
 }
 
+static struct script_function define_joined(const char *texts)
+{
+    struct script_function function = {0};
+    check_ok(script_define(context, bytes_from_text(texts), "joined", &function, &outcome));
+    return function;
+}
+
+static void a_wrapper_may_compile_more_texts_and_give_its_result_raw(void **state)
+{
+    struct bytes arguments[1] = {bytes_from_text("5")};
+    (void)state;
+    struct script_call call = a_call(arguments, 1);
+    check_result(define_joined("() => ['x => x + 1', 'x => `not\\n{JSON ${x}`']"), &call, SCRIPT_DONE, "not\n{JSON 6");
+    call = a_call(arguments, 1);
+    check_result(define_joined("() => ['x => x', 'async x => { await null; return `late ${x}`; }']"), &call,
+                 SCRIPT_DONE, "late 5");
+    call = a_call(arguments, 1);
+    check_result(define_joined("() => ['x => x', 'async x => 1']"), &call, SCRIPT_THREW, "");
+    define_joined("() => ['x => x', '(x) =>\\n  y = ;']");
+    assert_int_equal(outcome.result, SCRIPT_SYNTAX);
+    assert_int_equal(outcome.line, 2);
+    define_joined("() => ['x => x', '42']");
+    assert_int_equal(outcome.result, SCRIPT_THREW);
+    /* What a text declares is its own, and only a wrapper's function may be raw. */
+    define_joined("() => ['const own = 1; x => x', 'x => own']");
+    assert_int_equal(outcome.result, SCRIPT_DONE);
+    call = a_call(arguments, 1);
+    check_result(define_joined("() => ['const own = 1; x => x', 'x => `${typeof own}`']"), &call, SCRIPT_DONE,
+                 "undefined");
+    check_run("Object.assign(() => 'text', {raw: true})", "0", SCRIPT_DONE, "\"text\"");
+}
+
 static void domains_have_contexts_of_their_own_and_the_least_recent_goes_first(void **state)
 {
     struct bytes none[1] = {bytes_from_text("0")};
@@ -532,6 +569,7 @@ int main(int count, char **arguments)
         script_test(rules_of_one_domain_share_nothing_by_accident),
         script_test(scripts_have_no_way_out),
         script_test(wrappers_of_the_prelude_prepare_rules),
+        script_test(a_wrapper_may_compile_more_texts_and_give_its_result_raw),
         script_test(domains_have_contexts_of_their_own_and_the_least_recent_goes_first),
         script_test(an_undefined_function_is_gone_and_its_slot_is_used_again),
         script_test(source_and_function_limits_hold_at_and_one_past),
