@@ -16,8 +16,8 @@ struct archive_config {
     uint64_t bytes_max; /* 0: no limit but the disk's. Past it, writes are NO_ROOM and reads go on */
 };
 
-/* One thread at a time. IO with a sentence in `why` (may be NULL): which file and what the system said. Another process
- * that has the file open: BUSY. */
+/* One thread at a time. IO with a sentence in `why` (may be NULL): which file and what the system said; NO_ROOM: the
+ * disk is full. Another process that has the file open: BUSY. */
 MUST_USE enum status archive_open(struct archive **archive, const struct archive_config *config, struct writer *why);
 void archive_close(struct archive *archive); /* forgets what was not synced; NULL is allowed */
 

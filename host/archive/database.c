@@ -119,6 +119,12 @@ static enum status explain(struct writer *why, enum status status, const char *p
     return status;
 }
 
+static enum status explain_errno(struct writer *why, const char *path)
+{
+    bool full = errno == ENOSPC || errno == EDQUOT;
+    return explain(why, full ? NO_ROOM : IO, path, strerror(errno));
+}
+
 static int directory_of(const char *path, char *directory, size_t cap)
 {
     const char *slash = strrchr(path, '/');
@@ -136,15 +142,15 @@ static enum status prepare_file(const char *path, struct writer *why)
     if (len < 0 || (size_t)len >= sizeof directory)
         return explain(why, NO_ROOM, path, "the name is too long");
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-        return explain(why, IO, directory, strerror(errno));
+        return explain_errno(why, directory);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return explain(why, IO, path, strerror(errno));
-    enum status status = fchmod(fd, 0600) == 0 ? OK : explain(why, IO, path, strerror(errno));
+        return explain_errno(why, path);
+    enum status status = fchmod(fd, 0600) == 0 ? OK : explain_errno(why, path);
     close(fd);
     int at = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (status == OK && (at < 0 || fsync(at) != 0))
-        status = explain(why, IO, directory, strerror(errno));
+        status = explain_errno(why, directory);
     if (at >= 0)
         close(at);
     return status;

@@ -73,8 +73,10 @@ static void put_usage(FILE *to)
         to,
         "usage: bastided --home DIR [--coap ADDRESS:PORT] [--http ADDRESS:PORT] [--body-max BYTES]\n"
         "The untrusted half of a node: carries OSCORE over CoAP and HTTP to the enclave of DIR/run/monitor.sock and\n"
-        "keeps its ciphertext in DIR/node. Defaults: --coap 127.0.0.1:5683 --http 127.0.0.1:8480 --body-max %u\n"
-        "IPv6 in brackets: [::]:5683 takes both families.\n",
+        "keeps its ciphertext in DIR/node. Defaults: --coap 127.0.0.1:5683 --http 127.0.0.1:8080 --body-max %u\n"
+        "IPv6 in brackets: [::]:5683 takes both families.\n"
+        "Exit codes: 0 stopped as asked, 1 internal error, 2 the command line is wrong, 3 another bastided has the\n"
+        "archive, 4 an address cannot be bound, 13 the archive cannot be opened, 14 the disk is full.\n",
         GATEWAY_BODY_DEFAULT);
 }
 
@@ -90,7 +92,7 @@ int daemon_parse(int argc, char **argv, struct daemon_options *options)
         {"home", required_argument, NULL, 'd'}, {"coap", required_argument, NULL, 'c'},
         {"http", required_argument, NULL, 'h'}, {"body-max", required_argument, NULL, 'b'},
         {"help", no_argument, NULL, '?'},       {0}};
-    struct daemon_options asked = {NULL, "127.0.0.1:5683", "127.0.0.1:8480", GATEWAY_BODY_DEFAULT};
+    struct daemon_options asked = {NULL, "127.0.0.1:5683", "127.0.0.1:8080", GATEWAY_BODY_DEFAULT};
     struct coap_peer ignored;
     const char *body_max = "65536";
     opterr = 0;
