@@ -34,12 +34,15 @@ enum monitor_operation {
     /* Asked by the host daemon on the monitor's control socket. */
     MONITOR_ATTACH = 32, /* no payload; reply OK. From now on this socket is the host end of the site; when it hangs up
                             the enclave is stopped */
-    MONITOR_STATUS = 33, /* reply: monitor_status, then text: one missing wall a line */
+    MONITOR_STATUS = 33, /* reply: monitor_status, then text: one missing wall a line; while the TPM does not answer,
+                            a last line "tpm: " and the reason */
     MONITOR_STOP = 34,   /* clean stop of enclave and monitor: the NV counter moves; reply when done */
     MONITOR_LAUNCHED = 35, /* pushed by the monitor to the host end with 3 descriptors: door window, eventfd the enclave
                              waits on, eventfd the host waits on; monitor_launched */
     MONITOR_DIED =
         36, /* pushed to the host end: monitor_died, then a sentence; a LAUNCHED follows after the back-off */
+    MONITOR_ACTIVATE = 37, /* a credential (verifier/evidence: evidence_challenge); reply: the secret in it, which only
+                              a TPM that holds both this node's EK and its AK can tell */
 };
 
 struct monitor_report {

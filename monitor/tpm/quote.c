@@ -51,7 +51,7 @@ void tpm_ak(const struct tpm *tpm, struct tpm_public_area *ak)
     *ak = tpm->ak_area;
 }
 
-static enum status read_pcrs(struct tpm *tpm, uint32_t mask, uint8_t pcrs[TPM2_PCR_COUNT][32])
+enum status tpm_read_pcrs(struct tpm *tpm, uint32_t mask, uint8_t pcrs[TPM2_PCR_COUNT][32])
 {
     TPML_PCR_SELECTION wanted, *given = NULL;
     TPML_DIGEST *values = NULL;
@@ -82,7 +82,7 @@ static enum status read_all_pcrs(struct tpm *tpm, struct tpm_quote *quote)
         part |= bit;
         count += bit != 0;
         if (part && (count == PCRS_A_READ || i == TPM2_PCR_COUNT - 1)) {
-            TRY(read_pcrs(tpm, part, quote->pcrs));
+            TRY(tpm_read_pcrs(tpm, part, quote->pcrs));
             part = count = 0;
         }
     }

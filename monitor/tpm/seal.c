@@ -109,9 +109,33 @@ enum status tpm_present_policy(struct tpm *tpm, uint8_t policy[32])
     return status;
 }
 
+static enum status cap_value(uint8_t value[32])
+{
+    uint8_t hash[CRYPTO_HASH_MAX];
+    const struct bytes what = bytes_from_text("bastide: unsealed, no more in this boot");
+    TRY(crypto_hash(CRYPTO_SHA256, &what, 1, hash));
+    memcpy(value, hash, 32);
+    return OK;
+}
+
+/* Authorising the capped state would undo the cap for every boot to come. */
+static enum status refuse_capped(struct tpm *tpm)
+{
+    static const uint8_t reset[32];
+    uint8_t cap[32], hash[CRYPTO_HASH_MAX], pcrs[TPM2_PCR_COUNT][32] = {{0}};
+    TRY(cap_value(cap));
+    const struct bytes parts[] = {BYTES_OF(reset), BYTES_OF(cap)};
+    TRY(crypto_hash(CRYPTO_SHA256, parts, 2, hash));
+    TRY(tpm_read_pcrs(tpm, 1u << TPM_CAP_PCR, pcrs));
+    if (memcmp(pcrs[TPM_CAP_PCR], hash, 32) == 0)
+        return tpm_refuse(tpm, DENIED, "keys were unsealed or made earlier in this boot: reboot, then try again");
+    return OK;
+}
+
 enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm_sealed *sealed)
 {
     uint8_t policy[32];
+    TRY(refuse_capped(tpm));
     TRY(tpm_present_policy(tpm, policy));
     const struct bytes signed_part = BYTES_OF(policy);
     TRY(crypto_sign(boot_signer, &signed_part, 1, sealed->signature));
@@ -262,11 +286,8 @@ enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed, uint8_t
 
 enum status tpm_cap(struct tpm *tpm)
 {
-    uint8_t hash[CRYPTO_HASH_MAX];
-    const struct bytes what = bytes_from_text("bastide: unsealed, no more in this boot");
     TPML_DIGEST_VALUES values = {.count = 1, .digests[0] = {.hashAlg = TPM2_ALG_SHA256}};
-    TRY(crypto_hash(CRYPTO_SHA256, &what, 1, hash));
-    memcpy(values.digests[0].digest.sha256, hash, 32);
+    TRY(cap_value(values.digests[0].digest.sha256));
     /* PCRs have no authorisation of their own; the session authenticates the TPM's answer. */
     return tpm_check(
         tpm, Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + TPM_CAP_PCR, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, &values),

@@ -80,7 +80,8 @@ MUST_USE enum status tpm_sealed_decode(struct bytes encoded, struct tpm_sealed *
 
 /* PolicyPCR digest of what TPM_PCR_MASK holds now. */
 MUST_USE enum status tpm_present_policy(struct tpm *tpm, uint8_t policy[32]);
-/* Signs the present policy into `sealed`: after an update of the boot chain. */
+/* Signs the present policy into `sealed`: after an update of the boot chain. DENIED in a boot that is capped, as far as
+ * that can be seen. */
 MUST_USE enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm_sealed *sealed);
 /* Seals `root` so that any PCR set the boot signer signed opens it, authorises the present one, and makes the
  * attestation key. */

@@ -49,6 +49,8 @@ MUST_USE enum status tpm_load_parent(struct tpm *tpm, ESYS_TR *parent);
 MUST_USE enum status tpm_keep_area(struct tpm *tpm, const TPM2B_PUBLIC *area, struct tpm_public_area *out);
 MUST_USE enum status tpm_make_area(struct tpm *tpm, const struct tpm2_public *wanted, TPM2B_PUBLIC *area);
 void tpm_select_pcrs(uint32_t mask, TPML_PCR_SELECTION *selection);
+/* At most eight at once; those of `mask` are filled in. */
+MUST_USE enum status tpm_read_pcrs(struct tpm *tpm, uint32_t mask, uint8_t pcrs[TPM2_PCR_COUNT][32]);
 
 /* ---- seal.c ---- */
 /* Makes an object under `parent` and keeps both halves of it. */

@@ -139,6 +139,7 @@ static int provision(const char *tcti, const char *path)
     CLAIM("nor does a changed blob", !bent_unseals(tpm, sealed));
     CLAIM("the cap is extended", tpm_cap(tpm) == OK);
     CLAIM("and then nothing unseals", tpm_unseal(tpm, &sealed, again) == DENIED);
+    CLAIM("nor can the capped state be authorised", tpm_authorise(tpm, &signer, &sealed) == DENIED);
     int bad = use(tpm, root, &sealed, &sealed.born_counter);
     if (bad)
         return bad;

@@ -1,0 +1,184 @@
+/* What the enclave asks: report, sealing key, head, advance. Who it is is what was measured, never what it says. */
+#include "serve_internal.h"
+
+#include "eat.h"
+#include "node.h"
+
+#include <string.h>
+
+#define MESSAGES_AT_ONCE 64 /* then the others have their turn */
+
+/* The same facts for every report of this launch. */
+static void fill_report(const struct serve *serve, const struct monitor_report *ask, const struct head *head,
+                        struct eat_report *report)
+{
+    *report = (struct eat_report){
+        .nonce_len = ask->nonce_len,
+        .time_s = serve_now_s(),
+        .port = bytes_from_text("linux"),
+        .mode = serve->options->insecure_dev ? EAT_INSECURE_DEV : EAT_PRODUCTION,
+        .product = bytes_from_text(serve->image.manifest.product),
+        .security_version = serve->image.manifest.security_version,
+        .walls = serve_standing_walls(serve),
+        .secret_bytes = serve->site.secret_bytes,
+        .unprotected_bytes = serve->site.unprotected_bytes,
+        .monitor_measured = serve->monitor_measured,
+        .nv_counter = serve->heads.counter,
+        .sequence = head->sequence,
+        .since_s = serve->heads.since_s,
+    };
+    memcpy(report->nonce, ask->nonce, ask->nonce_len);
+    memcpy(report->measurement, serve->image.measurement, sizeof report->measurement);
+    memcpy(report->signer, serve->image.signer, sizeof report->signer);
+    memcpy(report->config, serve->configuration.config_id, sizeof report->config);
+    memcpy(report->workload, serve->workload.hash, sizeof report->workload);
+    memcpy(report->user_data, ask->user_data, sizeof report->user_data);
+    memcpy(report->monitor, serve->monitor_hash, sizeof report->monitor);
+}
+
+static enum status put_evidence(struct serve *serve, const struct monitor_report *ask, struct writer *writer)
+{
+    struct tpm *tpm;
+    struct tpm_quote quote;
+    struct eat_report report;
+    struct head head;
+    uint8_t data[32], signed_report[EAT_REPORT_MAX];
+    struct writer body = writer_over(signed_report, sizeof signed_report);
+    heads_get(&serve->heads, serve->configuration.site, &head);
+    fill_report(serve, ask, &head, &report);
+    TRY(serve_tpm(serve, &tpm));
+    TRY(eat_quote_data(&serve->report_key.public_key, bytes_from(ask->nonce, ask->nonce_len), data));
+    TRY(serve_tpm_after(serve, tpm_counts(tpm, &report.reset_count, &report.restart_count)));
+    TRY(serve_tpm_after(serve, tpm_make_quote(tpm, data, &quote)));
+    TRY(eat_report_sign(&body, &serve->report_key, &report));
+    struct eat_evidence bundle = {.report = writer_bytes(&body),
+                                  .report_key = serve->report_key.public_key,
+                                  .quote = bytes_from(quote.attest, quote.attest_len),
+                                  .quote_signature = BYTES_OF(quote.signature),
+                                  .pcr_mask = TPM_PCR_MASK,
+                                  .ak = bytes_from(serve->tpm.ak.data, serve->tpm.ak.len),
+                                  .ek = bytes_from(serve->tpm.ek.data, serve->tpm.ek.len),
+                                  .ek_certificate = bytes_from(serve->tpm.certificate, serve->tpm.certificate_len)};
+    memcpy(bundle.pcrs, quote.pcrs, sizeof bundle.pcrs);
+    eat_put_evidence(writer, &bundle);
+    return writer_end(writer);
+}
+
+static enum status answer_seal(const struct serve *serve, const struct monitor_seal *ask,
+                               struct monitor_seal_reply *reply)
+{
+    struct seal_asker asker = {.security_version = serve->image.manifest.security_version};
+    uint8_t salt[MONITOR_HASH_LEN];
+    struct monitor_seal_inputs inputs = ask->inputs;
+    memcpy(asker.measurement, serve->image.measurement, sizeof asker.measurement);
+    memcpy(asker.signer, serve->image.seal_signer, sizeof asker.signer);
+    memcpy(asker.config, serve->configuration.config_id, sizeof asker.config);
+    if (ask->open) {
+        TRY(seal_permits(&asker, &inputs));
+    } else {
+        TRY(crypto_random(salt, sizeof salt));
+        TRY(seal_fill(&asker, ask->policy, salt, &inputs));
+    }
+    TRY(seal_key(serve->sealing_root, ask->label, &inputs, reply->key));
+    reply->inputs = inputs;
+    return OK;
+}
+
+static void fill_head(struct serve *serve, struct monitor_head_reply *reply)
+{
+    struct head head;
+    struct tpm *tpm;
+    uint32_t resets = 0, restarts = 0;
+    heads_get(&serve->heads, serve->configuration.site, &head);
+    *reply = (struct monitor_head_reply){
+        .sequence = head.sequence, .nv_counter = serve->heads.counter, .since_s = serve->heads.since_s};
+    memcpy(reply->hash, head.hash, sizeof reply->hash);
+    /* Zero while the TPM does not answer: a commit does not wait for it. */
+    if (serve->tpm.tpm && serve_tpm(serve, &tpm) == OK &&
+        serve_tpm_after(serve, tpm_counts(tpm, &resets, &restarts)) == OK) {
+        reply->reset_count = resets;
+        reply->restart_count = restarts;
+    }
+}
+
+static enum status advance(struct serve *serve, const struct monitor_advance *ask)
+{
+    struct head head = {.sequence = ask->sequence};
+    memcpy(head.site, serve->configuration.site, sizeof head.site);
+    memcpy(head.hash, ask->hash, sizeof head.hash);
+    enum status status = heads_advance(&serve->heads, &head, ask->strict, serve_now_s());
+    if (status == DENIED) {
+        node_log("error", "monitor", "lease_lost", "exit=%d reason=\"another monitor has moved the counter\"",
+                 NODE_EXIT_DENIED);
+        serve->stopping = true;
+        serve->exit_code = NODE_EXIT_DENIED;
+    } else if (status != OK) {
+        node_log("error", "monitor", "not_advanced", "sequence=%llu strict=%u status=%s",
+                 (unsigned long long)ask->sequence, ask->strict, status_word(status));
+    }
+    return status;
+}
+
+static enum status answer(struct serve *serve, const struct permit_request *request, struct writer *writer)
+{
+    if (request->operation == MONITOR_REPORT) {
+        enum status status = put_evidence(serve, &request->of.report, writer);
+        if (status != OK)
+            node_log("error", "monitor", "no_report", "status=%s reason=\"%s\"", status_word(status), serve->tpm.error);
+        return status;
+    }
+    if (request->operation == MONITOR_SEAL_KEY) {
+        struct monitor_seal_reply reply;
+        enum status status = answer_seal(serve, &request->of.seal, &reply);
+        if (status == OK)
+            put_bytes(writer, bytes_from(&reply, sizeof reply));
+        wipe(&reply, sizeof reply);
+        return status == OK ? writer_end(writer) : status;
+    }
+    enum status status = OK;
+    struct monitor_head_reply head;
+    if (request->operation == MONITOR_ADVANCE)
+        status = advance(serve, &request->of.advance);
+    fill_head(serve, &head); /* after a failed advance, too: where it stands */
+    put_bytes(writer, bytes_from(&head, sizeof head));
+    return status;
+}
+
+/* False when the enclave is no longer there. */
+static bool handle(struct serve *serve, struct bytes packet)
+{
+    static uint8_t room[MONITOR_MESSAGE_MAX - sizeof(struct monitor_header)];
+    struct serve_site *site = &serve->site;
+    struct writer writer = writer_over(room, sizeof room);
+    struct permit_request request;
+    enum status status = permit_check(&site->session, packet, &request);
+    if (status != OK)
+        node_log("warning", "monitor", "enclave_refused", "operation=%u status=%s", (unsigned)request.operation,
+                 status_word(status));
+    if (status == OK && request.operation == MONITOR_READY) {
+        serve_enclave_ready(serve);
+        return site->running && !serve->stopping;
+    }
+    if (status == OK)
+        status = answer(serve, &request, &writer);
+    bool sent = serve_send(site->enclave.socket, (uint16_t)request.operation, status, writer_bytes(&writer), NULL, 0);
+    wipe(room, writer.len);
+    return sent;
+}
+
+void serve_enclave_readable(struct serve *serve)
+{
+    static uint8_t packet[MONITOR_MESSAGE_MAX];
+    struct serve_site *site = &serve->site;
+    for (int i = 0; i < MESSAGES_AT_ONCE && site->running && !serve->stopping; i++) {
+        size_t len = 0;
+        enum status status = serve_receive(site->enclave.socket, packet, sizeof packet, &len);
+        if (status == BUSY)
+            return;
+        if (status != OK || !handle(serve, bytes_from(packet, len))) {
+            if (site->running && !serve->stopping)
+                serve_enclave_hung_up(serve);
+            return;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+/* bastide-monitor: options, lock-down, then serve. Started by bastide-keyholder with the same words. */
+#include "serve.h"
+
+#include "abi.h"
+#include "crypto.h"
+#include "node.h"
+#include "walls.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_USAGE 2
+#define POOL_MIB_MIN 16
+#define POOL_MIB_MAX 4096
+#define POOL_MIB_DEFAULT 64
+
+static const char usage[] =
+    "usage: bastide-monitor --home DIR --image DIR --programs DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
+    "                       [--pool-mib N] [--no-secret-memory] [--check]\n"
+    "Started by bastide-keyholder, which alone has the keys it needs. --check: refuse or not, without keys.\n";
+
+static int misused(const char *why, const char *what)
+{
+    fprintf(stderr, "bastide-monitor: %s %s\n%s", what, why, usage);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"home", required_argument, NULL, 'h'},     {"image", required_argument, NULL, 'i'},
+        {"tcti", required_argument, NULL, 't'},     {"programs", required_argument, NULL, 'p'},
+        {"insecure-dev", no_argument, NULL, 'd'},   {"require", required_argument, NULL, 'r'},
+        {"pool-mib", required_argument, NULL, 'm'}, {"no-secret-memory", no_argument, NULL, 'n'},
+        {"check", no_argument, NULL, 'c'},          {0}};
+    struct serve_options options = {.pool_len = (uint64_t)POOL_MIB_DEFAULT << 20};
+    char unknown[WALLS_TEXT_MAX];
+    for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        char *end = NULL;
+        unsigned long mib = option == 'm' ? strtoul(optarg, &end, 10) : 0;
+        if (option == 'h')
+            options.home = optarg;
+        else if (option == 'i')
+            options.image = optarg;
+        else if (option == 't')
+            options.tcti = optarg;
+        else if (option == 'p')
+            options.programs = optarg;
+        else if (option == 'd')
+            options.insecure_dev = true;
+        else if (option == 'n')
+            options.no_secret_memory = true;
+        else if (option == 'c')
+            options.check = true;
+        else if (option == 'r' && walls_parse(optarg, &options.required, unknown) != OK)
+            return misused("is no wall", unknown);
+        else if (option == 'm' && (*end || mib < POOL_MIB_MIN || mib > POOL_MIB_MAX))
+            return misused("is no number of MiB from 16 to 4096", optarg);
+        else if (option == 'm')
+            options.pool_len = (uint64_t)mib << 20;
+        else if (option != 'r')
+            return misused("is wanted", "another option");
+    }
+    if (optind != argc || !options.home || !options.image || !options.programs || !options.tcti)
+        return misused("are needed", "--home, --image, --programs and --tcti");
+    if (options.no_secret_memory && !options.insecure_dev)
+        return misused("is for --insecure-dev only", "--no-secret-memory");
+    bool network = strncmp(options.tcti, "swtpm:host=", 11) == 0;
+    if (node_lock_down(options.check ? 2 : KEYHOLDER_FD, network) != OK || crypto_init() != OK) {
+        node_log("error", "monitor", "not_started", "reason=\"the process cannot be locked down\"");
+        return 1;
+    }
+    return serve_run(&options);
+}

@@ -1,0 +1,129 @@
+/* What the files of the monitor share. One thread, one struct; what is secret in it is marked so. */
+#ifndef BASTIDE_SERVE_INTERNAL_H
+#define BASTIDE_SERVE_INTERNAL_H
+
+#include "crypto.h"
+#include "enclave.h"
+#include "heads.h"
+#include "permit.h"
+#include "seal.h"
+#include "serve.h"
+#include "tpm.h"
+
+#define SERVE_CALLERS_MAX 8
+#define SERVE_EXIT_INTERNAL 1
+#define SERVE_EXIT_WALL 10
+
+struct serve_caller {
+    int fd; /* -1: a free place */
+    struct permit_session session;
+};
+
+struct serve_tpm {
+    struct tpm *tpm; /* NULL while it does not answer */
+    uint64_t retry_ms;
+    struct tpm_sealed sealed;
+    struct tpm_public_area ek, ak;
+    uint8_t certificate[TPM_CERTIFICATE_MAX];
+    size_t certificate_len;
+    char error[TPM_ERROR_MAX]; /* of the last failure; empty while it answers */
+};
+
+/* The enclave that runs, or will. */
+struct serve_site {
+    struct enclave enclave;
+    struct permit_session session;
+    bool running;
+    uint64_t deadline_ms; /* not READY by then, or not gone though it hung up: it is killed. 0: none */
+    uint64_t launch_ms;   /* when to launch. 0: not wanted */
+    uint64_t started_ms;
+    uint32_t back_off_ms;
+    uint32_t launches;
+    uint32_t walls; /* of the enclave; known from READY on */
+    uint64_t secret_bytes;
+    uint64_t unprotected_bytes;
+};
+
+struct serve {
+    const struct serve_options *options;
+    struct crypto_key report_key; /* secret */
+    uint8_t sealing_root[32];     /* secret */
+    uint8_t monitor_hash[32];
+    bool monitor_measured;
+    uint32_t own_walls; /* of node and monitor */
+    unsigned filters;   /* system-call filters an enclave inherits */
+    struct serve_tpm tpm;
+    struct heads heads; /* its key is secret */
+    int table;
+    uint8_t configuration_bytes[IMAGE_CONFIGURATION_MAX];
+    struct bytes configuration_encoded;
+    struct image_configuration configuration;
+    uint8_t workload_bytes[IMAGE_WORKLOAD_MAX];
+    struct bytes workload_encoded;
+    struct image_workload workload;
+    struct enclave_image image;
+    int launcher; /* sealed program */
+    uint64_t secret_len;
+    struct serve_site site;
+    struct serve_caller callers[SERVE_CALLERS_MAX];
+    struct serve_caller *host; /* the one that attached */
+    int listener;
+    int signals;
+    uint64_t lease_ms; /* when to look at the counter again */
+    bool stopping;
+    bool moved; /* the counter, for a clean stop */
+    int exit_code;
+};
+
+uint64_t serve_now_ms(void);
+uint64_t serve_now_s(void);
+
+/* ---- start.c ---- */
+
+/* What needs no key: configuration, image, launcher, limits, the node's walls. 0, or the exit code; both said. */
+int serve_prepare(struct serve *serve);
+/* Keys, TPM, table, socket. */
+int serve_start(struct serve *serve);
+void serve_done(struct serve *serve);
+/* The user number an enclave of this site runs as: one nobody is given. 0, our own, where we are not root. */
+uid_t serve_user(const struct serve *serve);
+/* The walls that are required and do not stand are said and the monitor stops with SERVE_EXIT_WALL; false then. */
+bool serve_walls_stand(struct serve *serve, uint32_t standing);
+
+/* ---- node_tpm.c ---- */
+
+/* The TPM, opened again where it was lost (at most every few seconds). IO while it does not answer. */
+MUST_USE enum status serve_tpm(struct serve *serve, struct tpm **tpm);
+void serve_tpm_close(struct serve *serve);
+/* The status of a command after it: a link that broke is closed. */
+enum status serve_tpm_after(struct serve *serve, enum status status);
+MUST_USE enum heads_verdict serve_load_heads(struct serve *serve);
+
+/* ---- launch.c ---- */
+
+void serve_launch(struct serve *serve);                   /* it is due */
+void serve_enclave_ready(struct serve *serve);            /* READY was permitted: measure the walls, push LAUNCHED */
+void serve_enclave_ended(struct serve *serve);            /* or is to: reap, tell the host, plan the next launch */
+void serve_enclave_hung_up(struct serve *serve);          /* its end is awaited, for its exit code */
+void serve_enclave_stop(struct serve *serve);             /* no host any more */
+uint32_t serve_standing_walls(const struct serve *serve); /* of node, monitor and the enclave that runs */
+
+/* ---- ask.c ---- */
+
+void serve_enclave_readable(struct serve *serve);
+
+/* ---- control.c ---- */
+
+void serve_accept(struct serve *serve);
+void serve_caller_readable(struct serve *serve, struct serve_caller *caller);
+void serve_drop_caller(struct serve *serve, struct serve_caller *caller);
+/* False: it does not read; its connection is of no use. `fds` may be NULL. */
+bool serve_send(int socket, uint16_t operation, enum status status, struct bytes payload, const int *fds, size_t count);
+/* The bytes of the next packet: OK; BUSY: none there; IO: hung up. */
+MUST_USE enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t *len);
+
+/* ---- loop.c ---- */
+
+void serve_loop(struct serve *serve);
+
+#endif

@@ -1,0 +1,86 @@
+/* What the monitor needs before it starts, made for tests:
+ *     make_image image DIR PROGRAM VERSION KEY      sign an image of one program; KEY is made when missing
+ *     make_image configuration FILE CERT MODE       write a launch configuration */
+#include "crypto.h"
+#include "image.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLAIM(what, good)                                                                                              \
+    do {                                                                                                               \
+        if (!(good)) {                                                                                                 \
+            fprintf(stderr, "make_image: does not hold: %s\n", what);                                                  \
+            return 1;                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+static size_t read_file(const char *path, uint8_t *room, size_t cap)
+{
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(room, 1, cap, file) : 0;
+    if (file)
+        fclose(file);
+    return len;
+}
+
+static bool write_file(const char *path, struct bytes content)
+{
+    FILE *file = fopen(path, "we");
+    return file && fwrite(content.data, 1, content.len, file) == content.len && fclose(file) == 0;
+}
+
+static int make_image(char **argv)
+{
+    static uint8_t program[32u << 20];
+    uint8_t encoded[IMAGE_MANIFEST_MAX], hash[CRYPTO_HASH_MAX];
+    char path[512];
+    struct crypto_key signer = {0};
+    SECRET scalar = {.len = 0};
+    struct image_manifest manifest = {.product = "probe", .file_count = 1, .files = {{.name = "probe.enclave"}}};
+    const struct bytes content = bytes_from(program, read_file(argv[1], program, sizeof program));
+    manifest.security_version = (uint32_t)atoi(argv[2]);
+    manifest.files[0].kind = IMAGE_PROGRAM;
+    manifest.files[0].len = content.len;
+    scalar.len = read_file(argv[3], scalar.data, 32);
+    if (scalar.len == 0)
+        CLAIM("a signer's key is made", crypto_key_generate(&signer, CRYPTO_P256) == OK &&
+                                            crypto_key_export(&signer, &scalar) == OK &&
+                                            write_file(argv[3], secret_bytes(&scalar)));
+    else
+        CLAIM("the signer's key is read", crypto_key_import(&signer, CRYPTO_P256, secret_bytes(&scalar)) == OK);
+    CLAIM("the program is hashed", content.len && crypto_hash(CRYPTO_SHA256, &content, 1, hash) == OK);
+    memcpy(manifest.files[0].hash, hash, IMAGE_HASH_LEN);
+    struct writer writer = writer_over(encoded, sizeof encoded);
+    CLAIM("the manifest is signed", image_manifest_sign(&writer, &signer, &manifest) == OK);
+    snprintf(path, sizeof path, "%s/probe.enclave", argv[0]);
+    CLAIM("the program is written", write_file(path, content));
+    snprintf(path, sizeof path, "%s/%s", argv[0], IMAGE_MANIFEST_NAME);
+    CLAIM("the manifest is written", write_file(path, writer_bytes(&writer)));
+    return 0;
+}
+
+static int make_configuration(char **argv)
+{
+    uint8_t certificate[2048], encoded[IMAGE_CONFIGURATION_MAX];
+    struct writer writer = writer_over(encoded, sizeof encoded);
+    const struct image_configuration configuration = {
+        .certificate = bytes_from(certificate, read_file(argv[1], certificate, sizeof certificate)),
+        .site = "a site for tests",
+        .insecure_dev = strcmp(argv[2], "insecure-dev") == 0};
+    image_put_configuration(&writer, &configuration);
+    CLAIM("the configuration is written", writer_end(&writer) == OK && write_file(argv[0], writer_bytes(&writer)));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (crypto_init() != OK)
+        return 2;
+    if (argc == 6 && strcmp(argv[1], "image") == 0)
+        return make_image(argv + 2);
+    if (argc == 5 && strcmp(argv[1], "configuration") == 0)
+        return make_configuration(argv + 2);
+    return 2;
+}

@@ -1,0 +1,248 @@
+#!/usr/bin/env bash
+# Key holder, monitor and launcher on a software TPM, with an enclave that hands on whatever the host writes: launch and
+# walls, evidence as the verifier judges it, sealing keys, deaths of every process, and every refusal with its exit code.
+set -uo pipefail
+build=$(realpath "$1")
+as=${2:-root} # or "user": the same as nobody in particular
+[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
+work=$(mktemp -d)
+home=$work/home bin=$work/bin image=$work/image
+failed=0
+holder= tpm=
+finish() {
+  kill "$holder" 2>/dev/null; wait "$holder" 2>/dev/null
+  kill "$tpm" 2>/dev/null; wait 2>/dev/null
+  [ $failed = 0 ] || { echo "--- node"; tail -60 "$work/node.log"; }
+  rm -rf "$work"
+}
+trap finish EXIT
+check() { # what expected actual
+  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
+}
+says() { # what pattern file
+  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
+}
+eventually() { # what command...
+  local what=$1; shift
+  for _ in $(seq 200); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
+  echo "FAILED: $what"; failed=1
+}
+for tool in swtpm openssl setpriv; do
+  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
+done
+# As an ordinary user in a run by root: programs and home where that user reaches them.
+run=()
+[ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43210 --regid=43210 --clear-groups --inh-caps=-all --bounding-set=-all)
+mkdir -p "$home/node" "$home/run" "$home/tpm" "$bin" "$image" "$work/other-tpm"
+cp "$build"/bastide-{keyholder,monitor,launcher} "$bin"
+cp "$build"/tests/{monitor_check,make_image,probe_proxy} "$bin"
+chmod 755 "$work"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout /dev/null \
+  -outform DER -out "$work/cert.der" 2>/dev/null
+"$bin/make_image" configuration "$home/node/configuration" "$work/cert.der" insecure-dev || exit 1
+"$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer" || exit 1
+[ ${#run[@]} = 0 ] || chown -R 43210:43210 "$work"
+
+boot() { # the machine starts: the TPM is reset
+  local state=${1:-$home/tpm}
+  [ -z "$tpm" ] || { kill "$tpm"; wait "$tpm"; } 2>/dev/null
+  rm -f "$work/tpm.sock"
+  exec_tpm() { exec "${run[@]}" swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
+    --tpmstate dir="$state" --flags startup-clear >"$work/tpm.log" 2>&1; }
+  exec_tpm & tpm=$!
+  for _ in $(seq 100); do [ -S "$work/tpm.sock" ] && break; sleep 0.05; done
+}
+node() { exec "${run[@]}" "$bin/bastide-keyholder" --home "$home" --image "$image" --tcti "swtpm:path=$work/tpm.sock" "$@"; }
+start() {
+  : >"$work/node.log"
+  node --insecure-dev "$@" 2>>"$work/node.log" & holder=$!
+  eventually "the node serves" grep -q "monitor serving" "$work/node.log"
+}
+stop() { kill "$holder" 2>/dev/null; wait "$holder"; local code=$?; holder=; return $code; }
+refused() { # what code pattern arguments...: a start that must end by itself
+  local what=$1 code=$2 pattern=$3; shift 3
+  : >"$work/node.log"
+  timeout 60 "${run[@]}" "$bin/bastide-keyholder" --home "$home" --image "$image" --tcti "swtpm:path=$work/tpm.sock" "$@" \
+    2>"$work/node.log"
+  check "$what: exit code" "$code" $?
+  says "$what: the reason" "$pattern" "$work/node.log"
+}
+ask() { "${run[@]}" "$bin/monitor_check" "$@"; }
+claims() { # what arguments...
+  local what=$1; shift
+  if ask "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -3 "$work/out"; failed=1; fi
+}
+counter() { ask status "$home" | sed -n 's/.*counter=\([0-9]*\).*/\1/p'; }
+monitor_pid() { sed -n 's/.*monitor_started pid=//p' "$work/node.log" | tail -1; }
+launcher_pid() { sed -n 's/.*launching launch=[0-9]* launcher=//p' "$work/node.log" | tail -1; }
+enclave_pid() { sed -n 's/.*enclave_ready launch=[0-9]* pid=\([0-9]*\).*/\1/p' "$work/node.log" | tail -1; }
+lines() { [ "$(grep -c "$1" "$2")" -ge "$3" ]; }
+
+boot
+start
+claims "status" status "$home"
+says "what is missing is named" '^lockdown$' "$work/out"
+says "the monitor is told to be unmeasured" 'measured=0 dev=1' "$work/out"
+
+# --- walls around an enclave
+claims "an enclave is launched" facts "$home"
+for fact in pid=1 ppid=0 root_entries=0 open=9 dumpable=0 no_new_privs=1 nproc=0 core=0 mkdir=0 fork=0 writable_program=0 got=1; do
+  says "it sees $fact" " $fact\b" "$work/out"
+done
+if [ "$as" = root ]; then
+  check "its user is one that nobody has" 1 "$(awk -F'[= ]' '{print ($2 >= 1879048192)}' "$work/out")"
+  says "it may lock memory until it drops that" lock_ambient=1 "$work/out"
+  says "all of its pool may be secret" 'pool=67108864 secret=67108864' "$work/out"
+else
+  says "it has no capability to keep" lock_ambient=0 "$work/out"
+  says "and the shortfall is said with the limit's name" 'RLIMIT_MEMLOCK is [0-9]* bytes' "$work/node.log"
+fi
+
+# --- what it may ask
+claims "evidence" evidence "$home"
+says "the unlocked probe earns no wall it did not build" 'secret=0 unprotected=67108864' "$work/out"
+claims "permits" permits "$home"
+claims "heads" heads "$home"
+claims "sealing keys are given" seal "$home" "$work/keys"
+claims "and given again" seal "$home" "$work/keys"
+says "the same exact key" exact=same "$work/out"
+says "the same signer's key" signer=same "$work/out"
+
+# --- deaths
+(exec "${run[@]}" "$bin/monitor_check" watch "$home") >"$work/watch" 2>&1 & watcher=$!
+eventually "a host end that stays" lines '^launched' "$work/watch" 1
+claims "status while it runs" status "$home"
+check "status names the enclave's own process" "pid=$(enclave_pid)" "$(sed -n 's/^\(pid=[0-9]*\).*/\1/p' "$work/out")"
+check "a second host end is told to wait" 2 "$(ask facts "$home" >/dev/null 2>&1; echo $?)"
+kill -9 "$(enclave_pid)"
+eventually "the death of an enclave is told" grep -q '^died: killed by SIGKILL' "$work/watch"
+eventually "and it is launched again" lines '^launched' "$work/watch" 2
+gone=$(enclave_pid)
+kill -9 "$(launcher_pid)"
+eventually "so is the death of its launcher" lines '^died' "$work/watch" 2
+eventually "with which the enclave goes" sh -c "! kill -0 $gone"
+eventually "and comes again" lines '^launched' "$work/watch" 3
+gone=$(enclave_pid)
+kill -9 "$(monitor_pid)"
+eventually "a killed monitor is started again" lines monitor_started "$work/node.log" 2
+eventually "and serves" lines 'monitor serving' "$work/node.log" 2
+eventually "its host end hears of it" grep -q '^hung up' "$work/watch"
+eventually "its enclave went with it" sh -c "! kill -0 $gone"
+wait "$watcher"
+claims "a new host end has the same keys" seal "$home" "$work/keys"
+says "after that the signer's key is the same" signer=same "$work/out"
+claims "a refusal of the enclave's is told" exit "$home" 7
+says "in words" 'rolled back' "$work/out"
+says "and not tried again soon" 'next_ms=60000' "$work/node.log"
+
+# --- a TPM that does not answer
+kill -STOP "$tpm"
+claims "a running site goes on" advance "$home" plain
+says "for ordinary commits" '^advance=ok' "$work/out"
+says "but not for reports" '^report=input/output' "$work/out"
+claims "nor" advance "$home" strict
+says "for strict commits" '^advance=input/output' "$work/out"
+claims "status" status "$home"
+says "tells why" '^tpm: ' "$work/out"
+kill -CONT "$tpm"
+sleep 2.5
+claims "when the TPM is back" advance "$home" strict
+says "strict commits go on" '^advance=ok' "$work/out"
+says "reports, too" '^report=ok' "$work/out"
+
+# --- stops, starts and boots
+before=$(counter)
+stop; check "a clean stop" 0 $?
+says "moves the counter" "monitor stopped exit=0 counter=$((before + 1))" "$work/node.log"
+refused "a second unsealing in one boot" 9 "they were unsealed earlier in this boot" --insecure-dev
+boot
+start
+check "a boot later the counter went on" $((before + 2)) "$(counter)"
+claims "and the keys" seal "$home" "$work/keys"
+says "are the same" exact=same "$work/out"
+claims "a stop by the control socket" stop "$home"
+wait "$holder"; check "ends the key holder, too" 0 $?; holder=
+cp -a "$home/node/monitor" "$work/old-monitor"
+
+# --- upgrades and downgrades
+boot
+"$bin/make_image" image "$image" "$bin/probe_proxy" 2 "$work/signer"
+start
+claims "a newer version" seal "$home" "$work/keys"
+says "has its signer's key" signer=same "$work/out"
+says "but not what was sealed exactly" exact=denied "$work/out"
+claims "it seals anew" seal "$home" "$work/newer"
+stop
+boot
+"$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer"
+start
+claims "the older version" seal "$home" "$work/newer"
+says "is refused what the newer sealed" signer=denied "$work/out"
+stop
+boot
+"$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer2"
+start
+claims "another signer's program" seal "$home" "$work/keys"
+says "is refused" signer=denied "$work/out"
+stop
+"$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer"
+
+# --- refusals before anything is unsealed
+boot
+cp "$image/probe.enclave" "$work/good"
+printf 'x' | dd of="$image/probe.enclave" bs=1 seek=5000 conv=notrunc 2>/dev/null
+refused "a changed program" 12 "probe.enclave is not what the manifest says" --insecure-dev
+cp "$work/good" "$image/probe.enclave"
+printf 'x' >>"$image/probe.enclave"
+refused "a longer program" 12 "probe.enclave is not what the manifest says" --insecure-dev
+rm "$image/probe.enclave"
+refused "no program" 12 "probe.enclave is missing" --insecure-dev
+cp "$work/good" "$image/probe.enclave"
+cp "$image/manifest" "$work/manifest"
+printf 'x' | dd of="$image/manifest" bs=1 seek=70 conv=notrunc 2>/dev/null
+refused "a changed manifest" 12 "manifest" --insecure-dev
+cp "$work/manifest" "$image/manifest"
+refused "a wall that does not stand" 10 "wall=lockdown" --insecure-dev --require namespaces,lockdown
+refused "a wall that is none" 2 "moat is no wall" --insecure-dev --require moat
+refused "a software TPM in production" 3 "made with --insecure-dev" 
+mv "$home/node/configuration" "$work/configuration"
+refused "no configuration" 12 "node/configuration is missing" --insecure-dev
+mv "$work/configuration" "$home/node/configuration"
+small=(setpriv --reuid=43210 --regid=43210 --clear-groups --inh-caps=-all --bounding-set=-all)
+[ "$(id -u)" = 0 ] || small=()
+if [ "$as" = user ]; then
+  check "a memory lock limit that is too small" 11 "$("${small[@]}" prlimit --memlock=1048576:1048576 "$bin/bastide-keyholder" \
+    --home "$home" --image "$image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev 2>"$work/node.log"; echo $?)"
+  says "is named with what it is and should be" "RLIMIT_MEMLOCK is 1048576 bytes: an enclave needs at least 4194304" "$work/node.log"
+fi
+start # none of that unsealed anything: this boot still can
+stop
+
+# --- the table
+boot
+mv "$home/node/monitor/table" "$work/table"
+cp -a "$work/old-monitor/table" "$home/node/monitor/table"
+refused "an older table" 7 "older than the TPM's counter" --insecure-dev
+boot
+rm "$home/node/monitor/table"
+refused "no table" 7 "there is no table of heads" --insecure-dev
+boot
+head -c 8192 /dev/urandom >"$home/node/monitor/table"
+[ ${#run[@]} = 0 ] || chown 43210:43210 "$home/node/monitor/table"
+refused "a table of someone else's" 8 "was changed or comes from another node" --insecure-dev
+boot
+cp -a "$work/table" "$home/node/monitor/table"
+start # the true one
+stop
+
+# --- the keys
+boot
+mv "$home/node/monitor/sealed" "$work/sealed"
+refused "no sealed keys where there is a counter" 7 "sealed is missing although" --insecure-dev
+cp -a "$work/sealed" "$home/node/monitor/sealed"
+boot "$work/other-tpm"
+refused "another TPM" 9 "." --insecure-dev
+boot
+start
+stop; check "the right one" 0 $?
+exit $failed

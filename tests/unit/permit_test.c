@@ -1,0 +1,232 @@
+/* The permit table, asked for everything in every state, and the decoding of requests. */
+#include "check.h"
+
+#include "permit.h"
+
+#include <stdlib.h>
+
+static const uint16_t operations[] = {MONITOR_READY,    MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD,
+                                      MONITOR_ADVANCE,  MONITOR_ATTACH, MONITOR_STATUS,   MONITOR_STOP,
+                                      MONITOR_LAUNCHED, MONITOR_DIED,   MONITOR_ACTIVATE};
+
+/* A well-formed request. */
+static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
+{
+    const struct monitor_report report = {.nonce_len = 8};
+    const struct monitor_seal seal = {.label = "x"};
+    const struct monitor_advance advance = {.sequence = 1};
+    struct bytes payload = {0};
+    if (operation == MONITOR_REPORT)
+        payload = bytes_from(&report, sizeof report);
+    if (operation == MONITOR_SEAL_KEY)
+        payload = bytes_from(&seal, sizeof seal);
+    if (operation == MONITOR_ADVANCE)
+        payload = bytes_from(&advance, sizeof advance);
+    if (operation == MONITOR_ACTIVATE)
+        payload = bytes_from("blob", 4);
+    struct writer writer = writer_over(room, 1024);
+    check_ok(permit_put_reply(&writer, operation, OK, payload));
+    return writer_bytes(&writer);
+}
+
+static bool permitted(enum permit_who who, enum permit_state state, uint16_t operation)
+{
+    uint8_t room[1024];
+    struct permit_request request;
+    struct permit_session session = {.who = who, .state = state}, before = session;
+    enum status status = permit_check(&session, packet_of(operation, room), &request);
+    assert_int_equal(operation, request.operation);
+    if (status != OK) {
+        check_status(DENIED, status);
+        assert_memory_equal(&before, &session, sizeof session);
+    }
+    return status == OK;
+}
+
+/* The whole table written down a second time, by hand: who, state, and what they may. */
+static void each_may_ask_what_the_table_says_and_nothing_else(void **unused)
+{
+    static const struct {
+        enum permit_who who;
+        enum permit_state state;
+        uint16_t may[6];
+    } rows[] = {
+        {PERMIT_ENCLAVE, PERMIT_STARTING, {MONITOR_READY}},
+        {PERMIT_ENCLAVE, PERMIT_READY, {MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD, MONITOR_ADVANCE}},
+        {PERMIT_ENCLAVE, PERMIT_ENDED, {0}},
+        {PERMIT_ENCLAVE, PERMIT_CALLER, {0}},
+        {PERMIT_ENCLAVE, PERMIT_HOST, {0}},
+        {PERMIT_CONTROL, PERMIT_CALLER, {MONITOR_ATTACH, MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE}},
+        {PERMIT_CONTROL, PERMIT_HOST, {MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE}},
+        {PERMIT_CONTROL, PERMIT_ENDED, {0}},
+        {PERMIT_CONTROL, PERMIT_STARTING, {0}},
+        {PERMIT_CONTROL, PERMIT_READY, {0}},
+    };
+    (void)unused;
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
+        for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+            bool expected = false;
+            for (size_t may = 0; may < 6; may++)
+                expected |= rows[row].may[may] == operations[i];
+            assert_int_equal(expected, permitted(rows[row].who, rows[row].state, operations[i]));
+        }
+}
+
+static void no_other_operation_is_permitted_to_anyone(void **unused)
+{
+    (void)unused;
+    for (uint32_t operation = 0; operation <= 0xffff; operation++) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+            known |= operations[i] == operation;
+        if (!known) {
+            assert_false(permitted(PERMIT_ENCLAVE, PERMIT_READY, (uint16_t)operation));
+            assert_false(permitted(PERMIT_CONTROL, PERMIT_CALLER, (uint16_t)operation));
+        }
+    }
+}
+
+static void an_enclave_is_ready_once(void **unused)
+{
+    uint8_t room[1024];
+    struct permit_request request;
+    struct permit_session session = permit_session_of(PERMIT_ENCLAVE);
+    (void)unused;
+    check_ok(permit_check(&session, packet_of(MONITOR_READY, room), &request));
+    assert_int_equal(PERMIT_READY, session.state);
+    check_status(DENIED, permit_check(&session, packet_of(MONITOR_READY, room), &request));
+    session.state = PERMIT_STARTING; /* even so: once is once */
+    check_status(DENIED, permit_check(&session, packet_of(MONITOR_READY, room), &request));
+}
+
+static void a_caller_attaches_once_and_after_a_stop_nothing_is_permitted(void **unused)
+{
+    uint8_t room[1024];
+    struct permit_request request;
+    struct permit_session session = permit_session_of(PERMIT_CONTROL);
+    (void)unused;
+    check_ok(permit_check(&session, packet_of(MONITOR_ATTACH, room), &request));
+    check_status(DENIED, permit_check(&session, packet_of(MONITOR_ATTACH, room), &request));
+    check_ok(permit_check(&session, packet_of(MONITOR_STATUS, room), &request));
+    check_ok(permit_check(&session, packet_of(MONITOR_STOP, room), &request));
+    check_status(DENIED, permit_check(&session, packet_of(MONITOR_STATUS, room), &request));
+}
+
+static struct permit_session ready_for(uint16_t operation)
+{
+    struct permit_session session = permit_session_of(operation < MONITOR_ATTACH ? PERMIT_ENCLAVE : PERMIT_CONTROL);
+    if (session.who == PERMIT_ENCLAVE && operation != MONITOR_READY)
+        session.state = PERMIT_READY;
+    return session;
+}
+
+static void every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed(void **unused)
+{
+    uint8_t room[1024];
+    struct permit_request request;
+    (void)unused;
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+        struct permit_session session = ready_for(operations[i]);
+        struct bytes whole = packet_of(operations[i], room);
+        if (operations[i] == MONITOR_LAUNCHED || operations[i] == MONITOR_DIED)
+            continue;
+        for (size_t len = 0; len < whole.len; len++)
+            check_status(TRUNCATED, permit_check(&session, bytes_slice(whole, 0, len), &request));
+        room[whole.len] = 0;
+        check_status(MALFORMED, permit_check(&session, bytes_from(room, whole.len + 1), &request));
+        /* and with a header that admits to it */
+        room[8]++;
+        struct bytes longer = bytes_from(room, whole.len + 1);
+        check_status(operations[i] == MONITOR_ACTIVATE ? OK : MALFORMED, permit_check(&session, longer, &request));
+    }
+}
+
+static void a_blob_has_a_limit(void **unused)
+{
+    static uint8_t room[2048];
+    static const uint8_t blob[1025];
+    struct permit_request request;
+    struct permit_session session = permit_session_of(PERMIT_CONTROL);
+    (void)unused;
+    for (size_t len = 1024; len <= 1025; len++) {
+        struct writer writer = writer_over(room, sizeof room);
+        check_ok(permit_put_reply(&writer, MONITOR_ACTIVATE, OK, bytes_from(blob, len)));
+        check_status(len == 1024 ? OK : MALFORMED, permit_check(&session, writer_bytes(&writer), &request));
+    }
+}
+
+static void a_header_with_anything_unexpected_is_refused(void **unused)
+{
+    static const struct {
+        size_t at;
+        enum status expected;
+    } bent[] = {{0, UNSUPPORTED}, {1, UNSUPPORTED}, {4, MALFORMED},  {5, MALFORMED}, {6, MALFORMED},
+                {7, MALFORMED},   {8, TRUNCATED},   {12, MALFORMED}, {15, MALFORMED}};
+    uint8_t room[1024];
+    struct permit_request request;
+    (void)unused;
+    for (size_t i = 0; i < sizeof bent / sizeof *bent; i++) {
+        struct permit_session session = ready_for(MONITOR_HEAD);
+        struct bytes packet = packet_of(MONITOR_HEAD, room);
+        room[bent[i].at] ^= 0x40;
+        check_status(bent[i].expected, permit_check(&session, packet, &request));
+    }
+}
+
+static enum status bend_payload(uint16_t operation, size_t off, uint8_t value)
+{
+    uint8_t room[1024];
+    struct permit_request request;
+    struct permit_session session = ready_for(operation);
+    struct bytes packet = packet_of(operation, room);
+    room[sizeof(struct monitor_header) + off] = value;
+    return permit_check(&session, packet, &request);
+}
+
+static void fields_are_held_to_their_limits(void **unused)
+{
+    const size_t nonce_len = offsetof(struct monitor_report, nonce_len);
+    (void)unused;
+    for (unsigned len = 0; len < 256; len++)
+        check_status(len == 0 || (len >= 8 && len <= 64) ? OK : MALFORMED,
+                     bend_payload(MONITOR_REPORT, nonce_len, (uint8_t)len));
+    check_status(MALFORMED, bend_payload(MONITOR_REPORT, nonce_len + 1, 1));
+    check_status(MALFORMED, bend_payload(MONITOR_REPORT, offsetof(struct monitor_report, reserved), 1));
+    check_status(MALFORMED, bend_payload(MONITOR_SEAL_KEY, 0, 0));
+    check_ok(bend_payload(MONITOR_SEAL_KEY, 1, 'y'));
+    check_status(MALFORMED, bend_payload(MONITOR_SEAL_KEY, 2, 'y')); /* behind the end of the label */
+    check_ok(bend_payload(MONITOR_SEAL_KEY, offsetof(struct monitor_seal, open), 1));
+    check_status(MALFORMED, bend_payload(MONITOR_SEAL_KEY, offsetof(struct monitor_seal, open), 2));
+    check_ok(bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, strict), 1));
+    check_status(MALFORMED, bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, strict), 2));
+    check_status(MALFORMED, bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, reserved), 1));
+}
+
+static void an_answer_never_exceeds_a_message(void **unused)
+{
+    static uint8_t room[MONITOR_MESSAGE_MAX + 1], payload[MONITOR_MESSAGE_MAX];
+    const size_t most = MONITOR_MESSAGE_MAX - sizeof(struct monitor_header);
+    struct writer writer = writer_over(room, sizeof room);
+    (void)unused;
+    check_ok(permit_put_reply(&writer, MONITOR_REPORT, OK, bytes_from(payload, most)));
+    assert_int_equal(MONITOR_MESSAGE_MAX, writer.len);
+    writer = writer_over(room, sizeof room);
+    check_status(NO_ROOM, permit_put_reply(&writer, MONITOR_REPORT, OK, bytes_from(payload, most + 1)));
+    assert_int_equal(0, writer.len);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_may_ask_what_the_table_says_and_nothing_else),
+        cmocka_unit_test(no_other_operation_is_permitted_to_anyone),
+        cmocka_unit_test(an_enclave_is_ready_once),
+        cmocka_unit_test(a_caller_attaches_once_and_after_a_stop_nothing_is_permitted),
+        cmocka_unit_test(every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed),
+        cmocka_unit_test(a_blob_has_a_limit),
+        cmocka_unit_test(a_header_with_anything_unexpected_is_refused),
+        cmocka_unit_test(fields_are_held_to_their_limits),
+        cmocka_unit_test(an_answer_never_exceeds_a_message),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
