@@ -75,7 +75,7 @@ enum status launcher_become(const struct launcher_plan *plan, struct launcher_fa
             setresgid(plan->user, plan->user, plan->user) != 0 || setresuid(plan->user, plan->user, plan->user) != 0)
             return failed(failure, "the enclave's user cannot be taken on");
     }
-    uint32_t lock = permitted_lock();
+    uint32_t lock = plan->user ? permitted_lock() : 0; /* an own user namespace's lifts no limit */
     if (!capabilities(lock, lock))
         return failed(failure, "capabilities cannot be dropped");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)

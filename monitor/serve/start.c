@@ -79,7 +79,7 @@ static int find_limits(struct serve *serve)
     enum status status = enclave_secret_len(options->pool_len, &serve->secret_len, sentence);
     if (status == NO_ROOM)
         return refuse(NODE_EXIT_LIMIT, "limit", sentence);
-    if (serve->secret_len < options->pool_len)
+    if (serve->secret_len < options->pool_len && !options->check)
         node_log("warning", "monitor", "limit", "secret=%llu of=%llu reason=\"%s\"",
                  (unsigned long long)serve->secret_len, (unsigned long long)options->pool_len, sentence);
     return 0;

@@ -1,0 +1,55 @@
+/* The launch configuration: {1: owner certificate, 2: site id, 3: mode}, nothing else. */
+#include "image.h"
+
+#include "cbor.h"
+
+#include <string.h>
+
+#define PRODUCTION "production"
+#define INSECURE_DEV "insecure-dev"
+
+void image_put_configuration(struct writer *writer, const struct image_configuration *configuration)
+{
+    cbor_put_map(writer, 3);
+    cbor_put_uint(writer, 1);
+    cbor_put_bytes(writer, configuration->certificate);
+    cbor_put_uint(writer, 2);
+    cbor_put_bytes(writer, BYTES_OF(configuration->site));
+    cbor_put_uint(writer, 3);
+    cbor_put_text(writer, configuration->insecure_dev ? INSECURE_DEV : PRODUCTION);
+}
+
+static void expect_key(struct reader *reader, uint64_t key)
+{
+    if (cbor_take_uint(reader) != key)
+        reader_fail(reader, MALFORMED);
+}
+
+enum status image_configuration_decode(struct bytes encoded, struct image_configuration *configuration)
+{
+    struct image_configuration got = {0};
+    uint8_t digest[CRYPTO_HASH_MAX];
+    struct reader reader = reader_over(encoded);
+    if (encoded.len > IMAGE_CONFIGURATION_MAX)
+        return NO_ROOM;
+    if (cbor_take_map(&reader) != 3)
+        reader_fail(&reader, MALFORMED);
+    expect_key(&reader, 1);
+    got.certificate = cbor_take_bytes(&reader);
+    expect_key(&reader, 2);
+    struct bytes site = cbor_take_bytes(&reader);
+    expect_key(&reader, 3);
+    struct bytes mode = cbor_take_text(&reader);
+    TRY(reader_end(&reader));
+    got.insecure_dev = bytes_equal(mode, bytes_from_text(INSECURE_DEV));
+    if (site.len != sizeof got.site || (!got.insecure_dev && !bytes_equal(mode, bytes_from_text(PRODUCTION))))
+        return MALFORMED;
+    memcpy(got.site, site.data, sizeof got.site);
+    TRY(crypto_certificate_key(got.certificate, &got.owner));
+    if (got.owner.curve != CRYPTO_P256)
+        return UNSUPPORTED;
+    TRY(crypto_hash(CRYPTO_SHA256, &encoded, 1, digest));
+    memcpy(got.config_id, digest, sizeof got.config_id);
+    *configuration = got;
+    return OK;
+}

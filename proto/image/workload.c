@@ -1,0 +1,77 @@
+/* The workload manifest: [[wasm hash, object hash, policy hash]…] in the owner's COSE_Sign1. */
+#include "image.h"
+
+#include "cbor.h"
+#include "cose.h"
+
+#include <string.h>
+
+#define HASHES 3
+
+enum status image_workload_sign(struct writer *writer, const struct crypto_key *owner,
+                                const struct image_workload *workload)
+{
+    uint8_t payload[IMAGE_WORKLOAD_MAX];
+    const struct cose_headers headers = {0};
+    struct writer body = writer_over(payload, sizeof payload);
+    if (workload->count == 0 || workload->count > IMAGE_TASKS_MAX)
+        return MALFORMED;
+    cbor_put_array(&body, workload->count);
+    for (size_t i = 0; i < workload->count; i++) {
+        cbor_put_array(&body, HASHES);
+        cbor_put_bytes(&body, BYTES_OF(workload->tasks[i].wasm));
+        cbor_put_bytes(&body, BYTES_OF(workload->tasks[i].object));
+        cbor_put_bytes(&body, BYTES_OF(workload->tasks[i].policy));
+    }
+    TRY(writer_end(&body));
+    return cose_sign1_encode(writer, owner, &headers, (struct bytes){0}, writer_bytes(&body));
+}
+
+static void take_hash(struct reader *reader, uint8_t hash[IMAGE_HASH_LEN])
+{
+    struct bytes value = cbor_take_bytes(reader);
+    if (value.len == IMAGE_HASH_LEN)
+        memcpy(hash, value.data, IMAGE_HASH_LEN);
+    else
+        reader_fail(reader, MALFORMED);
+}
+
+static enum status decode(struct bytes payload, struct image_workload *workload)
+{
+    struct reader reader = reader_over(payload);
+    workload->count = cbor_take_array(&reader);
+    if (workload->count == 0)
+        reader_fail(&reader, MALFORMED);
+    if (workload->count > IMAGE_TASKS_MAX)
+        reader_fail(&reader, NO_ROOM);
+    for (size_t i = 0; reader.status == OK && i < workload->count; i++) {
+        if (cbor_take_array(&reader) != HASHES)
+            reader_fail(&reader, MALFORMED);
+        take_hash(&reader, workload->tasks[i].wasm);
+        take_hash(&reader, workload->tasks[i].object);
+        take_hash(&reader, workload->tasks[i].policy);
+    }
+    return reader_end(&reader);
+}
+
+enum status image_workload_open(struct bytes sign1, const struct crypto_public *owner, struct image_workload *workload)
+{
+    struct cose_sign1 message;
+    struct image_workload got = {0};
+    uint8_t digest[CRYPTO_HASH_MAX];
+    if (sign1.len == 0) {
+        *workload = got;
+        return OK;
+    }
+    if (sign1.len > IMAGE_WORKLOAD_MAX)
+        return NO_ROOM;
+    TRY(cose_sign1_decode(sign1, &message));
+    if (message.detached)
+        return MALFORMED;
+    TRY(cose_sign1_verify(&message, owner, (struct bytes){0}));
+    TRY(decode(message.payload, &got));
+    TRY(crypto_hash(CRYPTO_SHA256, &message.payload, 1, digest));
+    memcpy(got.hash, digest, sizeof got.hash);
+    *workload = got;
+    return OK;
+}
