@@ -1,4 +1,4 @@
-/* node: what key holder and monitor share — the node's files, its site configuration, sealed programs, one log line.
+/* node: what key holder and monitor share — the node's files, sealed programs, a lock-down, one log line.
  * Never holds a key. */
 #ifndef BASTIDE_NODE_H
 #define BASTIDE_NODE_H
@@ -8,25 +8,12 @@
 
 #include <stdbool.h>
 
-#define NODE_SITE_LEN 16
-#define NODE_SITE_FILE_MAX 4096
 #define NODE_EXIT_DENIED 3
 #define NODE_EXIT_ROLLED_BACK 7
 #define NODE_EXIT_TAMPERED 8
 #define NODE_EXIT_TPM 9
 #define NODE_EXIT_LIMIT 11
 #define NODE_EXIT_IMAGE 12
-
-/* The site configuration: whose node this is. */
-struct node_site {
-    struct crypto_public owner; /* from the owner's certificate */
-    uint8_t site[NODE_SITE_LEN];
-    bool insecure_dev;
-    uint8_t config[32]; /* config id: SHA-256 of the encoded configuration */
-};
-
-/* Deterministic CBOR {1: certificate DER, 2: site id, 3: "production" | "insecure-dev"}. */
-MUST_USE enum status node_site_decode(struct bytes encoded, struct node_site *site);
 
 /* DIR/name; false when it is too long for PATH_MAX bytes. */
 MUST_USE bool node_path(const char *home, const char *name, char *path);
