@@ -130,7 +130,8 @@ enum launch_fd {
     LAUNCH_FD_DOOR_OUT = 6, /* eventfd the host waits on */
     LAUNCH_FD_PARAMETERS = 7,
     LAUNCH_FD_PROGRAM = 8, /* the sealed program itself */
-    LAUNCH_FD_MODULES = 9, /* this and the following: one sealed memfd a module, in manifest order */
+    LAUNCH_FD_MODULES = 9, /* this and the following: one sealed memfd for each file of the image after its program, in
+                              manifest order: a module, its policy, and so on */
 };
 
 struct launch_parameters {

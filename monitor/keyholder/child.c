@@ -32,9 +32,9 @@ struct child {
     int pidfd;
     int socket; /* our end; its hanging up tells the monitor of our end */
     uint64_t started_ms;
-    bool served;      /* it was given the keys */
-    bool deaf;        /* it said something else, or hung up: it is not listened to any more */
-    bool ever_steady; /* one of them lived for a while */
+    bool served; /* it was given the keys */
+    bool deaf;   /* it said something else, or hung up: it is not listened to any more */
+    unsigned starts;
 };
 
 static uint64_t now_ms(void)
@@ -125,6 +125,7 @@ static enum status start(const struct holder_options *options, struct child *chi
     child->pidfd = status == OK ? (int)syscall(SYS_pidfd_open, child->pid, 0) : -1;
     child->socket = ends[0];
     child->started_ms = now_ms();
+    child->starts++;
     if (status == OK && child->pidfd >= 0) {
         node_log("info", "keyholder", "monitor_started", "pid=%d", child->pid);
         return OK;
@@ -204,16 +205,16 @@ static int stop(struct child *child, const struct keyholder_keys *keys, int sign
     }
 }
 
-/* Whether it is not to be started again; otherwise how long to wait before. */
+/* Whether it is not to be started again; otherwise how long to wait before. A refusal by the first monitor is for
+ * whoever started us to see; one by a later is tried again, slowly: ending here would cost a reboot. */
 static bool is_final(struct child *child, int wait_status, uint32_t *back_off_ms)
 {
     bool steady = now_ms() - child->started_ms > STEADY_MS;
     bool refused = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) != 1;
     if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
         return true; /* a clean stop was asked of it */
-    if (refused && !child->ever_steady && !steady)
-        return true; /* refused at its start: whoever started us must see why */
-    child->ever_steady |= steady;
+    if (refused && child->starts == 1 && !steady)
+        return true;
     if (refused)
         *back_off_ms = BACK_OFF_REFUSED_MS;
     else if (steady || *back_off_ms < BACK_OFF_FIRST_MS)
