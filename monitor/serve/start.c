@@ -164,8 +164,30 @@ static int open_tpm(struct serve *serve)
     return serve_tpm(serve, &tpm) == OK ? 0 : refuse(NODE_EXIT_TPM, "tpm_refused", serve->tpm.error);
 }
 
+/* The owner's word that this node may begin anew, in node/reinitialise: good once, for the counter moves with it. What
+ * the enclave stored before is refused by the enclave from then on. */
+static bool reinitialised(struct serve *serve, uint64_t *counter)
+{
+    uint8_t token[HEADS_TOKEN_MAX];
+    char path[PATH_MAX];
+    size_t len = 0;
+    if (serve->heads.outside.read_counter(serve, counter) != OK ||
+        read_below(serve, "node/reinitialise", token, sizeof token, &len) != OK)
+        return false;
+    enum status status =
+        heads_check_token(bytes_from(token, len), &serve->configuration.owner, serve->configuration.site, *counter);
+    if (status == OK)
+        status = heads_reinitialise(&serve->heads, serve_now_s());
+    if (status == OK && node_path(serve->options->home, "node/reinitialise", path))
+        unlink(path);
+    node_log(status == OK ? "warning" : "error", "monitor", "reinitialise", "counter=%llu status=%s",
+             (unsigned long long)*counter, status_word(status));
+    return status == OK;
+}
+
 static int open_table(struct serve *serve)
 {
+    uint64_t counter = 0;
     char path[PATH_MAX];
     if (!node_path(serve->options->home, "node/monitor/table", path) || heads_open_file(path, &serve->table) != OK)
         return refuse(NODE_EXIT_TPM, "no_table", "node/monitor/table cannot be opened or made");
@@ -174,6 +196,10 @@ static int open_table(struct serve *serve)
         return 0;
     if (verdict == HEADS_OUTSIDE && serve->tpm.tpm)
         node_log("error", "monitor", "tpm", "reason=\"%s\"", tpm_error(serve->tpm.tpm));
+    if (verdict != HEADS_OUTSIDE && reinitialised(serve, &counter))
+        return 0;
+    /* The number a token of the owner's must name. */
+    node_log("error", "monitor", "table", "counter=%llu", (unsigned long long)counter);
     return refuse(heads_exit_code(verdict), "table_refused", heads_sentence(verdict));
 }
 

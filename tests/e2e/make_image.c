@@ -1,7 +1,9 @@
 /* What the monitor needs before it starts, made for tests:
  *     make_image image DIR PROGRAM VERSION KEY      sign an image of one program; KEY is made when missing
- *     make_image configuration FILE CERT MODE       write a launch configuration */
+ *     make_image configuration FILE CERT MODE       write a launch configuration
+ *     make_image token FILE KEY COUNTER             the owner's word for a new beginning; KEY is the raw scalar */
 #include "crypto.h"
+#include "heads.h"
 #include "image.h"
 
 #include <stdio.h>
@@ -74,6 +76,20 @@ static int make_configuration(char **argv)
     return 0;
 }
 
+static int make_token(char **argv)
+{
+    uint8_t token[HEADS_TOKEN_MAX];
+    struct crypto_key owner = {0};
+    SECRET scalar = {.len = 0};
+    struct writer writer = writer_over(token, sizeof token);
+    scalar.len = read_file(argv[1], scalar.data, 32);
+    CLAIM("the owner's key is read", crypto_key_import(&owner, CRYPTO_P256, secret_bytes(&scalar)) == OK);
+    CLAIM("the token is written",
+          heads_put_token(&writer, &owner, (const uint8_t *)"a site for tests", strtoull(argv[2], NULL, 10)) == OK &&
+              write_file(argv[0], writer_bytes(&writer)));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (crypto_init() != OK)
@@ -82,5 +98,7 @@ int main(int argc, char **argv)
         return make_image(argv + 2);
     if (argc == 5 && strcmp(argv[1], "configuration") == 0)
         return make_configuration(argv + 2);
+    if (argc == 5 && strcmp(argv[1], "token") == 0)
+        return make_token(argv + 2);
     return 2;
 }

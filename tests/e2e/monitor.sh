@@ -37,7 +37,7 @@ mkdir -p "$home/node" "$home/run" "$home/tpm" "$bin" "$image" "$work/other-tpm"
 cp "$build"/bastide-{keyholder,monitor,launcher} "$bin"
 cp "$build"/tests/{monitor_check,make_image,probe_proxy} "$bin"
 chmod 755 "$work"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout /dev/null \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
   -outform DER -out "$work/cert.der" 2>/dev/null
 "$bin/make_image" configuration "$home/node/configuration" "$work/cert.der" insecure-dev || exit 1
 "$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer" || exit 1
@@ -134,6 +134,20 @@ says "after that the signer's key is the same" signer=same "$work/out"
 claims "a refusal of the enclave's is told" exit "$home" 7
 says "in words" 'rolled back' "$work/out"
 says "and not tried again soon" 'next_ms=60000' "$work/node.log"
+
+# --- no acknowledged head is lost, whenever the monitor is killed
+for round in 1 2 3 4 5 6; do
+  (exec "${run[@]}" "$bin/monitor_check" hammer "$home") >"$work/hammer" 2>/dev/null & watcher=$!
+  for _ in $(seq 100); do [ -s "$work/hammer" ] && break; sleep 0.05; done
+  sleep "0.0$((RANDOM % 9))"
+  kill -9 "$(monitor_pid)"
+  wait "$watcher"
+  acknowledged=$(tail -1 "$work/hammer")
+  eventually "round $round: it serves again" lines 'monitor serving' "$work/node.log" $((round + 2))
+  found=$(ask status "$home" | sed -n 's/.*sequence=\([0-9]*\).*/\1/p')
+  check "round $round: head $acknowledged was kept, or the one on its way" yes \
+    "$([ "${found:-0}" -ge "$acknowledged" ] && [ "$found" -le $((acknowledged + 1)) ] && echo yes || echo "no: $found")"
+done
 
 # --- a TPM that does not answer
 kill -STOP "$tpm"
@@ -233,6 +247,38 @@ refused "a table of someone else's" 8 "was changed or comes from another node" -
 boot
 cp -a "$work/table" "$home/node/monitor/table"
 start # the true one
+stop
+
+# --- a new beginning, by the owner's word only
+openssl ec -in "$work/owner.pem" -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of="$work/owner.key" 2>/dev/null
+boot
+rm "$home/node/monitor/table"
+refused "again no table" 7 "there is no table of heads" --insecure-dev
+at=$(sed -n 's/.*monitor table counter=//p' "$work/node.log")
+token() { "$bin/make_image" token "$home/node/reinitialise" "$1" "$2"; [ ${#run[@]} = 0 ] || chown 43210:43210 "$home/node/reinitialise"; }
+boot
+token "$work/signer" "$at"
+refused "a stranger's token" 7 "status=not authentic" --insecure-dev
+boot
+token "$work/owner.key" "$((at - 1))"
+refused "a token for another counter" 7 "status=denied" --insecure-dev
+boot
+token "$work/owner.key" "$at"
+start
+says "with the owner's token the node begins anew" "reinitialise counter=$at status=ok" "$work/node.log"
+claims "it serves" seal "$home" "$work/keys"
+says "with the keys it had" signer=same "$work/out"
+check "the token is gone" no "$([ -e "$home/node/reinitialise" ] && echo yes || echo no)"
+token "$work/owner.key" "$at"
+stop
+boot
+rm "$home/node/monitor/table"
+refused "a token that was used" 7 "status=denied" --insecure-dev
+rm "$home/node/reinitialise"
+at=$(sed -n 's/.*monitor table counter=//p' "$work/node.log")
+token "$work/owner.key" "$at"
+boot
+start
 stop
 
 # --- the keys

@@ -2,7 +2,7 @@
  * room, which knows no TPM stack:
  *     monitor_check status|stop HOME
  *     monitor_check watch HOME                             attach and say what is pushed, until hung up on
- *     monitor_check facts|permits|evidence|heads HOME
+ *     monitor_check facts|permits|evidence|heads|hammer HOME
  *     monitor_check exit HOME CODE
  *     monitor_check advance HOME strict|plain              one commit, and a report: their status
  *     monitor_check seal HOME FILE                         keys of new blobs into FILE, or those of FILE again
@@ -103,8 +103,8 @@ static size_t pass(struct bytes packet, struct reply *reply)
     uint32_t len = (uint32_t)packet.len;
     memcpy(window->to_enclave.data, &len, sizeof len);
     memcpy(window->to_enclave.data + sizeof len, packet.data, packet.len);
-    struct pollfd waited = {.fd = host_waits, .events = POLLIN};
-    if (write(enclave_waits, &one, sizeof one) != sizeof one || poll(&waited, 1, TIMEOUT_MS) != 1 ||
+    struct pollfd waited[] = {{.fd = host_waits, .events = POLLIN}, {.fd = control, .events = 0}};
+    if (write(enclave_waits, &one, sizeof one) != sizeof one || poll(waited, 2, TIMEOUT_MS) < 1 || !waited[0].revents ||
         read(host_waits, &signalled, sizeof signalled) != sizeof signalled)
         return 0;
     memcpy(&len, window->to_host.data, sizeof len);
@@ -246,6 +246,25 @@ static int advance_once(bool strict)
     return 0;
 }
 
+/* Commits as fast as they go, every seventh a strict one, and says the last that was acknowledged, until hung up on. */
+static int hammer(void)
+{
+    static struct reply reply;
+    struct monitor_head_reply head;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (ask(MONITOR_HEAD, NULL, 0, &reply) != OK)
+        return 1;
+    for (;;) {
+        memcpy(&head, reply.payload, sizeof head);
+        printf("%llu\n", (unsigned long long)head.sequence);
+        struct monitor_advance advance = {
+            .sequence = head.sequence + 1, .hash = {7}, .strict = (head.sequence + 1) % 7 == 0};
+        struct pollfd hung_up = {.fd = control, .events = POLLIN};
+        if (poll(&hung_up, 1, 0) != 0 || ask(MONITOR_ADVANCE, &advance, sizeof advance, &reply) != OK)
+            return 0;
+    }
+}
+
 struct kept {
     struct monitor_seal_reply exact, signer;
 };
@@ -351,6 +370,8 @@ int main(int argc, char **argv)
         printf("died: %s\n", (char *)reply.payload + sizeof(struct monitor_died));
         return 0;
     }
+    if (strcmp(what, "hammer") == 0)
+        return hammer();
     if (strcmp(what, "permits") == 0)
         return permits();
     if (strcmp(what, "evidence") == 0)
