@@ -84,6 +84,34 @@ claims "status" status "$home"
 says "what is missing is named" '^lockdown$' "$work/out"
 says "the monitor is told to be unmeasured" 'measured=0 dev=1' "$work/out"
 
+# --- callers that are none
+cat >"$work/garbage.py" <<'PY'
+import os, socket, struct, sys
+def reach():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(5); return s
+def packet(op, payload=b'', version=1, status=0, length=None):
+    return struct.pack('<HHHHII', version, op, status, 0, len(payload) if length is None else length, 0) + payload
+hung_up = 0
+for bad in [b'x', b'y' * 15, os.urandom(16), os.urandom(65000), packet(33, version=2), packet(33, length=9), packet(33, b'more')]:
+    s = reach(); s.send(bad)
+    try:
+        while s.recv(70000): pass
+        hung_up += 1
+    except ConnectionResetError: hung_up += 1
+s = reach()
+refused = 0
+for op in range(0, 64):
+    if op in (32, 33, 34, 37): continue
+    s.send(packet(op)); got = struct.unpack('<HHHHII', s.recv(70000)[:16]); refused += got[1] == op and got[2] == 8
+many = []
+for _ in range(40):
+    many.append(reach())
+s.send(packet(33)); told = len(s.recv(70000)) > 100
+print('hung_up=%d refused=%d told=%d' % (hung_up, refused, told))
+PY
+"${run[@]}" python3 "$work/garbage.py" "$home/run/monitor.sock" >"$work/out" 2>&1
+check "garbage is hung up on, what is not permitted refused, the rest answered" "hung_up=7 refused=60 told=1" "$(tail -1 "$work/out")"
+
 # --- walls around an enclave
 claims "an enclave is launched" facts "$home"
 for fact in pid=1 ppid=0 root_entries=0 open=9 dumpable=0 no_new_privs=1 nproc=0 core=0 mkdir=0 fork=0 writable_program=0 got=1; do
@@ -231,6 +259,13 @@ if [ "$as" = user ]; then
 fi
 start # none of that unsealed anything: this boot still can
 stop
+
+# --- a wall that turns out not to stand: the probe puts up no filter of its own
+boot
+start --require namespaces,non-dumpable,syscall-filter
+check "no enclave is given to the host" 2 "$(ask facts "$home" >/dev/null 2>&1; echo $?)"
+wait "$holder"; check "the node stops with the wall's exit code" 10 $?; holder=
+says "and names it" 'exit=10 wall=syscall-filter' "$work/node.log"
 
 # --- the table
 boot
