@@ -153,4 +153,16 @@ MUST_USE enum status crypto_aes128_cfb_encrypt(struct bytes key, struct bytes iv
  * UNSUPPORTED unless P-256 or P-384. */
 MUST_USE enum status crypto_certificate_key(struct bytes der, struct crypto_public *key);
 
+/* Files of the owner's machine. Appends PEM, PKCS #8 without a password: secret, wipe the writer's room. P-256, P-384.
+ */
+MUST_USE enum status crypto_key_put_pem(struct writer *writer, const struct crypto_key *key);
+/* The first private key in the text, of exactly this curve. UNSUPPORTED for another kind of key, MALFORMED also for one
+ * behind a password. */
+MUST_USE enum status crypto_key_take_pem(struct crypto_key *key, enum crypto_curve curve, struct bytes pem);
+MUST_USE enum status crypto_certificate_put_pem(struct writer *writer, struct bytes der);
+/* Appends the DER of a CA certificate for `key` by itself, ECDSA with SHA-256, common name `name` (UTF-8, 1 to 64
+ * characters), valid from Unix time time_s on without an end. */
+MUST_USE enum status crypto_certificate_self_signed(struct writer *writer, const struct crypto_key *key,
+                                                    const char *name, int64_t time_s);
+
 #endif

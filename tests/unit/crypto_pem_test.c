@@ -1,0 +1,118 @@
+/* crypto: the owner's key file and certificate, there and back, beside a key that OpenSSL's own program wrote. */
+#include "check.h"
+
+#include "crypto.h"
+
+#include <string.h>
+
+static struct bytes pem_of(const struct crypto_key *key, uint8_t *room, size_t cap)
+{
+    struct writer writer = writer_over(room, cap);
+    check_ok(crypto_key_put_pem(&writer, key));
+    return writer_bytes(&writer);
+}
+
+static void a_key_comes_back_from_its_file(void **state)
+{
+    (void)state;
+    static const enum crypto_curve curves[] = {CRYPTO_P256, CRYPTO_P384};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t room[1024];
+        struct crypto_key key = {0}, back = {0};
+        check_ok(crypto_key_generate(&key, curves[i]));
+        struct bytes pem = pem_of(&key, room, sizeof room);
+        assert_true(bytes_equal(bytes_slice(pem, 0, 27), bytes_from_text("-----BEGIN PRIVATE KEY-----")));
+        check_ok(crypto_key_take_pem(&back, curves[i], pem));
+        check_bytes(crypto_public_bytes(&key.public_key), crypto_public_bytes(&back.public_key));
+        crypto_key_done(&key);
+        crypto_key_done(&back);
+    }
+}
+
+static void every_shorter_file_holds_no_key(void **state)
+{
+    (void)state;
+    uint8_t room[1024];
+    struct crypto_key key = {0}, back = {0};
+    check_ok(crypto_key_generate(&key, CRYPTO_P256));
+    struct bytes pem = pem_of(&key, room, sizeof room);
+    for (size_t len = 0; len + 2 < pem.len; len++) {
+        assert_int_not_equal(crypto_key_take_pem(&back, CRYPTO_P256, bytes_slice(pem, 0, len)), OK);
+        assert_null(back.pkey);
+    }
+    assert_int_not_equal(crypto_key_take_pem(&back, CRYPTO_P384, pem), OK);
+    struct writer small = writer_over(room, 40);
+    assert_int_equal(crypto_key_put_pem(&small, &key), NO_ROOM);
+    crypto_key_done(&key);
+}
+
+/* As `openssl ecparam -genkey` and `openssl genpkey` write them. */
+static const char older_form[] = "-----BEGIN EC PRIVATE KEY-----\n"
+                                 "MHcCAQEEINryA84GCLQ+OAZQUc37BxcBWpLYJAm7txojJeWpLd/XoAoGCCqGSM49\n"
+                                 "AwEHoUQDQgAEj+AUe736Xd01kiKQ+4j7L7zBzCgBgomSfU0T12/GrvVyDyZT2YXB\n"
+                                 "3RFyrErPZVTTeCdLcIiDD2R88r9HsYMh0g==\n"
+                                 "-----END EC PRIVATE KEY-----\n";
+static const char other_curve[] = "-----BEGIN EC PRIVATE KEY-----\n"
+                                  "MHQCAQEEIIy+itQTO+ywpKwBQFP9qs2adEYFLhR7yggDLJdWzW76oAcGBSuBBAAK\n"
+                                  "oUQDQgAEbI5r9YSGWAwNGgilcxjKikaQEbgv606zH3Hm1lFMjsApbuMbM0FL8Tmb\n"
+                                  "6PLqFsB6bPK10U7k0RzXd0LloVl0iQ==\n"
+                                  "-----END EC PRIVATE KEY-----\n";
+static const char other_kind[] = "-----BEGIN PRIVATE KEY-----\n"
+                                 "MC4CAQAwBQYDK2VwBCIEIMJ/2A7AJqfRIb0T6MhThiGVdPMXgHhF0bfT2n4tF5mc\n"
+                                 "-----END PRIVATE KEY-----\n";
+static const char with_password[] = "-----BEGIN EC PRIVATE KEY-----\n"
+                                    "Proc-Type: 4,ENCRYPTED\n"
+                                    "DEK-Info: AES-128-CBC,90186E04B8D58DCB19D4CDCA40727610\n"
+                                    "\n"
+                                    "Y4BlrZFymAqDyqMToI0B+GOJZknkalOhDVGZ1p92XGrztWRLvYwipI2gPyNs7xA\n"
+                                    "-----END EC PRIVATE KEY-----\n";
+
+static void keys_that_openssl_wrote_are_read_or_refused(void **state)
+{
+    (void)state;
+    struct crypto_key key = {0};
+    check_ok(crypto_key_take_pem(&key, CRYPTO_P256, bytes_from_text(older_form)));
+    assert_int_equal(key.public_key.data[1], 0x8f);
+    assert_int_equal(key.public_key.data[64], 0xd2);
+    crypto_key_done(&key);
+    assert_int_equal(crypto_key_take_pem(&key, CRYPTO_P256, bytes_from_text(other_curve)), UNSUPPORTED);
+    assert_int_equal(crypto_key_take_pem(&key, CRYPTO_P256, bytes_from_text(other_kind)), UNSUPPORTED);
+    assert_int_equal(crypto_key_take_pem(&key, CRYPTO_P256, bytes_from_text(with_password)), MALFORMED);
+    assert_null(key.pkey);
+}
+
+static void a_certificate_carries_the_key_that_signed_it(void **state)
+{
+    (void)state;
+    uint8_t room[1024], text[2048];
+    struct crypto_key key = {0};
+    struct crypto_public found;
+    check_ok(crypto_key_generate(&key, CRYPTO_P256));
+    struct writer der = writer_over(room, sizeof room);
+    check_ok(crypto_certificate_self_signed(&der, &key, "Bastide owner", 1764093600));
+    check_ok(crypto_certificate_key(writer_bytes(&der), &found));
+    check_bytes(crypto_public_bytes(&key.public_key), crypto_public_bytes(&found));
+    struct writer pem = writer_over(text, sizeof text - 1);
+    check_ok(crypto_certificate_put_pem(&pem, writer_bytes(&der)));
+    text[pem.len] = 0;
+    assert_non_null(strstr((const char *)text, "-----BEGIN CERTIFICATE-----"));
+    struct writer small = writer_over(room, 60);
+    assert_int_equal(crypto_certificate_self_signed(&small, &key, "Bastide owner", 1764093600), NO_ROOM);
+    char name[80];
+    memset(name, 'n', sizeof name - 1);
+    name[65] = 0;
+    assert_int_equal(crypto_certificate_self_signed(&der, &key, name, 0), INTERNAL);
+    crypto_key_done(&key);
+}
+
+int main(void)
+{
+    check_ok(crypto_init());
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_comes_back_from_its_file),
+        cmocka_unit_test(every_shorter_file_holds_no_key),
+        cmocka_unit_test(keys_that_openssl_wrote_are_read_or_refused),
+        cmocka_unit_test(a_certificate_carries_the_key_that_signed_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
