@@ -1,5 +1,5 @@
-/* cli: the command line, one file per subcommand and one table. The words here are the documentation's words.
- * Never holds a key longer than a command runs; never puts a secret on the terminal, in argv or in the environment. */
+/* cli: what every subcommand shares — where things are, what a person sees, options, JSON text as it was written.
+ * Never holds a key; never puts a secret on the terminal, in argv or in the environment. */
 #ifndef BASTIDE_CLI_H
 #define BASTIDE_CLI_H
 
@@ -21,9 +21,11 @@ enum cli_exit {
     CLI_ROLLED_BACK = 7, /* the sealed store is older than what was acknowledged */
     CLI_TAMPERED = 8,    /* the sealed store is damaged, another site's or another signer's */
     CLI_TPM = 9,
-    CLI_WALL = 10,  /* a wall that --require names is missing */
-    CLI_LIMIT = 11, /* a limit of the machine is too small */
-    CLI_IMAGE = 12, /* the enclave image was refused */
+    CLI_WALL = 10,    /* a wall that --require names is missing */
+    CLI_LIMIT = 11,   /* a limit of the machine is too small */
+    CLI_IMAGE = 12,   /* the enclave image was refused */
+    CLI_ARCHIVE = 13, /* the archive cannot be opened */
+    CLI_DISK = 14,    /* the disk is full */
 };
 
 struct cli {
@@ -34,15 +36,10 @@ struct cli {
     bool progress;          /* standard error is a terminal */
 };
 
-struct cli_command {
-    const char *name;
-    const char *summary;                                /* one line */
-    const char *help;                                   /* usage, options, examples */
-    int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the command's name; returns enum cli_exit */
-};
+/* $BASTIDE_HOME, else ~/.bastide, unless `home` is given; an absolute path. CLI_USAGE was said when it is not OK. */
+int cli_start(struct cli *cli, const char *home);
 
-extern const struct cli_command cli_init_command, cli_up_command, cli_down_command, cli_status_command,
-    cli_client_command, cli_send_command, cli_watch_command, cli_rule_command, cli_history_command, cli_report_command;
+/* ---- output.c ---- */
 
 /* Says what went wrong, with which input, and what to do; returns `code` so that a failure is one line. With --json it
  * is {"error":…,"exit":…} on standard error. */
@@ -50,8 +47,14 @@ __attribute__((format(printf, 3, 4))) int cli_fail(const struct cli *cli, enum c
 /* A usage error: the sentence, then how to get help. */
 __attribute__((format(printf, 3, 4))) int cli_usage(const struct cli *cli, const char *command, const char *format,
                                                     ...);
+/* What must be known and is no failure: on standard error; {"warning":…} with --json. */
+__attribute__((format(printf, 2, 3))) void cli_warn(const struct cli *cli, const char *format, ...);
 /* One document on standard output; takes the value. */
 void cli_print_json(json_t *value);
+/* "label  text": one aligned line of a report for people; nothing with --json. */
+__attribute__((format(printf, 3, 4))) void cli_line(const struct cli *cli, const char *label, const char *format, ...);
+/* Text that others wrote, with what could steer a terminal replaced by '?'. */
+void cli_put_foreign(FILE *to, struct bytes text);
 /* A line of progress on standard error that the next one replaces; only on a terminal. NULL clears it. */
 __attribute__((format(printf, 2, 3))) void cli_progress(const struct cli *cli, const char *format, ...);
 /* "\033[…m" or nothing. */
@@ -59,39 +62,58 @@ const char *cli_bold(const struct cli *cli);
 const char *cli_dim(const struct cli *cli);
 const char *cli_plain(const struct cli *cli);
 
-/* Long options of the form --name VALUE or --name=VALUE, and flags. Ends at the first operand or after "--". */
-struct cli_option {
-    const char *name;   /* without the dashes */
-    const char **value; /* NULL for a flag */
-    bool *flag;
+/* ---- options.c ---- */
+
+struct cli_list {
+    const char **items;
+    size_t cap, count;
 };
-/* Takes the options off, wherever they stand; leaves the operands in argv[1…]. CLI_USAGE was said when it is not OK. */
+
+/* --name VALUE or --name=VALUE, and flags. Exactly one of the three is not NULL. */
+struct cli_option {
+    const char *name; /* without the dashes */
+    const char **value;
+    bool *flag;
+    struct cli_list *list; /* may be given several times */
+};
+/* Takes the options off, wherever they stand, until "--"; leaves the operands in argv[1…]. CLI_USAGE was said when it
+ * is not OK. */
 int cli_options(const struct cli *cli, const char *command, const struct cli_option *options, size_t count, int *argc,
                 char **argv);
+/* A whole number from min to max; CLI_USAGE was said otherwise. NULL leaves *value. */
+int cli_number(const struct cli *cli, const char *command, const char *option, const char *text, uint64_t min,
+               uint64_t max, uint64_t *value);
+/* CLI_USAGE was said unless `text` is a numeric ADDRESS:PORT, IPv6 in brackets. */
+int cli_check_address(const struct cli *cli, const char *command, const char *option, const char *text);
+/* A name that may also be a file's: 1 to 64 of letters, digits, . _ - and no leading dot. */
+bool cli_name_is_plain(const char *name);
+/* What an operand stands for: itself, the file after '@', standard input for "-". gives: free the text. A failure was
+ * said; `what` names the operand. */
+int cli_take_text(const struct cli *cli, const char *what, const char *operand, size_t max, char **text, size_t *len);
+
+/* ---- home.c ---- */
 
 /* Paths below the home; `room` has PATH_MAX bytes. */
 const char *cli_path(const struct cli *cli, const char *name, char *room);
 MUST_USE enum status cli_make_directories(const struct cli *cli);
-/* Whole files. A file that is written appears whole or not at all; mode 0600. gives: free the data. */
+/* Whole files. A file that is written appears whole or not at all; mode 0600. gives: free the data, which ends in a NUL
+ * behind its length. NO_ROOM past max. */
 MUST_USE enum status cli_read_file(const char *path, size_t max, uint8_t **data, size_t *len);
 MUST_USE enum status cli_write_file(const char *path, struct bytes content);
+/* As it is for a person: why a file could not be had. */
+const char *cli_file_problem(enum status status);
 
-/* A background process of the node, found again by its pid file after whoever started it died. */
-struct cli_service {
-    const char *name; /* of the pid file, run/NAME.pid */
-    int pidfd;        /* -1 while none runs */
-    pid_t pid;
-    uint64_t restart_at_ms;
-    uint32_t back_off_ms;
-    uint64_t started_ms;
-};
+/* ---- text.c: JSON text, taken apart without changing a letter: numbers stay as their author wrote them. The text must
+ * have been parsed by jansson before. ---- */
 
-/* Adopt the running process the pid file names; false when there is none. */
-bool cli_service_adopt(const struct cli *cli, struct cli_service *service);
-/* Start argv (argv[0] is a path) with standard error appended to run/NAME.log, and write the pid file. */
-MUST_USE enum status cli_service_start(const struct cli *cli, struct cli_service *service, const char *const *argv);
-/* SIGTERM, then SIGKILL after the time; waits for the end. */
-void cli_service_stop(const struct cli *cli, struct cli_service *service, int timeout_ms);
-uint64_t cli_now_ms(void);
+/* The value of a member whose name holds no escapes; empty when there is none. */
+struct bytes cli_json_member(struct bytes object, const char *name);
+/* The next element of an array from *off on (0 first); empty after the last. */
+struct bytes cli_json_next(struct bytes array, size_t *off);
+/* UUIDv7 (RFC 9562 §5.7) of this moment: an id that no other event has. */
+MUST_USE enum status cli_make_id(uint64_t time_ms, const uint8_t random[10], char text[37]);
+
+uint64_t cli_now_ms(void);  /* monotonic */
+uint64_t cli_unix_ms(void); /* of the day */
 
 #endif

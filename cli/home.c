@@ -1,4 +1,4 @@
-/* The home directory: owner/ (the owner's machine), node/, run/ and tpm/ (the node). */
+/* The home directory: owner/ (the owner's machine), node/, run/ and tpm/ (the node); files and clocks. */
 #include "cli.h"
 
 #include <errno.h>
@@ -6,7 +6,66 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define SOCKET_PATH_MAX 107 /* sun_path, less its NUL */
+
+uint64_t cli_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t cli_unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void find_program_directory(struct cli *cli)
+{
+    ssize_t len = readlink("/proc/self/exe", cli->program, sizeof cli->program - 1);
+    cli->program[len > 0 ? len : 0] = 0;
+    char *slash = strrchr(cli->program, '/');
+    if (slash)
+        *slash = 0;
+}
+
+int cli_start(struct cli *cli, const char *home)
+{
+    const char *given = getenv("BASTIDE_HOME"), *user = getenv("HOME");
+    const char *named = home && *home ? home : given;
+    char here[PATH_MAX] = "";
+    int len;
+    cli->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && !cli->json;
+    cli->progress = isatty(STDERR_FILENO) && !cli->json;
+    find_program_directory(cli);
+    if (named && *named == '/')
+        len = snprintf(cli->home, sizeof cli->home, "%s", named);
+    else if (named && *named)
+        len = snprintf(cli->home, sizeof cli->home, "%s/%s", getcwd(here, sizeof here) ? here : "", named);
+    else if (user && *user == '/')
+        len = snprintf(cli->home, sizeof cli->home, "%s/.bastide", user);
+    else
+        return cli_usage(cli, "", "neither --home nor $BASTIDE_HOME nor $HOME says where to keep things");
+    while (len > 1 && len < (int)sizeof cli->home && cli->home[len - 1] == '/')
+        cli->home[--len] = 0;
+    if (len < 0 || (size_t)len + strlen("/run/monitor.sock") > SOCKET_PATH_MAX)
+        return cli_usage(cli, "", "the home's name has %d bytes; its sockets' names leave room for %zu", len,
+                         SOCKET_PATH_MAX - strlen("/run/monitor.sock"));
+    return CLI_OK;
+}
+
+const char *cli_file_problem(enum status status)
+{
+    return status == NOT_FOUND ? "is not there"
+           : status == NO_ROOM ? "is too large"
+           : status == IO      ? "cannot be read or written"
+                               : "is not what it should be";
+}
 
 const char *cli_path(const struct cli *cli, const char *name, char *room)
 {

@@ -8,7 +8,7 @@
 __attribute__((format(printf, 3, 0))) static void say_error(const struct cli *cli, enum cli_exit code,
                                                             const char *format, va_list arguments)
 {
-    char text[1024];
+    char text[4096];
     vsnprintf(text, sizeof text, format, arguments);
     cli_progress(cli, NULL);
     if (cli->json) {
@@ -39,6 +39,54 @@ int cli_usage(const struct cli *cli, const char *command, const char *format, ..
     if (!cli->json)
         fprintf(stderr, "Try: bastide %s --help\n", command);
     return CLI_USAGE;
+}
+
+void cli_warn(const struct cli *cli, const char *format, ...)
+{
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    cli_progress(cli, NULL);
+    if (cli->json) {
+        json_t *warning = json_pack("{s:s}", "warning", text);
+        json_dumpf(warning, stderr, JSON_COMPACT);
+        fputc('\n', stderr);
+        json_decref(warning);
+    } else {
+        fprintf(stderr, "bastide: %s\n", text);
+    }
+}
+
+void cli_line(const struct cli *cli, const char *label, const char *format, ...)
+{
+    if (cli->json)
+        return;
+    cli_progress(cli, NULL);
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%s%-14s%s ", cli_bold(cli), label, cli_plain(cli));
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+    fflush(stdout);
+}
+
+/* Control characters, and those of Latin-1 in UTF-8 (C2 80 to C2 9F). */
+void cli_put_foreign(FILE *to, struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t letter = text.data[i];
+        if (letter < 0x20 || letter == 0x7f) {
+            fputc('?', to);
+        } else if (letter == 0xc2 && i + 1 < text.len && text.data[i + 1] < 0xa0) {
+            fputc('?', to);
+            i++;
+        } else {
+            fputc(letter, to);
+        }
+    }
 }
 
 void cli_print_json(json_t *value)
@@ -78,53 +126,4 @@ const char *cli_dim(const struct cli *cli)
 const char *cli_plain(const struct cli *cli)
 {
     return cli->colour ? "\033[0m" : "";
-}
-
-static int take_option(const struct cli *cli, const char *command, const struct cli_option *options, size_t count,
-                       int *argc, char **argv, int at)
-{
-    const char *text = argv[at] + 2;
-    size_t len = strcspn(text, "=");
-    for (size_t i = 0; i < count; i++) {
-        if (strlen(options[i].name) != len || strncmp(options[i].name, text, len) != 0)
-            continue;
-        if (!options[i].value) {
-            if (text[len])
-                return cli_usage(cli, command, "--%s takes no value", options[i].name);
-            *options[i].flag = true;
-            len = 1;
-        } else if (text[len]) {
-            *options[i].value = text + len + 1;
-            len = 1;
-        } else {
-            if (at + 1 >= *argc)
-                return cli_usage(cli, command, "--%s needs a value", options[i].name);
-            *options[i].value = argv[at + 1];
-            len = 2;
-        }
-        memmove(argv + at, argv + at + len, sizeof *argv * ((size_t)(*argc - at) - len + 1));
-        *argc -= (int)len;
-        return CLI_OK;
-    }
-    return cli_usage(cli, command, "there is no option %s", argv[at]);
-}
-
-int cli_options(const struct cli *cli, const char *command, const struct cli_option *options, size_t count, int *argc,
-                char **argv)
-{
-    for (int at = 1; at < *argc;) {
-        if (strcmp(argv[at], "--") == 0) {
-            memmove(argv + at, argv + at + 1, sizeof *argv * (size_t)(*argc - at));
-            (*argc)--;
-            break;
-        }
-        if (strncmp(argv[at], "--", 2) != 0) {
-            at++;
-            continue;
-        }
-        int result = take_option(cli, command, options, count, argc, argv, at);
-        if (result != CLI_OK)
-            return result;
-    }
-    return CLI_OK;
 }

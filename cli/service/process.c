@@ -1,5 +1,5 @@
 /* Processes that outlive their supervisor: a pid file names pid and start time, a pidfd tells when one dies. */
-#include "cli.h"
+#include "service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +12,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-uint64_t cli_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Field 22 of /proc/PID/stat: what tells a process from a later one with the same number. 0 when there is none. */
 static unsigned long long start_time(pid_t pid)
@@ -42,14 +35,14 @@ static unsigned long long start_time(pid_t pid)
     return value;
 }
 
-static void pid_path(const struct cli *cli, const struct cli_service *service, char *room)
+static void pid_path(const struct cli *cli, const struct service *service, char *room)
 {
     char name[64];
     snprintf(name, sizeof name, "run/%s.pid", service->name);
     cli_path(cli, name, room);
 }
 
-bool cli_service_adopt(const struct cli *cli, struct cli_service *service)
+bool service_adopt(const struct cli *cli, struct service *service)
 {
     char path[PATH_MAX];
     pid_path(cli, service, path);
@@ -74,7 +67,7 @@ bool cli_service_adopt(const struct cli *cli, struct cli_service *service)
     return service->pidfd >= 0;
 }
 
-static enum status write_pid(const struct cli *cli, const struct cli_service *service)
+static enum status write_pid(const struct cli *cli, const struct service *service)
 {
     char path[PATH_MAX], text[64];
     pid_path(cli, service, path);
@@ -82,7 +75,7 @@ static enum status write_pid(const struct cli *cli, const struct cli_service *se
     return cli_write_file(path, bytes_from_text(text));
 }
 
-enum status cli_service_start(const struct cli *cli, struct cli_service *service, const char *const *argv)
+enum status service_start(const struct cli *cli, struct service *service, const char *const *argv)
 {
     char name[64], log[PATH_MAX];
     snprintf(name, sizeof name, "run/%s.log", service->name);
@@ -100,6 +93,7 @@ enum status cli_service_start(const struct cli *cli, struct cli_service *service
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     int error = posix_spawn(&service->pid, argv[0], &actions, &attributes, (char *const *)(uintptr_t)argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -110,7 +104,29 @@ enum status cli_service_start(const struct cli *cli, struct cli_service *service
     return service->pidfd < 0 ? IO : write_pid(cli, service);
 }
 
-void cli_service_stop(const struct cli *cli, struct cli_service *service, int timeout_ms)
+static void forget(const struct cli *cli, struct service *service)
+{
+    char path[PATH_MAX];
+    close(service->pidfd);
+    service->pidfd = -1;
+    pid_path(cli, service, path);
+    unlink(path);
+}
+
+bool service_ended(const struct cli *cli, struct service *service, int *code)
+{
+    struct pollfd end = {service->pidfd, POLLIN, 0};
+    siginfo_t how = {0};
+    if (service->pidfd < 0 || poll(&end, 1, 0) != 1)
+        return false;
+    *code = -1;
+    if (waitid(P_PIDFD, (id_t)service->pidfd, &how, WEXITED) == 0)
+        *code = how.si_code == CLD_EXITED ? how.si_status : 128 + how.si_status;
+    forget(cli, service);
+    return true;
+}
+
+void service_stop(const struct cli *cli, struct service *service, int timeout_ms)
 {
     if (service->pidfd < 0)
         return;
@@ -120,10 +136,24 @@ void cli_service_stop(const struct cli *cli, struct cli_service *service, int ti
         syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
         poll(&end, 1, timeout_ms);
     }
-    waitpid(service->pid, NULL, WNOHANG);
-    close(service->pidfd);
-    service->pidfd = -1;
-    char path[PATH_MAX];
-    pid_path(cli, service, path);
-    unlink(path);
+    (void)waitid(P_PIDFD, (id_t)service->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+    forget(cli, service);
+}
+
+enum status service_claim(const struct cli *cli, struct service *service)
+{
+    service->pid = getpid();
+    service->started_ms = cli_now_ms();
+    return write_pid(cli, service);
+}
+
+uint64_t service_age_s(pid_t pid)
+{
+    struct timespec up;
+    unsigned long long began = start_time(pid);
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (began == 0 || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &up) != 0)
+        return 0;
+    uint64_t began_s = began / (unsigned long long)ticks, up_s = (uint64_t)up.tv_sec;
+    return up_s > began_s ? up_s - began_s : 0;
 }

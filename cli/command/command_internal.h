@@ -1,0 +1,58 @@
+/* What the subcommands share: where the hub is, and one question to it. */
+#ifndef BASTIDE_COMMAND_INTERNAL_H
+#define BASTIDE_COMMAND_INTERNAL_H
+
+#include "command.h"
+#include "owner.h"
+#include "service.h"
+
+extern const struct command command_init, command_up, command_down, command_status, command_client, command_send,
+    command_watch, command_rule, command_history, command_report;
+
+#define COMMAND_URL_MAX 128
+#define COMMAND_TEXT_MAX (1u << 20) /* of what a command is given to send; the hub's own limit is lower */
+
+/* The hub's URL as run/node.json has it. CLI_NOT_FOUND was said when there is no node. */
+int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX]);
+/* --coap and --http exclude each other; neither means HTTP. */
+int command_transport(const struct cli *cli, const char *command, bool coap, bool http);
+/* The owner's session over HTTP. */
+int command_open(const struct cli *cli, struct owner_session *session);
+/* Opens, asks once as the owner, hands the answer to `show`, closes. */
+int command_ask(const struct cli *cli, const struct client_request *request,
+                int (*show)(const struct cli *cli, const struct client_answer *answer, json_t *json, void *user),
+                void *user);
+/* The answer's own text as the one JSON document of the output. */
+void command_print_answer(const struct client_answer *answer);
+/* 1 to 64 letters, digits and . _ - /: a source, type or rule as the hub takes it. CLI_USAGE was said otherwise. */
+int command_check_name(const struct cli *cli, const char *command, const char *what, const char *name);
+/* "name=value" appended to a query, which has no need of escapes; nothing for NULL. */
+void command_put_query(struct writer *query, const char *name, const char *value);
+/* What a person wrote must be a JSON object, or with `array_too` an array. CLI_DENIED was said otherwise. */
+int command_check_json(const struct cli *cli, const char *what, const char *text, bool array_too);
+/* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
+struct command_node {
+    const char *image, *tcti, *coap, *http, *require, *pool_mib;
+    bool no_secret_memory;
+};
+#define COMMAND_NODE_OPTIONS(node)                                                                                     \
+    {"image", &(node).image, NULL, NULL}, {"tcti", &(node).tcti, NULL, NULL}, {"coap", &(node).coap, NULL, NULL},      \
+        {"http", &(node).http, NULL, NULL}, {"require", &(node).require, NULL, NULL},                                  \
+        {"pool-mib", &(node).pool_mib, NULL, NULL},                                                                    \
+    {                                                                                                                  \
+        "no-secret-memory", NULL, &(node).no_secret_memory, NULL                                                       \
+    }
+#define COMMAND_NODE_HELP                                                                                               \
+    "  --image DIR         the enclave image (hub.image beside this program)\n"                                         \
+    "  --tcti TPM          device:/dev/tpmrm0, or in development mode swtpm:path=SOCKET (else one of our own)\n"        \
+    "  --coap ADDR         where to serve CoAP (127.0.0.1:5683); numeric, IPv6 in brackets, [::]:5683 for any\n"        \
+    "  --http ADDR         where to serve HTTP (127.0.0.1:8080)\n"                                                      \
+    "  --require WALL,…    walls without which the node refuses to run (exit code 10): secret-memory, no-new-code,\n" \
+    "                      syscall-filter, namespaces, other-user, non-dumpable, monitor-secret, no-ptrace, "           \
+    "lockdown,\n"                                                                                                       \
+    "                      secure-boot, signed-modules\n"                                                               \
+    "  --pool-mib N        memory of the enclave (64)\n"
+int command_node_settings(const struct cli *cli, const char *command, const struct command_node *node,
+                          bool insecure_dev, struct service_settings *settings);
+
+#endif

@@ -1,0 +1,236 @@
+/* bastide init: from nothing to a verified node and a shared secret. What exists is kept and said. */
+#include "command_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: bastide init [--insecure-dev] [options]\n\n"
+    "Makes an owner (key and certificate), a site and its node on this machine; starts the node; appraises its "
+    "evidence\n"
+    "against the image as measured here; shares the first secret with it. What exists already is kept.\n\n"
+    "  --insecure-dev      a site for trying out: a software TPM that this program starts, which protects nothing "
+    "from\n"
+    "                      this machine's administrator. Such a site never becomes a production site\n"
+    "  --ek-name HEX       pin this endorsement key (34 bytes: 000b and the SHA-256 of its public area) instead of\n"
+    "                      trusting, in development mode, the one that answers first\n"
+    "  --boot-digest HEX   the digest of a boot chain known to measure the monitor (production)\n"
+    "  --allow-unmeasured-monitor\n"
+    "                      accept a node whose boot chain does not vouch for the monitor: its administrator can forge\n"
+    "  --renew             first contact once more: after an upgrade of the image, or when the hub lost the "
+    "session\n" COMMAND_NODE_HELP "\nExamples:\n"
+    "  bastide init --insecure-dev\n"
+    "  bastide --home /srv/site init --insecure-dev --http 127.0.0.1:9080 --coap 127.0.0.1:9683\n"
+    "  bastide init --ek-name 000b4f… --boot-digest 9a31…\n"
+    "  bastide init --renew\n";
+
+struct init {
+    const char *ek_name, *boot_digest;
+    bool insecure_dev, allow_unmeasured, renew;
+    struct command_node node;
+};
+
+struct state {
+    struct owner owner;
+    struct owner_pins pins;
+    struct owner_image image;
+    struct service_settings settings;
+    bool new_site, new_session, started;
+};
+
+static int take_options(const struct cli *cli, int argc, char **argv, struct init *init)
+{
+    const struct cli_option options[] = {
+        {"insecure-dev", NULL, &init->insecure_dev, NULL},
+        {"ek-name", &init->ek_name, NULL, NULL},
+        {"boot-digest", &init->boot_digest, NULL, NULL},
+        {"allow-unmeasured-monitor", NULL, &init->allow_unmeasured, NULL},
+        {"renew", NULL, &init->renew, NULL},
+        COMMAND_NODE_OPTIONS(init->node),
+    };
+    int result = cli_options(cli, "init", options, sizeof options / sizeof options[0], &argc, argv);
+    if (result == CLI_OK && argc > 1)
+        result = cli_usage(cli, "init", "\"%s\" is one word too many", argv[1]);
+    return result;
+}
+
+static int take_hex(const struct cli *cli, const char *option, const char *text, uint8_t *room, size_t len, bool *has)
+{
+    uint8_t bytes[64];
+    struct writer writer = writer_over(bytes, sizeof bytes);
+    if (!text)
+        return CLI_OK;
+    if (hex_decode(text, &writer) != OK || writer.len != len)
+        return cli_usage(cli, "init", "--%s: give %zu hexadecimal digits", option, 2 * len);
+    if (*has && memcmp(room, bytes, len) != 0)
+        return cli_fail(cli, CLI_DENIED,
+                        "--%s is not what %s/owner/pins.json has: to trust another TPM or boot chain "
+                        "from now on, remove that file first",
+                        option, cli->home);
+    memcpy(room, bytes, len);
+    *has = true;
+    return CLI_OK;
+}
+
+static int take_pins(const struct cli *cli, const struct init *init, struct state *state)
+{
+    struct owner_pins *pins = &state->pins;
+    enum status status = owner_pins_load(cli, pins);
+    if (status != OK && status != NOT_FOUND)
+        return cli_fail(cli, CLI_DENIED, "%s/owner/pins.json %s", cli->home, cli_file_problem(status));
+    int result = take_hex(cli, "ek-name", init->ek_name, pins->ek_name, sizeof pins->ek_name, &pins->has_ek);
+    if (result == CLI_OK)
+        result = take_hex(cli, "boot-digest", init->boot_digest, pins->boot_digest, sizeof pins->boot_digest,
+                          &pins->has_boot);
+    pins->allow_unmeasured_monitor = pins->allow_unmeasured_monitor || init->allow_unmeasured;
+    pins->first_use = pins->first_use || !pins->has_ek;
+    return result;
+}
+
+static int find_site(const struct cli *cli, const struct init *init, struct state *state)
+{
+    struct stat facts;
+    int result = owner_open(cli, true, &state->owner);
+    if (result == CLI_OK && init->insecure_dev && !state->owner.configuration.insecure_dev)
+        return cli_fail(cli, CLI_DENIED,
+                        "%s holds a production site, which never becomes one of development: choose "
+                        "another --home",
+                        cli->home);
+    if (result != CLI_NOT_FOUND)
+        return result;
+    if (!init->insecure_dev && !init->node.tcti && stat("/dev/tpmrm0", &facts) != 0)
+        return cli_fail(cli, CLI_TPM,
+                        "there is no TPM at /dev/tpmrm0 (%s). To try Bastide out on this machine: bastide "
+                        "init --insecure-dev",
+                        strerror(errno));
+    state->new_site = true;
+    return owner_make(cli, init->insecure_dev, &state->owner);
+}
+
+/* What runs keeps its settings; a node that is down takes the new ones. */
+static int find_settings(const struct cli *cli, const struct init *init, struct state *state)
+{
+    bool insecure_dev = state->owner.configuration.insecure_dev;
+    service_settings_init(cli, insecure_dev, &state->settings);
+    enum status status = service_settings_load(cli, &state->settings);
+    if (status != OK && status != NOT_FOUND)
+        return cli_fail(cli, CLI_DENIED, "%s/run/node.json %s", cli->home, cli_file_problem(status));
+    return command_node_settings(cli, "init", &init->node, insecure_dev, &state->settings);
+}
+
+static int start_node(const struct cli *cli, struct state *state)
+{
+    char path[PATH_MAX];
+    struct stat facts;
+    bool first =
+        !state->owner.configuration.insecure_dev && stat(cli_path(cli, "node/monitor/sealed", path), &facts) != 0;
+    int result = first ? owner_lend_boot_signer(cli) : CLI_OK;
+    if (result == CLI_OK)
+        result = service_up(cli, &state->settings, &state->started);
+    if (first)
+        owner_take_boot_signer_back(cli);
+    return result;
+}
+
+static bool has_session(const struct cli *cli)
+{
+    char path[PATH_MAX];
+    struct stat facts;
+    return stat(cli_path(cli, "owner/session", path), &facts) == 0;
+}
+
+static int check_session(const struct cli *cli, const char *url)
+{
+    struct owner_session session;
+    struct client_answer answer;
+    const struct client_request question = {.code = COAP_GET, .path = "status"};
+    int result = owner_session_open(cli, NULL, url, &session);
+    if (result == CLI_OK) {
+        result = owner_ask(cli, &session, &question, &answer, NULL);
+        owner_session_close(&session);
+    }
+    return result;
+}
+
+static int meet(const struct cli *cli, struct state *state)
+{
+    char url[COMMAND_URL_MAX], unknown[64];
+    struct evidence_result result = {0};
+    memcpy(state->pins.measurement, state->image.measurement, sizeof state->pins.measurement);
+    if (owner_walls_parse(state->settings.require, &state->pins.required_walls, unknown, sizeof unknown) != OK)
+        return CLI_INTERNAL;
+    service_url("http", state->settings.http, url, sizeof url);
+    state->new_session = true;
+    cli_progress(cli, "first contact with %s …", url);
+    return owner_meet(cli, &state->owner, url, &state->pins, &result);
+}
+
+static void report(const struct cli *cli, const struct state *state)
+{
+    char site[2 * IMAGE_SITE_LEN + 1] = "", measurement[2 * IMAGE_HASH_LEN + 1] = "", ek[2 * TPM2_NAME_LEN + 1] = "";
+    const struct image_configuration *configuration = &state->owner.configuration;
+    const char *mode = configuration->insecure_dev ? "insecure-dev" : "production";
+    if (hex_encode(BYTES_OF(configuration->site), site, sizeof site) != OK ||
+        hex_encode(BYTES_OF(state->pins.measurement), measurement, sizeof measurement) != OK ||
+        hex_encode(BYTES_OF(state->pins.ek_name), ek, sizeof ek) != OK)
+        return;
+    if (cli->json) {
+        cli_print_json(json_pack("{s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:b,s:b}", "home", cli->home, "site", site, "mode",
+                                 mode, "new_site", state->new_site, "coap", state->settings.coap, "http",
+                                 state->settings.http, "measurement", measurement, "ek_name", ek, "pinned_on_first_use",
+                                 state->pins.first_use, "new_session", state->new_session));
+        return;
+    }
+    cli_line(cli, "owner", "%s %s/owner/owner.key and owner.crt", state->new_site ? "made" : "kept", cli->home);
+    cli_line(cli, "site", "%s, %s", site, mode);
+    cli_line(cli, "node", "%s: CoAP %s, HTTP %s", state->started ? "started" : "was up", state->settings.coap,
+             state->settings.http);
+    cli_line(cli, "measurement", "%s", measurement);
+    if (state->new_session)
+        cli_line(cli, "evidence", "accepted: %s %u, this site's, fresh", state->image.manifest.product,
+                 state->image.manifest.security_version);
+    if (state->pins.first_use)
+        cli_line(cli, "TPM", "pinned because it answered first: nothing else vouches for it (--ek-name does)");
+    else
+        cli_line(cli, "TPM", "the pinned endorsement key %s", ek);
+    cli_line(cli, "session", "%s %s/owner/session", state->new_session ? "agreed and kept in" : "works, from",
+             cli->home);
+}
+
+static int run_with(struct cli *cli, const struct init *init, struct state *state)
+{
+    char url[COMMAND_URL_MAX];
+    int result = find_site(cli, init, state);
+    if (result == CLI_OK)
+        result = take_pins(cli, init, state);
+    if (result == CLI_OK)
+        result = find_settings(cli, init, state);
+    if (result == CLI_OK)
+        result = owner_measure(cli, state->settings.image, &state->image);
+    if (result == CLI_OK)
+        result = start_node(cli, state);
+    if (result)
+        return result;
+    service_url("http", state->settings.http, url, sizeof url);
+    result = has_session(cli) && !init->renew ? check_session(cli, url) : meet(cli, state);
+    if (result == CLI_OK)
+        report(cli, state);
+    return result;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    struct init init = {0};
+    static struct state state;
+    int result = take_options(cli, argc, argv, &init);
+    if (result)
+        return result;
+    result = run_with(cli, &init, &state);
+    owner_done(&state.owner);
+    return result;
+}
+
+const struct command command_init = {
+    "init", "make an owner and a site, start its node, verify it, share the first secret", help, run};

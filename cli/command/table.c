@@ -1,0 +1,129 @@
+/* The table of subcommands, and what stands before them: common options, help. */
+#include "command_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command *const commands[] = {
+    &command_init, &command_up,    &command_down, &command_status,  &command_client,
+    &command_send, &command_watch, &command_rule, &command_history, &command_report,
+};
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static const char exit_codes[] = "Exit codes:\n"
+                                 "   0  done\n"
+                                 "   1  internal error\n"
+                                 "   2  the command line is wrong\n"
+                                 "   3  understood and refused\n"
+                                 "   4  the node cannot be reached, is not up, or cannot serve now\n"
+                                 "   5  the node's evidence was refused\n"
+                                 "   6  not found\n"
+                                 "   7  the sealed store is older than what was acknowledged\n"
+                                 "   8  the sealed store is damaged, another site's or another signer's\n"
+                                 "   9  the TPM failed\n"
+                                 "  10  a wall that --require names is missing\n"
+                                 "  11  a limit of this machine is too small\n"
+                                 "  12  the enclave image was refused\n"
+                                 "  13  the archive cannot be opened\n"
+                                 "  14  the disk is full\n";
+
+static const char common[] =
+    "Options for every command:\n"
+    "  --home DIR          everything this machine keeps: owner/, node/, run/, tpm/ ($BASTIDE_HOME, else ~/.bastide)\n"
+    "  --json              machine-readable output; errors as JSON on standard error\n"
+    "  --help              help with examples\n";
+
+static void print_help(FILE *out)
+{
+    fputs("bastide runs digital services on machines that need not be trusted.\n\n"
+          "Usage: bastide [--home DIR] [--json] COMMAND …\n\nCommands:\n",
+          out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out,
+            "\n%s\n"
+            "Start here:\n"
+            "  bastide init --insecure-dev             make an owner, bring a node up, verify it, share the first "
+            "secret\n"
+            "  bastide client add sensor               register a device\n"
+            "  bastide send --as sensor reading '{\"light\": 585}'\n\n%s",
+            common, exit_codes);
+}
+
+/* All of it, as docs/cli.md has it. */
+static void print_manual(void)
+{
+    puts("# bastide, the command line\n\nThis page is what `bastide help manual` prints: every command's "
+         "`--help`.\n\n```");
+    print_help(stdout);
+    puts("```");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("\n## bastide %s\n\n%s.\n\n```\n%s```\n", commands[i]->name, commands[i]->summary, commands[i]->help);
+}
+
+static int print_topic(const struct cli *cli, const char *topic)
+{
+    if (strcmp(topic, "exit-codes") == 0)
+        return fputs(exit_codes, stdout), CLI_OK;
+    if (strcmp(topic, "manual") == 0)
+        return print_manual(), CLI_OK;
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(topic, commands[i]->name) == 0)
+            return fputs(commands[i]->help, stdout), CLI_OK;
+    return cli_usage(cli, "", "there is no help on \"%s\"", topic);
+}
+
+/* The options every command has may stand anywhere before "--"; what is left is the command's own. */
+static bool take_common(struct cli *cli, int *argc, char **argv, const char **home, bool *help)
+{
+    for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0;) {
+        int taken = 1;
+        if (strcmp(argv[i], "--json") == 0) {
+            cli->json = true;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            *help = true;
+        } else if (strncmp(argv[i], "--home=", 7) == 0) {
+            *home = argv[i] + 7;
+        } else if (strcmp(argv[i], "--home") == 0) {
+            if (i + 1 >= *argc)
+                return false;
+            *home = argv[i + 1];
+            taken = 2;
+        } else {
+            i++;
+            continue;
+        }
+        memmove(argv + i, argv + i + taken, sizeof *argv * (size_t)(*argc - i - taken + 1));
+        *argc -= taken;
+    }
+    return true;
+}
+
+int command_main(int argc, char **argv)
+{
+    struct cli cli = {0};
+    const char *home = NULL;
+    bool help = false;
+    if (!take_common(&cli, &argc, argv, &home, &help) || (home && !*home))
+        return cli_usage(&cli, "", "--home needs a directory");
+    if (argc < 2 || (strcmp(argv[1], "help") == 0 && argc < 3)) {
+        print_help(argc < 2 && !help ? stderr : stdout);
+        return argc < 2 && !help ? CLI_USAGE : CLI_OK;
+    }
+    if (strcmp(argv[1], "help") == 0)
+        return print_topic(&cli, argv[2]);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], commands[i]->name) != 0)
+            continue;
+        if (help)
+            return fputs(commands[i]->help, stdout), CLI_OK;
+        int result = cli_start(&cli, home);
+        if (result == CLI_OK && crypto_init() != OK)
+            result = cli_fail(&cli, CLI_INTERNAL, "libcrypto lacks what we need");
+        if (result == CLI_OK)
+            result = commands[i]->run(&cli, argc - 1, argv + 1);
+        cli_progress(&cli, NULL);
+        return result;
+    }
+    return cli_usage(&cli, "", "there is no command \"%s\"", argv[1]);
+}

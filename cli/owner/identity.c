@@ -1,0 +1,188 @@
+/* Who owns the site, and what it is: files of owner/, copies for the node, the image measured. */
+#include "owner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PEM_MAX 2048
+#define PROGRAM_MAX (256u << 20) /* of one file of an image */
+
+static enum status save(const struct cli *cli, const char *name, struct bytes content)
+{
+    char path[PATH_MAX];
+    return cli_write_file(cli_path(cli, name, path), content);
+}
+
+static int read_key(const struct cli *cli, struct crypto_key *key)
+{
+    char path[PATH_MAX];
+    uint8_t *pem = NULL;
+    size_t len = 0;
+    enum status status = cli_read_file(cli_path(cli, "owner/owner.key", path), PEM_MAX, &pem, &len);
+    if (status == OK) {
+        status = crypto_key_take_pem(key, CRYPTO_P256, bytes_from(pem, len));
+        wipe(pem, len);
+        free(pem);
+    }
+    return status == OK ? CLI_OK
+                        : cli_fail(cli, CLI_DENIED, "%s %s (a P-256 key in PEM without a password)", path,
+                                   cli_file_problem(status));
+}
+
+int owner_open(const struct cli *cli, bool quiet, struct owner *owner)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    memset(owner, 0, sizeof *owner);
+    enum status status = cli_read_file(cli_path(cli, "owner/configuration", path), sizeof owner->encoded, &data, &len);
+    if (status == NOT_FOUND)
+        return quiet ? CLI_NOT_FOUND
+                     : cli_fail(cli, CLI_NOT_FOUND, "%s holds no site yet: bastide init makes one", cli->home);
+    if (status != OK)
+        return cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
+    memcpy(owner->encoded, data, len);
+    free(data);
+    if (image_configuration_decode(bytes_from(owner->encoded, len), &owner->configuration) != OK)
+        return cli_fail(cli, CLI_DENIED, "%s is not a launch configuration", path);
+    int result = read_key(cli, &owner->key);
+    if (result == CLI_OK &&
+        !bytes_equal(crypto_public_bytes(&owner->key.public_key), crypto_public_bytes(&owner->configuration.owner))) {
+        crypto_key_done(&owner->key);
+        result =
+            cli_fail(cli, CLI_DENIED, "%s/owner/owner.key is not the key of the certificate in %s", cli->home, path);
+    }
+    return result;
+}
+
+void owner_done(struct owner *owner)
+{
+    crypto_key_done(&owner->key);
+}
+
+static enum status write_key(const struct cli *cli, const struct crypto_key *key)
+{
+    uint8_t room[PEM_MAX];
+    struct writer pem = writer_over(room, sizeof room);
+    enum status status = crypto_key_put_pem(&pem, key);
+    if (status == OK)
+        status = save(cli, "owner/owner.key", writer_bytes(&pem));
+    wipe(room, sizeof room);
+    return status;
+}
+
+/* The configuration comes last, because its being there says that all is. */
+static enum status make(const struct cli *cli, bool insecure_dev, struct owner *owner)
+{
+    uint8_t der[PEM_MAX], text[PEM_MAX];
+    struct writer certificate = writer_over(der, sizeof der), pem = writer_over(text, sizeof text);
+    struct writer encoded = writer_over(owner->encoded, sizeof owner->encoded);
+    struct image_configuration configuration = {.insecure_dev = insecure_dev};
+    TRY(crypto_key_generate(&owner->key, CRYPTO_P256));
+    TRY(crypto_random(configuration.site, sizeof configuration.site));
+    TRY(crypto_certificate_self_signed(&certificate, &owner->key, "Bastide owner", (int64_t)(cli_unix_ms() / 1000)));
+    TRY(crypto_certificate_put_pem(&pem, writer_bytes(&certificate)));
+    configuration.certificate = writer_bytes(&certificate);
+    image_put_configuration(&encoded, &configuration);
+    TRY(writer_end(&encoded));
+    TRY(image_configuration_decode(writer_bytes(&encoded), &owner->configuration));
+    TRY(write_key(cli, &owner->key));
+    TRY(save(cli, "owner/owner.crt", writer_bytes(&pem)));
+    TRY(save(cli, "node/configuration", writer_bytes(&encoded)));
+    return save(cli, "owner/configuration", writer_bytes(&encoded));
+}
+
+int owner_make(const struct cli *cli, bool insecure_dev, struct owner *owner)
+{
+    memset(owner, 0, sizeof *owner);
+    if (cli_make_directories(cli) != OK)
+        return cli_fail(cli, CLI_DENIED, "%s cannot be made: %s", cli->home, strerror(errno));
+    enum status status = make(cli, insecure_dev, owner);
+    if (status != OK)
+        return cli_fail(cli, CLI_INTERNAL, "the owner's files in %s/owner could not be made: %s", cli->home,
+                        status_word(status));
+    return CLI_OK;
+}
+
+/* ---- The boot signer ---- */
+
+static enum status boot_signer(const struct cli *cli, struct secret *scalar)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    struct crypto_key key = {0};
+    enum status status = cli_read_file(cli_path(cli, "owner/boot_signer", path), SECRET_CAP, &data, &len);
+    if (status == OK) {
+        status = secret_set(scalar, bytes_from(data, len));
+        wipe(data, len);
+        free(data);
+        return status;
+    }
+    if (status != NOT_FOUND)
+        return status;
+    TRY(crypto_key_generate(&key, CRYPTO_P256));
+    status = crypto_key_export(&key, scalar);
+    crypto_key_done(&key);
+    return status == OK ? save(cli, "owner/boot_signer", secret_bytes(scalar)) : status;
+}
+
+int owner_lend_boot_signer(const struct cli *cli)
+{
+    SECRET scalar = {.len = 0};
+    enum status status = boot_signer(cli, &scalar);
+    if (status == OK)
+        status = save(cli, "node/monitor/boot_signer", secret_bytes(&scalar));
+    return status == OK ? CLI_OK
+                        : cli_fail(cli, CLI_DENIED, "%s/owner/boot_signer %s", cli->home, cli_file_problem(status));
+}
+
+void owner_take_boot_signer_back(const struct cli *cli)
+{
+    char path[PATH_MAX];
+    if (unlink(cli_path(cli, "node/monitor/boot_signer", path)) != 0 && errno != ENOENT)
+        cli_warn(cli, "%s could not be removed: whoever has it can sign boot chains (%s)", path, strerror(errno));
+}
+
+/* ---- The image ---- */
+
+static int check_file(const struct cli *cli, const char *directory, const struct image_file *file)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (snprintf(path, sizeof path, "%s/%s", directory, file->name) >= (int)sizeof path)
+        return cli_fail(cli, CLI_IMAGE, "%s: the name is too long", directory);
+    enum status status = cli_read_file(path, PROGRAM_MAX, &data, &len);
+    if (status != OK)
+        return cli_fail(cli, CLI_IMAGE, "image refused: %s %s", path, cli_file_problem(status));
+    status = image_file_check(file, bytes_from(data, len));
+    free(data);
+    return status == OK ? CLI_OK
+                        : cli_fail(cli, CLI_IMAGE, "image refused: %s is not the file that its manifest names", path);
+}
+
+int owner_measure(const struct cli *cli, const char *directory, struct owner_image *image)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (snprintf(path, sizeof path, "%s/%s", directory, IMAGE_MANIFEST_NAME) >= (int)sizeof path)
+        return cli_fail(cli, CLI_IMAGE, "%s: the name is too long", directory);
+    enum status status = cli_read_file(path, IMAGE_MANIFEST_MAX, &data, &len);
+    if (status != OK)
+        return cli_fail(cli, CLI_IMAGE, "image refused: %s %s: --image names a directory with a manifest", path,
+                        cli_file_problem(status));
+    status = image_manifest_open(bytes_from(data, len), &image->manifest, image->measurement);
+    free(data);
+    if (status != OK)
+        return cli_fail(cli, CLI_IMAGE, "image refused: %s is not a signed manifest (%s)", path, status_word(status));
+    for (size_t i = 0; i < image->manifest.file_count; i++) {
+        int result = check_file(cli, directory, &image->manifest.files[i]);
+        if (result)
+            return result;
+    }
+    return CLI_OK;
+}

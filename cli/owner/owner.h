@@ -1,0 +1,101 @@
+/* owner: the owner's side of a site — key and certificate, pins, first contact, appraisal, sessions with the hub.
+ * Never accepts evidence that does not hang on a pin, except a first one in development mode, and says so then. */
+#ifndef BASTIDE_OWNER_H
+#define BASTIDE_OWNER_H
+
+#include "cli.h"
+#include "client.h"
+#include "crypto.h"
+#include "evidence.h"
+#include "image.h"
+
+/* ---- identity.c: owner.key, owner.crt, configuration ---- */
+
+struct owner {
+    struct crypto_key key;
+    uint8_t encoded[IMAGE_CONFIGURATION_MAX];
+    struct image_configuration configuration; /* borrows from `encoded` */
+};
+
+/* The site of this home. CLI_NOT_FOUND was said when there is none yet; with `quiet` it is not. */
+int owner_open(const struct cli *cli, bool quiet, struct owner *owner);
+/* Makes key, certificate and configuration, for the owner and for the node. */
+int owner_make(const struct cli *cli, bool insecure_dev, struct owner *owner);
+void owner_done(struct owner *owner);
+/* In production the owner signs the node's boot chain: owner/boot_signer, lent to the node as node/monitor/boot_signer
+ * for its first start. */
+int owner_lend_boot_signer(const struct cli *cli);
+void owner_take_boot_signer_back(const struct cli *cli);
+
+struct owner_image {
+    struct image_manifest manifest;
+    uint8_t measurement[IMAGE_HASH_LEN];
+};
+/* Reads the image, checks every file against the manifest, measures it. CLI_IMAGE was said when it is refused. */
+int owner_measure(const struct cli *cli, const char *directory, struct owner_image *image);
+
+/* ---- pins.c: owner/pins.json, what evidence is held to ---- */
+
+struct owner_pins {
+    uint8_t ek_name[TPM2_NAME_LEN], ak_name[TPM2_NAME_LEN];
+    bool has_ek, has_ak, has_boot;
+    bool first_use; /* the EK was pinned because it answered first */
+    uint8_t boot_digest[EAT_HASH_LEN];
+    bool allow_unmeasured_monitor;
+    uint8_t measurement[EAT_HASH_LEN];
+    uint32_t required_walls;
+    struct evidence_freshness seen;
+};
+
+/* NOT_FOUND; MALFORMED. */
+MUST_USE enum status owner_pins_load(const struct cli *cli, struct owner_pins *pins);
+MUST_USE enum status owner_pins_save(const struct cli *cli, const struct owner_pins *pins);
+
+/* ---- appraise.c ---- */
+
+/* Holds evidence to the pins; `user_data` may be empty. CLI_EVIDENCE was said, reason by reason, when it is refused.
+ * On success pins->seen is what was seen now, in memory only. */
+int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
+                   struct bytes nonce, struct bytes user_data, struct evidence_result *result);
+/* "secret-memory" and what it means; in the order of bits, until it gives false. */
+struct owner_wall {
+    uint32_t bit;
+    const char *name;
+    const char *stands;  /* what holds while it stands */
+    const char *missing; /* what then does not, and how to raise it */
+};
+const struct owner_wall *owner_walls(size_t *count);
+/* NOT_FOUND: `unknown` has the first name that is none. */
+MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *unknown, size_t cap);
+
+/* ---- contact.c ---- */
+
+/* First contact: hello, evidence held to the pins, the attestation key proved, a session that one authenticated request
+ * settled and that is then kept in owner/session. Saves the pins. */
+int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, struct owner_pins *pins,
+               struct evidence_result *result);
+
+/* ---- session.c ---- */
+
+struct owner_session {
+    struct client *client;
+    int lock; /* one program at a time speaks as a client: a second would begin its session anew */
+};
+
+/* `name` NULL: the owner. What is missing was said. */
+int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session);
+/* The same with a secret that is not kept in a file yet. */
+int owner_session_with(const struct cli *cli, const char *url, const struct oscore_input *input,
+                       struct owner_session *session);
+void owner_session_close(struct owner_session *session);
+/* Asks, and takes the answer's JSON apart (may be NULL). An answer that is no success was said, with the field that the
+ * hub named, and so was none at all. answer->payload is the text as the hub wrote it. */
+int owner_ask(const struct cli *cli, struct owner_session *session, const struct client_request *request,
+              struct client_answer *answer, json_t **json);
+/* The same for an answer that came otherwise. */
+int owner_judge(const struct cli *cli, const char *path, const struct client_answer *answer, json_t **json);
+/* Nobody answered, or not our hub. */
+int owner_unanswered(const struct cli *cli, const struct owner_session *session, enum status status);
+void owner_client_file(const struct cli *cli, const char *name, char *path);
+
+#endif

@@ -1,0 +1,154 @@
+/* Requests to the hub as the owner or as a client, and its refusals in words. */
+#include "owner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define LOCK_MS 60000
+#define LOCK_LOOK_MS 50
+
+void owner_client_file(const struct cli *cli, const char *name, char *path)
+{
+    char file[128];
+    snprintf(file, sizeof file, "owner/clients/%s", name);
+    cli_path(cli, file, path);
+}
+
+/* Two programs with one secret would each begin the session anew under the other's feet. */
+static int take_turn(const struct cli *cli, const char *name, int *lock)
+{
+    char file[128], path[PATH_MAX];
+    snprintf(file, sizeof file, "owner/.%s.lock", name ? name : "owner session");
+    int fd = open(cli_path(cli, file, path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return cli_fail(cli, CLI_DENIED, "%s: %s", path, strerror(errno));
+    for (uint64_t begun = cli_now_ms(); flock(fd, LOCK_EX | LOCK_NB) != 0; (void)poll(NULL, 0, LOCK_LOOK_MS)) {
+        if (errno != EWOULDBLOCK || cli_now_ms() - begun > LOCK_MS) {
+            close(fd);
+            return cli_fail(cli, CLI_DENIED,
+                            "another bastide speaks as %s: one at a time, because a client has one session. Wait for "
+                            "it, or add a client of its own for each program",
+                            name ? name : "the owner");
+        }
+        if (cli_now_ms() - begun > 1000)
+            cli_progress(cli, "waiting for another bastide that speaks as %s …", name ? name : "the owner");
+    }
+    cli_progress(cli, NULL);
+    *lock = fd;
+    return CLI_OK;
+}
+
+int owner_session_with(const struct cli *cli, const char *url, const struct oscore_input *input,
+                       struct owner_session *session)
+{
+    char why[256] = "";
+    const struct client_config config = {.url = url, .input = input};
+    *session = (struct owner_session){.lock = -1};
+    if (client_open(&config, &session->client, why, sizeof why) != OK)
+        return cli_fail(cli, CLI_UNREACHABLE, "%s: %s", url, *why ? why : "no session can be opened");
+    return CLI_OK;
+}
+
+static int read_input(const struct cli *cli, const char *name, struct oscore_input *input)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (name)
+        owner_client_file(cli, name, path);
+    else
+        cli_path(cli, "owner/session", path);
+    enum status status = cli_read_file(path, OSCORE_INPUT_MAX, &data, &len);
+    if (status == NOT_FOUND && name)
+        return cli_fail(cli, CLI_NOT_FOUND, "there is no key for a client \"%s\" here: bastide client add %s", name,
+                        name);
+    if (status == NOT_FOUND)
+        return cli_fail(cli, CLI_NOT_FOUND, "%s holds no session with a node: bastide init", cli->home);
+    if (status == OK) {
+        status = oscore_input_decode(bytes_from(data, len), input);
+        wipe(data, len);
+        free(data);
+    }
+    return status == OK ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
+}
+
+int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session)
+{
+    struct oscore_input input = {0};
+    int lock = -1;
+    if (name && !cli_name_is_plain(name))
+        return cli_fail(cli, CLI_USAGE, "\"%s\" is no client's name: 1 to 64 letters, digits and . _ -", name);
+    int result = read_input(cli, name, &input);
+    if (result == CLI_OK)
+        result = take_turn(cli, name, &lock);
+    if (result == CLI_OK)
+        result = owner_session_with(cli, url, &input, session);
+    oscore_input_wipe(&input);
+    if (result == CLI_OK)
+        session->lock = lock;
+    else if (lock >= 0)
+        close(lock);
+    return result;
+}
+
+void owner_session_close(struct owner_session *session)
+{
+    client_close(session->client);
+    if (session->lock >= 0)
+        close(session->lock);
+    *session = (struct owner_session){.lock = -1};
+}
+
+static enum cli_exit exit_of(uint8_t code)
+{
+    if (code == COAP_NOT_FOUND)
+        return CLI_NOT_FOUND;
+    if (code == COAP_UNAVAILABLE)
+        return CLI_UNREACHABLE;
+    return code >> 5 == 4 ? CLI_DENIED : CLI_INTERNAL;
+}
+
+int owner_judge(const struct cli *cli, const char *path, const struct client_answer *answer, json_t **json)
+{
+    json_t *tree = json_loadb((const char *)answer->payload.data, answer->payload.len, 0, NULL);
+    if (answer->code >> 5 == 2 && tree) {
+        if (json)
+            *json = tree;
+        else
+            json_decref(tree);
+        return CLI_OK;
+    }
+    const json_t *error = json_object_get(tree, "error");
+    const char *field = json_string_value(json_object_get(error, "field"));
+    const char *reason = json_string_value(json_object_get(error, "reason"));
+    int code =
+        reason ? cli_fail(cli, exit_of(answer->code), "refused (%u.%02u): %s %s", answer->code >> 5, answer->code & 31u,
+                          field ? field : "", reason)
+               : cli_fail(cli, answer->code >> 5 == 2 ? CLI_INTERNAL : exit_of(answer->code),
+                          "/%s was answered with %u.%02u and no reason", path, answer->code >> 5, answer->code & 31u);
+    json_decref(tree);
+    return code;
+}
+
+int owner_unanswered(const struct cli *cli, const struct owner_session *session, enum status status)
+{
+    const char *why = client_why(session->client);
+    bool ours = status == AUTH || status == DENIED;
+    return cli_fail(cli, ours ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),
+                    ours ? ". The hub does not know this session: bastide init --renew for the owner, bastide client "
+                           "add for a client"
+                         : ". Is the node up? bastide status");
+}
+
+int owner_ask(const struct cli *cli, struct owner_session *session, const struct client_request *request,
+              struct client_answer *answer, json_t **json)
+{
+    enum status status = client_ask(session->client, request, answer);
+    cli_progress(cli, NULL);
+    return status == OK ? owner_judge(cli, request->path, answer, json) : owner_unanswered(cli, session, status);
+}
