@@ -28,6 +28,8 @@ void command_print_answer(const struct client_answer *answer);
 int command_check_name(const struct cli *cli, const char *command, const char *what, const char *name);
 /* "name=value" appended to a query, which has no need of escapes; nothing for NULL. */
 void command_put_query(struct writer *query, const char *name, const char *value);
+/* A line when memory of the enclave is not secret memory, as the node itself says. */
+void command_tell_memory(const struct cli *cli);
 /* What a person wrote must be a JSON object, or with `array_too` an array. CLI_DENIED was said otherwise. */
 int command_check_json(const struct cli *cli, const char *what, const char *text, bool array_too);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */

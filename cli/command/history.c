@@ -86,7 +86,7 @@ static int ask_pages(const struct cli *cli, const char *query, struct page *page
         if (result == CLI_OK)
             show_page(cli, &answer, json, page);
         json_decref(json);
-    } while (result == CLI_OK && page->follow && page->cursor > 0);
+    } while (result == CLI_OK && page->follow && page->cursor > 0 && !ferror(stdout));
     owner_session_close(&session);
     if (result == CLI_OK && !cli->json && page->cursor > 0)
         cli_line(cli, "more", "--cursor %llu, or --follow-pages for all", (unsigned long long)page->cursor);

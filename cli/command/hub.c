@@ -1,6 +1,8 @@
 /* What the subcommands share. */
 #include "command_internal.h"
 
+#include "control.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,4 +134,15 @@ int command_node_settings(const struct cli *cli, const char *command, const stru
         result = cli_usage(cli, command, "--no-secret-memory is for sites made with --insecure-dev");
     settings->no_secret_memory = settings->no_secret_memory || node->no_secret_memory;
     return result ? result : cli_number(cli, command, "pool-mib", node->pool_mib, 16, 4096, &settings->pool_mib);
+}
+
+void command_tell_memory(const struct cli *cli)
+{
+    char path[PATH_MAX];
+    struct control_status control;
+    if (cli->json || control_status(cli_path(cli, "run/monitor.sock", path), 5000, &control) != OK)
+        return;
+    if (control.status.unprotected_bytes > 0)
+        cli_line(cli, "memory", "%llu bytes of the enclave are not in secret memory: bastide report says what to do",
+                 (unsigned long long)control.status.unprotected_bytes);
 }

@@ -187,6 +187,7 @@ static void report(const struct cli *cli, const struct state *state)
     cli_line(cli, "site", "%s, %s", site, mode);
     cli_line(cli, "node", "%s: CoAP %s, HTTP %s", state->started ? "started" : "was up", state->settings.coap,
              state->settings.http);
+    command_tell_memory(cli);
     cli_line(cli, "measurement", "%s", measurement);
     if (state->new_session)
         cli_line(cli, "evidence", "accepted: %s %u, this site's, fresh", state->image.manifest.product,

@@ -30,6 +30,7 @@ static void report(const struct cli *cli, const struct service_settings *setting
         return;
     }
     cli_line(cli, "node", "%s: CoAP %s, HTTP %s", started ? "started" : "was up", settings->coap, settings->http);
+    command_tell_memory(cli);
     cli_line(cli, "logs", "%s/run/*.log", cli->home);
 }
 

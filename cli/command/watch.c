@@ -27,7 +27,7 @@ struct watch {
     const struct cli *cli;
     const char *as;
     char url[COMMAND_URL_MAX];
-    uint64_t cursor, printed, wait_s;
+    uint64_t cursor, wait_s;
     bool coap, once;
     struct owner_session session;
     int result;    /* of the last answer */
@@ -83,8 +83,8 @@ static size_t print_actions(struct watch *watch, struct bytes text)
         watch->cursor = cursor;
         count++;
     }
-    fflush(stdout);
-    watch->printed += count;
+    if (fflush(stdout) != 0)
+        watch->refused = true; /* nobody reads any more */
     return count;
 }
 

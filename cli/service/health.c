@@ -118,6 +118,22 @@ bool service_log_reason(const struct cli *cli, const char *name, long from, char
     return true;
 }
 
+static bool is_wall(const char *line)
+{
+    return strstr(line, " wall_missing ") && strstr(line, " wall=") && strstr(line, " advice=\"");
+}
+
+bool service_log_wall(const struct cli *cli, long from, char *text, size_t cap)
+{
+    char line[2048];
+    if (!last_line(cli, "keyholder", from, is_wall, line, sizeof line))
+        return false;
+    const char *wall = strstr(line, " wall=") + 6, *advice = strstr(line, " advice=\"") + 9;
+    snprintf(text, cap, "the wall %.*s is missing: %.*s", (int)strcspn(wall, " "), wall, (int)strcspn(advice, "\"\n"),
+             advice);
+    return true;
+}
+
 static bool is_death(const char *line)
 {
     return strstr(line, " enclave_died ") && strstr(line, "(exit code ");

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UP_MS 60000
 #define DOWN_MS 70000
@@ -15,16 +16,19 @@ struct watched {
 
 static const char *const log_names[3] = {"keyholder", "bastided", "up"};
 
-static int explain(const struct cli *cli, const struct watched *watched, int code)
+static int explain(const struct cli *cli, const struct service_settings *settings, const struct watched *watched,
+                   int code)
 {
     char reason[1024] = "";
     /* bastided's own refusals are told by bastided; everything else begins at the key holder. */
     bool daemon = code == CLI_UNREACHABLE || code == CLI_ARCHIVE || code == CLI_DISK;
-    bool found = daemon && service_log_reason(cli, "bastided", watched->logs[1], reason, sizeof reason);
+    bool found = code == CLI_WALL && service_log_wall(cli, watched->logs[0], reason, sizeof reason);
+    if (daemon && !found)
+        found = service_log_reason(cli, "bastided", watched->logs[1], reason, sizeof reason);
     for (size_t i = 0; i < 3 && !found; i++)
         found = service_log_reason(cli, log_names[i], watched->logs[i], reason, sizeof reason);
-    return cli_fail(cli, (enum cli_exit)code, "the node did not start: %s. More in %s/run/*.log",
-                    found ? reason : "nothing was said", cli->home);
+    return cli_fail(cli, (enum cli_exit)code, "the node (CoAP %s, HTTP %s) did not start: %s. More in %s/run/*.log",
+                    settings->coap, settings->http, found ? reason : "nothing was said", cli->home);
 }
 
 static int wait_until_up(const struct cli *cli, const struct service_settings *settings, struct watched *watched)
@@ -38,12 +42,12 @@ static int wait_until_up(const struct cli *cli, const struct service_settings *s
             return CLI_OK;
         }
         if (service_ended(cli, &watched->supervisor, &code))
-            return explain(cli, watched, code > 0 && code <= CLI_DISK ? code : CLI_INTERNAL);
+            return explain(cli, settings, watched, code > 0 && code <= CLI_DISK ? code : CLI_INTERNAL);
         int refusal = service_log_refusal(cli, watched->logs[0]);
         if (refusal)
-            return explain(cli, watched, refusal);
+            return explain(cli, settings, watched, refusal);
         if (waited > UP_MS)
-            return explain(cli, watched, CLI_UNREACHABLE);
+            return explain(cli, settings, watched, CLI_UNREACHABLE);
         if (waited > 1000)
             cli_progress(cli, "starting the node … %llu s", (unsigned long long)waited / 1000);
         (void)poll(NULL, 0, LOOK_MS);
@@ -68,10 +72,33 @@ static int check_running(const struct cli *cli, const struct service_settings *w
                            running.coap, running.http, running.image);
 }
 
+/* A start that fails leaves nothing running and the settings of the last one that did not. */
+static int start_and_wait(const struct cli *cli, const struct service_settings *settings, struct watched *watched)
+{
+    char program[PATH_MAX], path[PATH_MAX];
+    struct service_settings before;
+    int ignored;
+    bool had = service_settings_load(cli, &before) == OK;
+    if (service_settings_save(cli, settings) != OK)
+        return cli_fail(cli, CLI_INTERNAL, "%s/run/node.json cannot be written", cli->home);
+    snprintf(program, sizeof program, "%.*s/bastide", PATH_MAX - 16, cli->program);
+    const char *const argv[] = {program, "--home", cli->home, "up", "--foreground", NULL};
+    int result = service_start(cli, &watched->supervisor, argv) == OK
+                     ? wait_until_up(cli, settings, watched)
+                     : cli_fail(cli, CLI_INTERNAL, "%s cannot be started", program);
+    if (result == CLI_OK)
+        return CLI_OK;
+    (void)service_down(cli, &ignored);
+    if (!had)
+        unlink(cli_path(cli, "run/node.json", path));
+    else if (service_settings_save(cli, &before) != OK)
+        cli_warn(cli, "%s/run/node.json could not be put back", cli->home);
+    return result;
+}
+
 int service_up(const struct cli *cli, const struct service_settings *settings, bool *started)
 {
     struct watched watched = {.supervisor = {.name = "up", .pidfd = -1}};
-    char program[PATH_MAX];
     for (size_t i = 0; i < 3; i++)
         watched.logs[i] = service_log_len(cli, log_names[i]);
     *started = !service_adopt(cli, &watched.supervisor);
@@ -86,13 +113,7 @@ int service_up(const struct cli *cli, const struct service_settings *settings, b
             return cli_fail(cli, CLI_UNREACHABLE, "%s is served by another node already: choose another --http",
                             settings->http);
     }
-    if (service_settings_save(cli, settings) != OK)
-        return cli_fail(cli, CLI_INTERNAL, "%s/run/node.json cannot be written", cli->home);
-    snprintf(program, sizeof program, "%.*s/bastide", PATH_MAX - 16, cli->program);
-    const char *const argv[] = {program, "--home", cli->home, "up", "--foreground", NULL};
-    if (service_start(cli, &watched.supervisor, argv) != OK)
-        return cli_fail(cli, CLI_INTERNAL, "%s cannot be started", program);
-    return wait_until_up(cli, settings, &watched);
+    return start_and_wait(cli, settings, &watched);
 }
 
 int service_down(const struct cli *cli, int *stopped)
