@@ -45,7 +45,7 @@ static void stack_heap_and_data_cannot_be_read_from_outside(void **state)
         free(on_heap);
         return;
     }
-    strcpy(in_bss, "bss");
+    memcpy(in_bss, "bss", 4);
     assert_false(readable(on_stack));
     assert_false(readable(in_data));
     assert_false(readable(in_bss));

@@ -1,0 +1,147 @@
+/* The lock. After it, the system calls of the table are all there are. The filter is made here, in a page of code,
+ * because a library that makes filters would be larger than everything it protects. */
+#include "runtime_internal.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+#define X32_BIT 0x40000000u
+#define PINS_MAX 2
+#define PROGRAM_MAX 128
+
+#if defined(__x86_64__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+/* One argument pinned: to one of the values, or with `at_most` to anything up to the first. */
+enum pin { PIN_NONE, PIN_ANY_OF, PIN_AT_MOST };
+
+static const struct allowed {
+    unsigned call;
+    enum pin pin;
+    unsigned argument;
+    uint32_t values[PINS_MAX];
+    const char *reason;
+} table[] = {
+    {SYS_read, PIN_ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}, "the monitor's answers; the host's wake-ups"},
+    {SYS_write, PIN_ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}, "requests to the monitor; waking the host"},
+    {SYS_ppoll, PIN_AT_MOST, 1, {2}, "sleeping until one of the two has something"},
+    {SYS_getrandom, PIN_NONE, 0, {0}, "keys, nonces; libcrypto's generator seeds itself anew"},
+    {SYS_getpid, PIN_NONE, 0, {0}, "libcrypto's generator looks for a fork before each use"},
+    {SYS_timer_settime, PIN_NONE, 0, {0}, "a compartment's processor budget starts and stops its tick"},
+    {SYS_rt_sigreturn, PIN_NONE, 0, {0}, "the end of a handler: a tick, or a guest's fault"},
+    {SYS_clock_gettime, PIN_NONE, 0, {0}, "libcrypto's generator; a call only where the vDSO cannot read the clock"},
+    {SYS_exit_group, PIN_NONE, 0, {0}, "the end"},
+};
+
+struct program {
+    struct sock_filter code[PROGRAM_MAX];
+    unsigned short len;
+};
+
+static void emit(struct program *program, unsigned code, uint32_t k, unsigned jump_true, unsigned jump_false)
+{
+    if (program->len == PROGRAM_MAX)
+        __builtin_trap();
+    program->code[program->len++] =
+        (struct sock_filter){.code = (uint16_t)code, .jt = (uint8_t)jump_true, .jf = (uint8_t)jump_false, .k = k};
+}
+
+static void load(struct program *program, size_t off)
+{
+    emit(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)off, 0, 0);
+}
+
+static void end(struct program *program, uint32_t action)
+{
+    emit(program, BPF_RET | BPF_K, action, 0, 0);
+}
+
+/* With the call's number loaded: this call, with this argument, is let through, and with another kills. Both halves of
+ * the argument are looked at. */
+static void allow(struct program *program, const struct allowed *allowed)
+{
+    const size_t low = offsetof(struct seccomp_data, args) + allowed->argument * sizeof(uint64_t);
+    if (allowed->pin == PIN_NONE) {
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->call, 0, 1);
+        end(program, SECCOMP_RET_ALLOW);
+        return;
+    }
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->call, 0, 7);
+    load(program, low + sizeof(uint32_t));
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4);
+    load(program, low);
+    if (allowed->pin == PIN_AT_MOST) {
+        emit(program, BPF_JMP | BPF_JGT | BPF_K, allowed->values[0], 2, 1);
+        emit(program, BPF_JMP | BPF_JA, 0, 0, 0); /* keeps both shapes of one length */
+    } else {
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->values[0], 1, 0);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->values[1], 0, 1);
+    }
+    end(program, SECCOMP_RET_ALLOW);
+    end(program, SECCOMP_RET_KILL_PROCESS);
+}
+
+static bool filter(void)
+{
+    struct program program = {.len = 0};
+    load(&program, offsetof(struct seccomp_data, arch));
+    emit(&program, BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
+    end(&program, SECCOMP_RET_KILL_PROCESS);
+    load(&program, offsetof(struct seccomp_data, nr));
+    emit(&program, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
+    end(&program, SECCOMP_RET_KILL_PROCESS);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        allow(&program, &table[i]);
+    end(&program, SECCOMP_RET_KILL_PROCESS);
+    const struct sock_fprog filter_program = {.len = program.len, .filter = program.code};
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter_program) == 0;
+}
+
+static bool drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[2] = {{0}};
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    return syscall(SYS_capset, &header, none) == 0;
+}
+
+/* EINVAL: a kernel before 6.3; then the filter alone keeps mmap() and mprotect() out of reach. */
+static bool no_new_code(void)
+{
+    return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0 || errno == EINVAL;
+}
+
+enum status lock_down(const char **what)
+{
+    *what = "descriptors cannot be closed";
+    if (syscall(SYS_close_range, 0, LAUNCH_FD_MONITOR - 1, 0) != 0 ||
+        syscall(SYS_close_range, LAUNCH_FD_DOOR, LAUNCH_FD_DOOR, 0) != 0 ||
+        syscall(SYS_close_range, LAUNCH_FD_PARAMETERS, ~0u, 0) != 0)
+        return IO;
+    *what = "capabilities cannot be dropped";
+    if (!drop_capabilities())
+        return IO;
+    *what = "new privileges and cores cannot be forbidden";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return IO;
+    *what = "executable mappings cannot be forbidden";
+    if (!no_new_code())
+        return IO;
+    *what = "the system call filter cannot be set";
+    return filter() ? OK : IO;
+}

@@ -1,0 +1,176 @@
+/* From main() to the loop, and the loop. */
+#include "runtime_internal.h"
+
+#include "memory.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WHY_MAX 512
+#define WAIT_FIRST_NS 200000 /* for room in the ring, doubled up to the last */
+#define WAIT_LAST_NS 20000000
+
+struct runtime runtime;
+
+static int not_started(int code, struct bytes why, enum status status)
+{
+    if (why.len == 0)
+        why = bytes_from_text(status_word(status));
+    dprintf(STDERR_FILENO, "error runtime not_started reason=\"%.*s\"\n", (int)why.len, (const char *)why.data);
+    return code;
+}
+
+static int set_up_code(enum status status)
+{
+    return status == NO_ROOM                    ? RUNTIME_EXIT_LIMIT
+           : status == INTERNAL || status == IO ? RUNTIME_EXIT_INTERNAL
+                                                : RUNTIME_EXIT_IMAGE;
+}
+
+/* READY is the monitor's to answer: only then the host gets the door's other end. */
+static enum status get_ready(void)
+{
+    struct bytes answer;
+    return tee_ask(MONITOR_READY, (struct bytes){0}, &answer);
+}
+
+enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count)
+{
+    const struct door_header header = {.operation = (uint16_t)operation, .id = id};
+    struct timespec wait = {.tv_nsec = WAIT_FIRST_NS};
+    enum status status;
+    bool wake = false;
+    while ((status = door_put(&runtime.door, &header, parts, count, &wake)) == BUSY) {
+        struct pollfd monitor = {.fd = LAUNCH_FD_MONITOR}; /* for its hanging up, which needs no asking */
+        if (ppoll(&monitor, 1, &wait, NULL) > 0)
+            return IO;
+        wait.tv_nsec = wait.tv_nsec * 2 < WAIT_LAST_NS ? wait.tv_nsec * 2 : WAIT_LAST_NS;
+    }
+    if (status == OK && wake) {
+        uint64_t one = 1;
+        ssize_t written = write(LAUNCH_FD_DOOR_OUT, &one, sizeof one);
+        (void)written; /* a full counter is a signal too */
+    }
+    return status;
+}
+
+void runtime_audit(const char *sentence)
+{
+    const struct bytes text = bytes_from_text(sentence);
+    enum status status = runtime_send(DOOR_AUDIT, 0, &text, 1);
+    (void)status; /* nobody is left to be told */
+}
+
+static int stop(int code, const char *sentence)
+{
+    if (sentence)
+        runtime_audit(sentence);
+    return code;
+}
+
+/* Sleep until the host or the monitor has something. */
+static void wait_for_news(bool *monitor_ready)
+{
+    struct pollfd waited[2] = {{.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN},
+                               {.fd = LAUNCH_FD_MONITOR, .events = POLLIN}};
+    struct timespec now = {0};
+    uint64_t count;
+    bool sleeps = door_sleep(&runtime.door);
+    int ready = ppoll(waited, 2, sleeps ? NULL : &now, NULL);
+    door_awake(&runtime.door);
+    if (ready > 0 && waited[0].revents & POLLIN) {
+        ssize_t got = read(LAUNCH_FD_DOOR_IN, &count, sizeof count);
+        (void)got; /* the ring says what there is */
+    }
+    *monitor_ready = ready > 0 && waited[1].revents;
+}
+
+static enum status serve_door(void)
+{
+    struct door_header header;
+    enum status status = OK;
+    for (size_t i = 0; i < RUNTIME_BURST && status == OK; i++) {
+        status = door_take(&runtime.door, &header, runtime.payload);
+        if (status == OK)
+            runtime.program->receive(&header, bytes_from(runtime.payload, header.len));
+    }
+    return status == WRONG_STATE ? OK : status;
+}
+
+static void deliver_advance(void)
+{
+    if (!runtime.has_advanced)
+        return;
+    const struct monitor_head_reply head = runtime.advanced; /* the program may ask for the next in there */
+    runtime.has_advanced = false;
+    runtime.program->advanced(runtime.advance_status, &head);
+}
+
+static int loop(void)
+{
+    const char *sentence = NULL;
+    bool monitor_ready = false;
+    for (;;) {
+        if (serve_door() != OK)
+            return stop(RUNTIME_EXIT_DOOR, NULL);
+        if (monitor_ready && tee_take_advance() != OK)
+            return stop(RUNTIME_EXIT_DOOR, "the monitor is gone");
+        deliver_advance();
+        runtime.program->idle();
+        int code = runtime.program->exit_code(&sentence);
+        if (code)
+            return stop(code, sentence);
+        monitor_ready = false;
+        if (!runtime.has_advanced)
+            wait_for_news(&monitor_ready);
+    }
+}
+
+static int run(void *user)
+{
+    uint8_t room[WHY_MAX];
+    struct writer why = writer_over(room, sizeof room);
+    const char *what = NULL;
+    (void)user;
+    enum status status = launch_set_up(&why);
+    if (status != OK)
+        return not_started(set_up_code(status), writer_bytes(&why), status);
+    status = lock_down(&what);
+    if (status != OK)
+        return not_started(RUNTIME_EXIT_INTERNAL, bytes_from_text(what), status);
+    if (get_ready() != OK || runtime.program->start() != OK)
+        return RUNTIME_EXIT_DOOR;
+    return loop();
+}
+
+/* Never by exit(): what libraries do at the end is not worth a system call each. */
+static int run_and_leave(void *user)
+{
+    _exit(run(user));
+}
+
+int runtime_main(const struct runtime_program *program)
+{
+    int code = RUNTIME_EXIT_INTERNAL;
+    runtime.program = program;
+    signal(SIGPIPE, SIG_IGN);
+    enum status status = launch_read_parameters(&runtime.parameters);
+    if (status != OK)
+        return not_started(RUNTIME_EXIT_IMAGE, bytes_from_text("the launch parameters are not to be understood"),
+                           status);
+    const struct launch_parameters *parameters = &runtime.parameters;
+    const struct memory_options memory = {.pool_len = parameters->pool_len,
+                                          .secret_len = parameters->no_secret_memory ? 0 : parameters->secret_len};
+    status = memory_enter(&memory, run_and_leave, NULL, &code);
+    if (status != OK)
+        return not_started(RUNTIME_EXIT_LIMIT,
+                           bytes_from_text("the memory pool cannot be made as the launcher ordered it "
+                                           "(RLIMIT_MEMLOCK, CAP_IPC_LOCK, secretmem.enable)"),
+                           status);
+    return code;
+}

@@ -1,0 +1,84 @@
+/* runtime: what an enclave program stands on in the `linux` port — launch, lock, the door to the host, and the tee port
+ * to the monitor. Never trusts the host: what it wrote is copied once, checked, then used; never opens, maps or starts
+ * anything after the lock.
+ *
+ * runtime_main() runs a program in this order:
+ *   parameters   read from their sealed memfd; data, heap and stacks move into secret memory (room `memory`)
+ *   set-up       libcrypto warmed up, guests' modules loaded from their sealed memfds, the program's set_up()
+ *   lock         every descriptor closed but the monitor's socket, and the two eventfds; no capability, no new
+ *                privileges, no core; no mapping becomes executable (MDWE; before Linux 6.3 the filter alone says so);
+ *                a system call filter that kills (the table with its reasons: lock.c)
+ *   READY        told to the monitor and answered; start()
+ *   loop         receive() for each of the host's messages, idle() when there are no more
+ * From the lock on the process makes the nine system calls of the table and no other. A fault outside a guest's window
+ * ends it (room `compartment`), as do a broken door and a silent monitor. */
+#ifndef BASTIDE_RUNTIME_H
+#define BASTIDE_RUNTIME_H
+
+#include "abi.h"
+#include "base.h"
+#include "compartment.h"
+
+#define RUNTIME_MODULES_MAX 7
+#define RUNTIME_BURST 512 /* messages between two calls of idle() */
+
+/* Exit codes, as the command line's manual has them. */
+#define RUNTIME_EXIT_INTERNAL 1
+#define RUNTIME_EXIT_LIMIT 11 /* memory, or what the kernel gives */
+#define RUNTIME_EXIT_IMAGE 12 /* a module that does not load, parameters that cannot be */
+#define RUNTIME_EXIT_DOOR 14  /* the host broke the door, or the monitor went silent */
+
+/* What the program is given to set itself up; borrowed, for the process's life. */
+struct runtime_launch {
+    struct bytes configuration; /* proto/image */
+    struct bytes workload;
+    const struct compartment_memory *memory;
+    struct compartment_module *modules[RUNTIME_MODULES_MAX]; /* in manifest order */
+    size_t modules_count;
+};
+
+struct runtime_program {
+    const struct compartment_host_function *functions; /* for the modules */
+    size_t functions_count;
+    /* Everything that needs a system call happens in here. On failure `why` has a sentence. */
+    enum status (*set_up)(const struct runtime_launch *launch, struct writer *why);
+    enum status (*start)(void);
+    void (*receive)(const struct door_header *header, struct bytes payload); /* the payload is a private copy */
+    void (*advanced)(enum status status, const struct monitor_head_reply *head);
+    void (*idle)(void);
+    /* 0 while it lives; otherwise the exit code, and a sentence for the audit log. */
+    int (*exit_code)(const char **sentence);
+};
+
+/* main() of an enclave program; returns its exit code, and does not when the process was killed. */
+int runtime_main(const struct runtime_program *program);
+
+/* The door: one message to the host, its parts one after the other. While the host has not made room, waits; IO: the
+ * monitor is gone and nobody will. NO_ROOM past DOOR_MESSAGE_MAX; MALFORMED: the host broke the ring. */
+MUST_USE enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count);
+void runtime_audit(const char *sentence); /* DOOR_AUDIT, as far as it can be said; never secret */
+
+/* The tee port; randomness is crypto_random(). IO: the monitor is gone. Otherwise the monitor's own status. Requests
+ * are answered while they are waited for; only an advance's answer comes later, by the program's advanced(), and there
+ * is at most one: BUSY. */
+MUST_USE enum status tee_report(const struct monitor_report *report, struct writer *evidence);
+MUST_USE enum status tee_seal_key(const struct monitor_seal *seal, struct monitor_seal_reply *reply);
+MUST_USE enum status tee_head(struct monitor_head_reply *head);
+MUST_USE enum status tee_advance(const struct monitor_advance *advance);
+
+/* The enclave's end of a door, alone: for runtime.c, and for tests to be cruel to. */
+struct door {
+    struct door_window *window;
+    uint32_t head, tail; /* ours; those in the window are only published, never read back */
+};
+
+/* WRONG_STATE: nothing (or not all of it) has arrived. MALFORMED: the ring is broken for good. `payload` has room for
+ * DOOR_MESSAGE_MAX; of the window every byte is read once. */
+MUST_USE enum status door_take(struct door *door, struct door_header *header, uint8_t *payload);
+/* BUSY: no room at present. `wake` tells whether the host sleeps and wants its eventfd signalled. */
+MUST_USE enum status door_put(struct door *door, const struct door_header *header, const struct bytes *parts,
+                              size_t count, bool *wake);
+bool door_sleep(struct door *door); /* false: something arrived meanwhile */
+void door_awake(struct door *door);
+
+#endif

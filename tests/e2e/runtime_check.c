@@ -1,0 +1,221 @@
+/* A probe enclave on the real runtime: the door, the tee port, the walls that must kill, the faults that must and those
+ * that must not, and a root that reads memory.
+ *     runtime_check PROBE_ENCLAVE MODULE */
+#include "enclave_rig.h"
+
+#include <sys/resource.h>
+#include <sys/uio.h>
+
+#define MARK_LEN 32
+#define MARK_KEY 0x5a
+
+static int failures;
+
+static void check(const char *what, bool good)
+{
+    printf("%s: %s\n", good ? "ok" : "FAILED", what);
+    failures += !good;
+}
+
+static bool says(const char *request, const void *expected, size_t len)
+{
+    static uint8_t payload[DOOR_MESSAGE_MAX];
+    struct door_header header;
+    put(9, request, strlen(request));
+    return receive(&header, payload) && header.operation == DOOR_REPLY && header.id == 9 && header.len == len &&
+           memcmp(payload, expected, len) == 0;
+}
+
+static bool killed_by(const char *request, int number)
+{
+    static uint8_t payload[DOOR_MESSAGE_MAX];
+    struct door_header header;
+    if (!launch(POOL, false))
+        return finish(true), false;
+    put(9, request, strlen(request));
+    bool answered = receive(&header, payload);
+    int wait_status = finish(false);
+    if (answered)
+        printf("      it answered: %.*s\n", (int)header.len, (const char *)payload);
+    if (!WIFSIGNALED(wait_status) || WTERMSIG(wait_status) != number)
+        printf("      wait status %x\n", (unsigned)wait_status);
+    return !answered && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == number;
+}
+
+/* ---- Reading memory as root ---- */
+
+static size_t count_marks(const uint8_t *mark, bool by_vm)
+{
+    static uint8_t chunk[1u << 20];
+    char path[64], line[512];
+    size_t found = 0;
+    snprintf(path, sizeof path, "/proc/%d/mem", enclave.pid);
+    int memory = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/%d/maps", enclave.pid);
+    FILE *maps = fopen(path, "re");
+    must(memory >= 0 && maps, "opening the enclave's memory");
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx", &from, &to) != 2)
+            continue;
+        for (; from < to && to - from < (1ul << 32); from += sizeof chunk - 4096) {
+            size_t want = to - from < sizeof chunk ? to - from : sizeof chunk;
+            struct iovec ours = {chunk, want}, theirs = {(void *)from, want};
+            ssize_t got = by_vm ? process_vm_readv(enclave.pid, &ours, 1, &theirs, 1, 0)
+                                : pread(memory, chunk, want, (off_t)from);
+            for (const uint8_t *at = chunk;
+                 got > MARK_LEN && (at = memmem(at, (size_t)(chunk + got - at), mark, MARK_LEN)); at++)
+                found++;
+        }
+    }
+    fclose(maps);
+    close(memory);
+    return found;
+}
+
+static bool plant(uint8_t *mark)
+{
+    uint8_t request[5 + MARK_LEN] = "mark ", payload[64];
+    struct door_header header;
+    must(getentropy(mark, MARK_LEN) == 0, "getentropy");
+    for (size_t i = 0; i < MARK_LEN; i++)
+        request[5 + i] = mark[i] ^ MARK_KEY;
+    put(3, request, sizeof request);
+    return receive(&header, payload) && header.len == 7 && memcmp(payload, "planted", 7) == 0;
+}
+
+static void scan_memory(void)
+{
+    uint8_t mark[MARK_LEN];
+    check("a control without secret memory launches", launch(0, true) && plant(mark));
+    check("in the control the planted bytes are found in four places or more", count_marks(mark, false) >= 4);
+    finish(true);
+    check("an enclave in secret memory launches", launch(POOL, false) && plant(mark));
+    check("all of its memory is accounted as secret", enclave.account[0] == POOL && enclave.account[1] == 0);
+    check("/proc/PID/mem shows nothing of what was planted", count_marks(mark, false) == 0);
+    check("process_vm_readv shows nothing either", count_marks(mark, true) == 0);
+    int pidfd = (int)syscall(SYS_pidfd_open, enclave.pid, 0), mapped = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        int got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+        void *map = got >= 0 ? mmap(NULL, 4096, PROT_READ, MAP_SHARED, got, 0) : MAP_FAILED;
+        mapped += map != MAP_FAILED;
+        if (got >= 0)
+            close(got);
+    }
+    check("no descriptor of it leads to a mapping", mapped == 0);
+    close(pidfd);
+    finish(true);
+}
+
+/* ---- The checks ---- */
+
+static void check_door(bool limited)
+{
+    static uint8_t payload[DOOR_MESSAGE_MAX], big[DOOR_MESSAGE_MAX - sizeof(struct door_header)] = "echo ";
+    struct rlimit limit = {0, 0};
+    struct door_header header;
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    uint64_t secret = limited && limit.rlim_cur < POOL ? limit.rlim_cur & ~4095ull : POOL;
+    check("it launches, and its memory is accounted",
+          launch(secret, false) && enclave.account[0] == secret && enclave.account[1] == POOL - secret);
+    printf("      %.1f ms to its first message, %llu bytes of heap in use\n", enclave.ready_ms,
+           (unsigned long long)enclave.account[2]);
+    check("the door carries a message there and back", says("echo hello", "echo hello", 10));
+    put(4, big, sizeof big);
+    check("and the longest one", receive(&header, payload) && header.len == sizeof big);
+    check("a report is asked of the monitor", says("tee: report", "\0evidence", 9));
+    check("a sealing key too", says("tee: seal", "\0the sealing key\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 33));
+    put(5, "tee: head", 9);
+    check("the head too", receive(&header, payload) && header.len == 1 + sizeof(struct monitor_head_reply));
+    put(6, "tee: advance", 12);
+    check("an advance is answered when its answer comes",
+          receive(&header, payload) && header.len == 1 + sizeof(struct monitor_head_reply) && header.id == 6);
+    enclave.late_advance = true;
+    put(6, "tee: advance", 12);
+    put(7, "tee: head", 9);
+    check("an advance's answer amid another request is kept for later",
+          receive(&header, payload) && header.id == 7 && receive(&header, payload) && header.id == 6);
+    check("a guest runs", says("call add", "ran", 3));
+    check("a guest without end of recursion loses itself only", says("call recurse", "stack exhausted", 15));
+    check("and the enclave serves on", says("echo still", "echo still", 10));
+    put(8, "many ", 5);
+    usleep(300000); /* the ring is full by then */
+    unsigned count = 0;
+    while (count < 40 && receive(&header, payload) && header.len == 100000)
+        count++;
+    check("what does not fit the ring waits for room", count == 40);
+    put(8, "exit now", 8);
+    check("a sentence is said at the end", receive(&header, payload) && header.operation == DOOR_AUDIT &&
+                                               header.len == 7 && memcmp(payload, "told to", 7) == 0);
+    int wait_status = finish(false);
+    check("with its exit code", WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 42);
+}
+
+static void check_guests(void)
+{
+    check("a guest that spins is stopped by the timer",
+          launch(POOL, false) && says("call spin", "processor budget exhausted", 26));
+    finish(true);
+    check("a guest that reaches out of its memory is trapped",
+          launch(POOL, false) && says("call far", "memory access out of bounds", 27));
+    finish(true);
+}
+
+static void check_broken_door(void)
+{
+    uint8_t payload[64];
+    struct door_header header;
+    check("(launched)", launch(POOL, false));
+    enclave.head += DOOR_RING_LEN * 2;
+    put(1, "echo", 4);
+    bool answered = receive(&header, payload);
+    int wait_status = finish(false);
+    check("a ring position that cannot be ends the enclave with exit code 14",
+          !answered && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 14);
+    check("(launched)", launch(POOL, false));
+    shutdown(enclave.monitor, SHUT_RDWR);
+    wait_status = finish(false);
+    check("a monitor that is gone does too", WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 14);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const walls[] = {
+        "open",
+        "exec",
+        "protect",
+        "fork",
+        "socket",
+        "ptrace",
+        "read",
+        "write",
+        "high",
+        "poll",
+#if defined(__x86_64__)
+        "x32"
+#endif
+    };
+    if (argc != 3)
+        return 2;
+    program_path = argv[1];
+    module_path = argv[2];
+    bool root = geteuid() == 0;
+    check_door(!root);
+    if (!root)
+        return failures != 0;
+    check_guests();
+    check_broken_door();
+    for (size_t i = 0; i < sizeof walls / sizeof *walls; i++) {
+        char request[32], what[64];
+        snprintf(request, sizeof request, "wall %s", walls[i]);
+        snprintf(what, sizeof what, "killed for a forbidden call: %s", walls[i]);
+        check(what, killed_by(request, SIGSYS));
+    }
+    check("a NULL write in an import ends the enclave, not the guest", killed_by("fail import", SIGILL));
+    check("and one after a guest's call", killed_by("fail after", SIGILL));
+    check("and one without any guest", killed_by("fail null", SIGILL));
+    check("and a stack without end of our own", killed_by("fail stack", SIGILL));
+    scan_memory();
+    printf("%s\n", failures ? "runtime_check FAILED" : "runtime_check ok");
+    return failures != 0;
+}
