@@ -8,7 +8,7 @@ packages=(
   wabt wasi-libc libclang-rt-14-dev-wasm32                                    # compartments
   libssl-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
   libtss2-dev swtpm tpm2-tools libseccomp-dev
-  libcmocka-dev libcoap3-bin valgrind                                         # tests and their peers
+  libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps              # tests and their peers
   nodejs npm git python3
 )
 missing=()

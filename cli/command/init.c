@@ -37,7 +37,7 @@ struct state {
     struct owner_pins pins;
     struct owner_image image;
     struct service_settings settings;
-    bool new_site, new_session, started;
+    bool insecure_dev, new_site, new_session, started;
 };
 
 static int take_options(const struct cli *cli, int argc, char **argv, struct init *init)
@@ -89,11 +89,14 @@ static int take_pins(const struct cli *cli, const struct init *init, struct stat
     return result;
 }
 
+/* What is there decides; nothing is made yet. */
 static int find_site(const struct cli *cli, const struct init *init, struct state *state)
 {
     struct stat facts;
     int result = owner_open(cli, true, &state->owner);
-    if (result == CLI_OK && init->insecure_dev && !state->owner.configuration.insecure_dev)
+    state->new_site = result == CLI_NOT_FOUND;
+    state->insecure_dev = state->new_site ? init->insecure_dev : state->owner.configuration.insecure_dev;
+    if (result == CLI_OK && init->insecure_dev && !state->insecure_dev)
         return cli_fail(cli, CLI_DENIED,
                         "%s holds a production site, which never becomes one of development: choose "
                         "another --home",
@@ -105,19 +108,17 @@ static int find_site(const struct cli *cli, const struct init *init, struct stat
                         "there is no TPM at /dev/tpmrm0 (%s). To try Bastide out on this machine: bastide "
                         "init --insecure-dev",
                         strerror(errno));
-    state->new_site = true;
-    return owner_make(cli, init->insecure_dev, &state->owner);
+    return CLI_OK;
 }
 
 /* What runs keeps its settings; a node that is down takes the new ones. */
 static int find_settings(const struct cli *cli, const struct init *init, struct state *state)
 {
-    bool insecure_dev = state->owner.configuration.insecure_dev;
-    service_settings_init(cli, insecure_dev, &state->settings);
+    service_settings_init(cli, state->insecure_dev, &state->settings);
     enum status status = service_settings_load(cli, &state->settings);
     if (status != OK && status != NOT_FOUND)
         return cli_fail(cli, CLI_DENIED, "%s/run/node.json %s", cli->home, cli_file_problem(status));
-    return command_node_settings(cli, "init", &init->node, insecure_dev, &state->settings);
+    return command_node_settings(cli, "init", &init->node, state->insecure_dev, &state->settings);
 }
 
 static int start_node(const struct cli *cli, struct state *state)
@@ -210,6 +211,8 @@ static int run_with(struct cli *cli, const struct init *init, struct state *stat
         result = find_settings(cli, init, state);
     if (result == CLI_OK)
         result = owner_measure(cli, state->settings.image, &state->image);
+    if (result == CLI_OK && state->new_site)
+        result = owner_make(cli, state->insecure_dev, &state->owner);
     if (result == CLI_OK)
         result = start_node(cli, state);
     if (result)
