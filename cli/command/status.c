@@ -159,7 +159,7 @@ static json_t *ask_hub(const struct cli *cli, int *result)
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    static const char *const words[] = {"unreachable", "no enclave", "serving"};
+    static const char *const words[] = {"unreachable", "not serving yet", "serving"};
     static struct node_state state;
     int result = cli_options(cli, "status", NULL, 0, &argc, argv);
     if (result == CLI_OK && argc > 1)
@@ -187,8 +187,9 @@ static int run(struct cli *cli, int argc, char **argv)
     }
     if (result == CLI_OK && state.health != SERVICE_UP)
         result = cli_fail(cli, CLI_UNREACHABLE, "%s",
-                          state.health == SERVICE_DOWN ? "the node is up, its enclave is not: see run/keyholder.log"
-                                                       : "the node is down: bastide up");
+                          state.health == SERVICE_DOWN
+                              ? "the node is up, its enclave is not or is loading its store: see run/keyholder.log"
+                              : "the node is down: bastide up");
     return result;
 }
 

@@ -35,30 +35,39 @@ static bool parse_address(const char *text, struct sockaddr_storage *address, so
     return inet_pton(AF_INET, host, &((struct sockaddr_in *)address)->sin_addr) == 1;
 }
 
-enum service_health service_health(const char *http_address, int timeout_ms)
+/* The status of the answer to one request; 0: none came. */
+static int ask(const char *http_address, int timeout_ms, const char *question)
 {
-    static const char question[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     struct sockaddr_storage address;
     socklen_t address_len;
-    char answer[64] = "";
+    char answer[16] = "";
     const struct timeval patience = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     if (!parse_address(http_address, &address, &address_len))
-        return SERVICE_UNREACHABLE;
+        return 0;
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return SERVICE_UNREACHABLE;
+        return 0;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     ssize_t got = -1;
     if (connect(fd, (const struct sockaddr *)&address, address_len) == 0 &&
-        send(fd, question, sizeof question - 1, MSG_NOSIGNAL) == (ssize_t)sizeof question - 1)
-        got = recv(fd, answer, sizeof answer - 1, MSG_WAITALL);
+        send(fd, question, strlen(question), MSG_NOSIGNAL) == (ssize_t)strlen(question))
+        got = recv(fd, answer, 12, MSG_WAITALL);
     close(fd);
-    if (got < 12)
-        return SERVICE_UNREACHABLE;
-    return strncmp(answer, "HTTP/1.1 200", 12) == 0   ? SERVICE_UP
-           : strncmp(answer, "HTTP/1.1 503", 12) == 0 ? SERVICE_DOWN
-                                                      : SERVICE_UNREACHABLE;
+    return got == 12 && strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
+}
+
+/* An enclave that is up may still be loading its store, and refuses everybody until it has: a hello that is none is
+ * refused for what it is once it is done. */
+enum service_health service_health(const char *http_address, int timeout_ms)
+{
+    int status = ask(http_address, timeout_ms, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    if (status != 200)
+        return status == 503 ? SERVICE_DOWN : SERVICE_UNREACHABLE;
+    status = ask(http_address, timeout_ms,
+                 "POST /.well-known/bastide HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                 "Content-Type: application/cbor\r\nContent-Length: 1\r\n\r\n0");
+    return status == 0 ? SERVICE_UNREACHABLE : status >= 500 ? SERVICE_DOWN : SERVICE_UP;
 }
 
 static const char *log_path(const struct cli *cli, const char *name, char *room)
@@ -131,6 +140,21 @@ bool service_log_wall(const struct cli *cli, long from, char *text, size_t cap)
     const char *wall = strstr(line, " wall=") + 6, *advice = strstr(line, " advice=\"") + 9;
     snprintf(text, cap, "the wall %.*s is missing: %.*s", (int)strcspn(wall, " "), wall, (int)strcspn(advice, "\"\n"),
              advice);
+    return true;
+}
+
+static bool is_audit(const char *line)
+{
+    return strstr(line, " audit text=\"") != NULL;
+}
+
+bool service_log_audit(const struct cli *cli, long from, char *text, size_t cap)
+{
+    char line[2048];
+    if (!last_line(cli, "bastided", from, is_audit, line, sizeof line))
+        return false;
+    const char *begin = strstr(line, " audit text=\"") + 13, *end = strrchr(begin, '"');
+    snprintf(text, cap, "%.*s", (int)(end ? end - begin : (long)strcspn(begin, "\n")), begin);
     return true;
 }
 

@@ -55,12 +55,14 @@ uint64_t service_age_s(pid_t pid);
 
 enum service_health { SERVICE_UNREACHABLE, SERVICE_DOWN, SERVICE_UP };
 
-/* GET /healthz: bastided answers, and its enclave is up. */
+/* bastided answers; its enclave is up and has loaded its store. */
 enum service_health service_health(const char *http_address, int timeout_ms);
 /* The last reason="…" of an error or warning in run/NAME.log behind `from` bytes; false: none. */
 bool service_log_reason(const struct cli *cli, const char *name, long from, char *text, size_t cap);
 /* The required wall that the monitor's log says is missing, and its advice; false: none. */
 bool service_log_wall(const struct cli *cli, long from, char *text, size_t cap);
+/* What the enclave last said for the operator, as bastided's log has it; false: nothing. */
+bool service_log_audit(const struct cli *cli, long from, char *text, size_t cap);
 /* The exit code that the enclave last refused to run with, as the monitor's log tells; 0: it did not. */
 int service_log_refusal(const struct cli *cli, long from);
 long service_log_len(const struct cli *cli, const char *name);

@@ -22,7 +22,11 @@ static int explain(const struct cli *cli, const struct service_settings *setting
     char reason[1024] = "";
     /* bastided's own refusals are told by bastided; everything else begins at the key holder. */
     bool daemon = code == CLI_UNREACHABLE || code == CLI_ARCHIVE || code == CLI_DISK;
-    bool found = code == CLI_WALL && service_log_wall(cli, watched->logs[0], reason, sizeof reason);
+    bool store = code == CLI_ROLLED_BACK || code == CLI_TAMPERED;
+    bool found = store && service_log_refusal(cli, watched->logs[0]) == code &&
+                 service_log_audit(cli, watched->logs[1], reason, sizeof reason);
+    if (!found)
+        found = code == CLI_WALL && service_log_wall(cli, watched->logs[0], reason, sizeof reason);
     if (daemon && !found)
         found = service_log_reason(cli, "bastided", watched->logs[1], reason, sizeof reason);
     for (size_t i = 0; i < 3 && !found; i++)
