@@ -102,6 +102,7 @@ static enum status set_up(struct hub *hub, const struct hub_config *config)
     hub->rows = writer_over(rows, DOOR_CHUNK_MAX);
     if (!hub->plain || !hub->outer || !rows)
         return NO_ROOM;
+    hub->has_scripts = config->scripts != NULL;
     TRY(engine_new(&hub->engine, config->scripts));
     return open_store(hub);
 }

@@ -60,9 +60,9 @@ struct hub_port {
 struct hub_config {
     struct bytes configuration; /* the launch configuration (proto/image): owner certificate, site id, mode */
     struct hub_port port;
-    struct script_engine *scripts;
-    size_t body_max;  /* 0 for HUB_BODY_MAX */
-    uint64_t time_ms; /* Unix time to begin with, untrusted; 0 when unknown */
+    struct script_engine *scripts; /* NULL: rules are refused */
+    size_t body_max;               /* 0 for HUB_BODY_MAX */
+    uint64_t time_ms;              /* Unix time to begin with, untrusted; 0 when unknown */
 };
 
 struct hub;

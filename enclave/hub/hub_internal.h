@@ -91,6 +91,7 @@ struct hub {
     struct store *store;
     struct hub_statements *sql;
     struct engine *engine;
+    bool has_scripts;
     struct hub_session *clients[HUB_CLIENTS_MAX]; /* a client's kid is its place here, two bytes */
     size_t client_count;
     struct hub_session *owners[HUB_OWNERS_MAX]; /* kid "o"; the first is the owner's, the others are to prove it yet */

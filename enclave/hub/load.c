@@ -38,10 +38,7 @@ static void refuse(struct hub *hub)
 
 static void host_failed(struct hub *hub, const char *what, enum status status)
 {
-    if (status == NO_ROOM)
-        hub_stop(hub, 11, "the host's %s does not fit the enclave's memory", what);
-    else
-        hub_stop(hub, 8, "the host gave no sound %s: %s", what, status_word(status));
+    hub_stop(hub, 8, "the host gave no sound %s: %s", what, status_word(status));
 }
 
 static bool piece_fits(struct hub *hub, const struct door_piece *piece, size_t len)
@@ -66,11 +63,11 @@ static enum status take_piece(struct hub *hub, struct bytes payload, bool *none)
     if (!piece_fits(hub, &piece, bytes.len))
         return MALFORMED;
     if (hub->load.have == 0) {
-        hub->load.snapshot = malloc((size_t)piece.total);
-        if (!hub->load.snapshot)
-            return NO_ROOM;
         hub->load.total = (size_t)piece.total;
         hub->load.sequence = piece.sequence;
+        hub->load.snapshot = malloc(hub->load.total);
+        if (!hub->load.snapshot)
+            return NO_ROOM;
     }
     memcpy(hub->load.snapshot + hub->load.have, bytes.data, bytes.len);
     hub->load.have += bytes.len;
@@ -80,8 +77,15 @@ static enum status take_piece(struct hub *hub, struct bytes payload, bool *none)
 void hub_load_snapshot_piece(struct hub *hub, enum status status, struct bytes payload)
 {
     bool none = false;
-    if (status == OK)
-        status = take_piece(hub, payload, &none);
+    if (status != OK) {
+        host_failed(hub, "snapshot", status);
+        return;
+    }
+    status = take_piece(hub, payload, &none);
+    if (status == NO_ROOM) {
+        hub_stop(hub, 11, "a snapshot of %zu bytes does not fit the enclave's memory", hub->load.total);
+        return;
+    }
     if (status != OK) {
         host_failed(hub, "snapshot", status);
         return;

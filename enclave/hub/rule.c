@@ -112,6 +112,10 @@ void hub_post_rule(struct hub *hub, struct hub_request *request)
 {
     struct engine_refusal refusal;
     char name[ENGINE_NAME_MAX + 1];
+    if (!hub->has_scripts) {
+        hub_refuse(request, COAP_NOT_IMPLEMENTED, "scripts", "do not run in this program");
+        return;
+    }
     enum status status = engine_rule_name(request->inner.payload, name, &refusal);
     if (status == OK)
         status = engine_put_rule(hub->engine, request->inner.payload, (struct bytes){0}, &refusal);
