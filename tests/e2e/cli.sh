@@ -126,6 +126,16 @@ pins '.measurement = "xx"'; does "pins that are none" 3 report
 pins .
 does "report once more" 0 report
 
+rm "$home/owner/pins.json"
+does "first contact with another endorsement key than told" 5 init --renew --ek-name "000b$(printf '0%.0s' $(seq 64))"
+says "names the one that answered" "$(jq -r .ek_name "$work/pins.json")" "$work/err"
+does "and with the one that is told" 0 --json init --renew --ek-name "$(jq -r .ek_name "$work/pins.json")"
+check "is not pinned on first use" false "$(json .pinned_on_first_use)"
+does "no endorsement key" 2 init --renew --ek-name 00
+several=()
+for i in 1 2 3 4 5; do (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" status) >/dev/null 2>"$work/err.$i" & several+=($!); done
+for i in "${several[@]}"; do wait "$i"; check "several at once take turns" 0 $?; done
+
 # --- clients
 for name in sensor phone valve; do does "client add $name" 0 client add $name; done
 check "a client's secret is private" 600 "$(stat -c %a "$home/owner/clients/sensor")"
@@ -234,8 +244,16 @@ check "has every row" "$rows" "$(wc -l <"$work/out")"
 does "clients hold" 0 send --as sensor alarm '{}'
 does "evidence is fresh" 0 report
 
-# --- a start that is refused leaves nothing running
+# --- for a service manager
 does "down" 0 down
+(cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" up --foreground) >"$work/out" 2>"$work/foreground" & watcher=$!
+eventually "in the foreground it serves" health
+does "a second one" 3 up --foreground
+kill -TERM $watcher; wait $watcher; check "SIGTERM stops it cleanly" 0 $?; watcher=
+check "and all it started" "" "$(pgrep -f "$home" || true)"
+says "the counter moved" "stopped exit=0 counter=" "$home/run/keyholder.log"
+
+# --- a start that is refused leaves nothing running
 settings=$(sha256sum <"$home/run/node.json")
 does "a wall that is missing" 10 up --require secure-boot,lockdown,no-ptrace,signed-modules
 cp -r "$bin/hub.image" "$work/bent"; chmod u+w "$work"/bent/*; printf x >>"$work/bent/hub.enclave"
@@ -253,6 +271,12 @@ does "an archive that is none" 13 up
 rm -f "$home/node/archive.db"
 does "an archive that was emptied" 7 up
 says "says so" "the store is empty although this site has history" "$work/err"
+if [ "$(id -u)" = 0 ] && [ "$as" = root ]; then # only root can make a small disk
+  mv "$home/node" "$work/node"; mkdir -m 700 "$home/node"; mount -t tmpfs -o size=128k,mode=700 none "$home/node" || failed=1
+  cp -r "$work"/node/{configuration,monitor} "$home/node/"; dd if=/dev/zero of="$home/node/filler" bs=4k 2>/dev/null
+  does "a disk that is full" 14 up
+  umount "$home/node"; rmdir "$home/node"; mv "$work/node" "$home/node"
+fi
 mv "$work/archive.db" "$home/node/archive.db"
 check "settings are as before" "$settings" "$(sha256sum <"$home/run/node.json")"
 check "no process is left" "" "$(pgrep -f "$home" || true)"

@@ -535,6 +535,113 @@ static void pins_come_back_and_every_broken_one_is_refused(void **state)
     }
 }
 
+/* ---- The owner's files ---- */
+
+static void a_site_is_made_once_and_opens_again(void **state)
+{
+    (void)state;
+    struct owner owner, back;
+    char path[PATH_MAX];
+    struct stat facts;
+    assert_int_equal(owner_open(&cli, true, &back), CLI_NOT_FOUND);
+    assert_int_equal(owner_open(&cli, false, &back), CLI_NOT_FOUND);
+    assert_non_null(strstr(what_was_said(), "bastide init makes one"));
+    assert_int_equal(owner_make(&cli, true, &owner), CLI_OK);
+    assert_int_equal(owner_open(&cli, false, &back), CLI_OK);
+    assert_true(back.configuration.insecure_dev);
+    assert_memory_equal(owner.configuration.config_id, back.configuration.config_id, IMAGE_HASH_LEN);
+    check_bytes(crypto_public_bytes(&owner.key.public_key), crypto_public_bytes(&back.key.public_key));
+    check_bytes(crypto_public_bytes(&owner.key.public_key), crypto_public_bytes(&back.configuration.owner));
+    owner_done(&back);
+    static const char *const files[] = {"owner/owner.key", "owner/owner.crt", "owner/configuration",
+                                        "node/configuration"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(stat(cli_path(&cli, files[i], path), &facts), 0);
+        assert_int_equal(facts.st_mode & 0777, 0600);
+    }
+    owner_done(&owner);
+}
+
+/* After the test above. */
+static void an_owner_whose_files_do_not_belong_together_is_refused(void **state)
+{
+    (void)state;
+    struct owner owner;
+    struct crypto_key other = {0};
+    uint8_t room[1024];
+    char path[PATH_MAX];
+    struct writer pem = writer_over(room, sizeof room);
+    check_ok(crypto_key_generate(&other, CRYPTO_P256));
+    check_ok(crypto_key_put_pem(&pem, &other));
+    crypto_key_done(&other);
+    check_ok(cli_write_file(cli_path(&cli, "owner/owner.key", path), writer_bytes(&pem)));
+    assert_int_equal(owner_open(&cli, false, &owner), CLI_DENIED);
+    assert_non_null(strstr(what_was_said(), "is not the key of the certificate"));
+    write_below("owner/owner.key", "no key");
+    assert_int_equal(owner_open(&cli, false, &owner), CLI_DENIED);
+    write_below("owner/configuration", "no configuration");
+    assert_int_equal(owner_open(&cli, false, &owner), CLI_DENIED);
+    assert_non_null(strstr(what_was_said(), "is not a launch configuration"));
+}
+
+static void the_boot_signer_is_lent_and_taken_back(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    uint8_t *first = NULL, *second = NULL;
+    size_t len = 0;
+    assert_int_equal(owner_lend_boot_signer(&cli), CLI_OK);
+    check_ok(cli_read_file(cli_path(&cli, "node/monitor/boot_signer", path), 64, &first, &len));
+    assert_int_equal(len, 32);
+    owner_take_boot_signer_back(&cli);
+    owner_take_boot_signer_back(&cli);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(owner_lend_boot_signer(&cli), CLI_OK);
+    check_ok(cli_read_file(path, 64, &second, &len));
+    assert_memory_equal(first, second, 32);
+    free(first);
+    free(second);
+    owner_take_boot_signer_back(&cli);
+}
+
+static void an_image_is_measured_and_every_bent_file_is_named(void **state)
+{
+    (void)state;
+    uint8_t room[IMAGE_MANIFEST_MAX], measurement[IMAGE_HASH_LEN];
+    char directory[PATH_MAX];
+    struct crypto_key signer = {0};
+    struct owner_image image;
+    struct image_manifest manifest = {.product = "hub", .security_version = 3, .file_count = 1};
+    const struct bytes program = bytes_from_text("program");
+    struct writer writer = writer_over(room, sizeof room);
+    check_ok(crypto_key_generate(&signer, CRYPTO_P256));
+    snprintf(manifest.files[0].name, sizeof manifest.files[0].name, "program");
+    manifest.files[0].kind = IMAGE_PROGRAM;
+    manifest.files[0].len = program.len;
+    check_ok(crypto_hash(CRYPTO_SHA256, &program, 1, manifest.files[0].hash));
+    check_ok(image_manifest_sign(&writer, &signer, &manifest));
+    crypto_key_done(&signer);
+    cli_path(&cli, "owner", directory);
+    assert_int_equal(owner_measure(&cli, directory, &image), CLI_IMAGE);
+    assert_non_null(strstr(what_was_said(), "owner/manifest is not there"));
+    char path[PATH_MAX];
+    check_ok(cli_write_file(cli_path(&cli, "owner/manifest", path), writer_bytes(&writer)));
+    assert_int_equal(owner_measure(&cli, directory, &image), CLI_IMAGE);
+    assert_non_null(strstr(what_was_said(), "owner/program is not there"));
+    write_below("owner/program", "program");
+    assert_int_equal(owner_measure(&cli, directory, &image), CLI_OK);
+    check_ok(image_manifest_open(writer_bytes(&writer), &manifest, measurement));
+    assert_memory_equal(image.measurement, measurement, sizeof measurement);
+    assert_int_equal(image.manifest.security_version, 3);
+    write_below("owner/program", "progran");
+    assert_int_equal(owner_measure(&cli, directory, &image), CLI_IMAGE);
+    assert_non_null(strstr(what_was_said(), "owner/program is not the file that its manifest names"));
+    room[writer.len - 1] ^= 1;
+    check_ok(cli_write_file(path, writer_bytes(&writer)));
+    assert_int_equal(owner_measure(&cli, directory, &image), CLI_IMAGE);
+    assert_non_null(strstr(what_was_said(), "not a signed manifest"));
+}
+
 static void walls_have_the_monitors_names(void **state)
 {
     (void)state;
@@ -616,6 +723,10 @@ int main(void)
         cmocka_unit_test(a_url_reaches_what_listens_on_any_address),
         cmocka_unit_test(the_log_tells_the_last_reason_and_the_refusal),
         cmocka_unit_test(pins_come_back_and_every_broken_one_is_refused),
+        cmocka_unit_test(a_site_is_made_once_and_opens_again),
+        cmocka_unit_test(an_owner_whose_files_do_not_belong_together_is_refused),
+        cmocka_unit_test(the_boot_signer_is_lent_and_taken_back),
+        cmocka_unit_test(an_image_is_measured_and_every_bent_file_is_named),
         cmocka_unit_test(walls_have_the_monitors_names),
         cmocka_unit_test(what_others_wrote_cannot_steer_a_terminal),
     };
