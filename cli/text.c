@@ -3,9 +3,10 @@
 
 #include <string.h>
 
+/* strchr() finds the NUL too, as it should: jansson overlooks one behind a number. */
 static size_t skip_space(struct bytes text, size_t at)
 {
-    while (at < text.len && strchr(" \t\r\n", text.data[at]) && text.data[at])
+    while (at < text.len && strchr(" \t\r\n", text.data[at]))
         at++;
     return at;
 }
