@@ -23,6 +23,7 @@
 #define STEADY_MS 30000u /* lived so long: what ended it is not what ended the one before */
 #define STOP_MS 20000
 #define TPM_START_MS 5000
+#define TPM_FAILURES_MAX 3
 #define LOG_KEPT (4l << 20)
 
 enum which { TPM, HOLDER, DAEMON, COUNT };
@@ -32,7 +33,8 @@ struct supervisor {
     const struct service_settings *settings;
     struct service services[COUNT];
     bool own_tpm;
-    bool served; /* bastided ran well before: what stops it now passes */
+    unsigned tpm_failures; /* of the key holder, in a row: a TPM that was killed under it is one, another TPM is all */
+    bool served;           /* bastided ran well before: what stops it now passes */
 };
 
 __attribute__((format(printf, 3, 4))) static void tell(const char *level, const char *event, const char *format, ...)
@@ -156,7 +158,9 @@ static bool is_refusal(int code)
 static int after_holder(struct supervisor *up, int code)
 {
     struct service *tpm = &up->services[TPM], *holder = &up->services[HOLDER];
-    if (is_refusal(code))
+    bool steady = cli_now_ms() - holder->started_ms > STEADY_MS;
+    up->tpm_failures = code == CLI_TPM && !steady ? up->tpm_failures + 1 : 0;
+    if (is_refusal(code) || up->tpm_failures == TPM_FAILURES_MAX)
         return code;
     if (!up->own_tpm) {
         tell("error", "key_holder_lost",

@@ -259,6 +259,10 @@ does "a wall that is missing" 10 up --require secure-boot,lockdown,no-ptrace,sig
 cp -r "$bin/hub.image" "$work/bent"; chmod u+w "$work"/bent/*; printf x >>"$work/bent/hub.enclave"
 [ ${#run[@]} = 0 ] || chown -R 43211:43211 "$work/bent"
 does "a bent image" 12 up --image bent
+mv "$home/tpm" "$work/tpm"; "${run[@]}" mkdir -m 700 "$home/tpm"
+does "another TPM" 9 up
+says "says so" "another TPM than" "$work/err"
+rm -rf "$home/tpm"; mv "$work/tpm" "$home/tpm"
 does "a software TPM's site on a device" 3 up --tcti device:/dev/tpmrm0
 python3 -c 'import socket, sys, time
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); time.sleep(100)' "${http##*:}" & watcher=$!
