@@ -68,6 +68,8 @@ struct rig {
     struct rig_letter *swapped;
     enum status forced_sync; /* OK: none */
     bool hold;               /* SYNC is neither done nor answered */
+    bool hold_query;         /* nor is a question about rows */
+    struct rig_letter *held; /* that question */
     uint64_t timer_ms;
     char audit[4096];
     size_t audit_len;
@@ -220,6 +222,11 @@ static inline void rig_serve(struct rig *rig, const struct rig_letter *letter, e
 static inline void rig_archive(struct rig *rig, struct rig_letter *letter)
 {
     enum rig_lie lie = ++rig->operations == rig->lie_at ? rig->lie : RIG_HONEST;
+    if (rig->hold_query && letter->header.operation == DOOR_ARCHIVE_QUERY) {
+        free(rig->held);
+        rig->held = letter;
+        return;
+    }
     if (letter->header.operation == DOOR_SNAPSHOT_PUT && !rig->first_snapshot)
         rig->first_snapshot = rig->operations;
     if (lie == RIG_DIE) {
@@ -397,7 +404,8 @@ static inline void rig_stop(struct rig *rig)
     }
     rig->last = NULL;
     free(rig->swapped);
-    rig->swapped = NULL;
+    free(rig->held);
+    rig->swapped = rig->held = NULL;
     rig->advancing = rig->dead = false;
     rig->timer_ms = 0;
     for (size_t i = 0; i < rig->box_count; i++)

@@ -120,6 +120,7 @@ static enum status epoch_begin(struct store *store, const struct store_message *
 enum status store_epoch_find(struct store *store, uint64_t sequence, struct crypto_aead **aead)
 {
     struct store_epoch *epoch = &store->archive.opening;
+    TRY(store_archive_secrets(store, false)); /* a walk goes on after something was taken back */
     sqlite3_stmt *get = store_sql(store, STORE_SQL_EPOCH_GET);
     if (!get)
         return NO_ROOM;

@@ -317,6 +317,29 @@ static void history_is_filtered_paged_and_bounded(void **state)
     assert_int_equal(-1, next);
 }
 
+static void a_failing_disk_does_not_disturb_who_reads_history(void **state)
+{
+    (void)state;
+    const struct rig_question question = {.code = COAP_GET, .path = "history"};
+    for (int i = 0; i < 5; i++)
+        send_one(NULL, i);
+    json_decref(history(NULL));
+    rig.hold_query = true;
+    rig_put(&rig, &owner, &question);
+    rig_run(&rig);
+    rig.forced_sync = IO;
+    rig_refused(&rig, &sensor, COAP_UNAVAILABLE, COAP_POST, "events", NULL, "{\"type\":\"reading\"}", "storage");
+    rig.forced_sync = OK;
+    rig.hold_query = false;
+    assert_non_null(rig.held);
+    rig_serve(&rig, rig.held, RIG_HONEST);
+    rig_run(&rig);
+    struct rig_answer answer = rig_get(&rig, &owner);
+    assert_int_equal(COAP_CONTENT, answer.code);
+    assert_int_equal(5, rows(answer.json));
+    json_decref(answer.json);
+}
+
 static void a_question_about_history_that_cannot_be_is_refused_by_its_field(void **state)
 {
     (void)state;
@@ -394,6 +417,7 @@ int main(void)
         hub_test(time_never_goes_back),
         hub_test(history_is_filtered_paged_and_bounded),
         hub_test(rows_that_the_host_withholds_cuts_or_bends_are_told),
+        hub_test(a_failing_disk_does_not_disturb_who_reads_history),
         hub_test(a_question_about_history_that_cannot_be_is_refused_by_its_field),
         hub_test(a_history_longer_than_one_answer_goes_on_at_its_cursor),
     };
