@@ -259,6 +259,12 @@ does "a wall that is missing" 10 up --require secure-boot,lockdown,no-ptrace,sig
 cp -r "$bin/hub.image" "$work/bent"; chmod u+w "$work"/bent/*; printf x >>"$work/bent/hub.enclave"
 [ ${#run[@]} = 0 ] || chown -R 43211:43211 "$work/bent"
 does "a bent image" 12 up --image bent
+if [ "$as" = user ]; then # root may lock as much as it likes
+  whole=("${run[@]}"); run=(prlimit --memlock=65536:65536 "${run[@]}")
+  does "a memory lock limit that is too small" 11 up
+  says "names it" "RLIMIT_MEMLOCK is 65536 bytes" "$work/err"
+  run=("${whole[@]}")
+fi
 mv "$home/tpm" "$work/tpm"; "${run[@]}" mkdir -m 700 "$home/tpm"
 does "another TPM" 9 up
 says "says so" "another TPM than" "$work/err"
