@@ -2,6 +2,7 @@
  * monitor for as long as this boot lasts. */
 #include "crypto.h"
 #include "holder.h"
+#include "memory.h"
 #include "node.h"
 
 #include <getopt.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define MEMORY_LEN (6u << 20)
 
 static const char usage[] =
     "usage: bastide-keyholder --home DIR --image DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
@@ -52,8 +54,17 @@ static bool find_programs(struct holder_options *options)
     return snprintf(options->programs, sizeof options->programs, "%s", dirname(path)) > 0;
 }
 
-int main(int argc, char **argv)
+struct arguments {
+    int argc;
+    char **argv;
+};
+
+/* On a stack of secret memory. */
+static int run(void *user)
 {
+    const struct arguments *arguments = user;
+    const int argc = arguments->argc;
+    char **const argv = arguments->argv;
     static const struct option known[] = {
         {"home", required_argument, NULL, 'h'},       {"image", required_argument, NULL, 'i'},
         {"tcti", required_argument, NULL, 't'},       {"insecure-dev", no_argument, NULL, 'd'},
@@ -96,5 +107,15 @@ int main(int argc, char **argv)
     if (!code)
         code = holder_supervise(&options, &keys);
     wipe(&keys, sizeof keys);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    const struct memory_options memory = {.pool_len = MEMORY_LEN, .secret_len = MEMORY_LEN, .as_limited = true};
+    struct arguments arguments = {.argc = argc, .argv = argv};
+    int code = 1;
+    if (memory_enter(&memory, run, &arguments, &code) != OK)
+        node_log("error", "keyholder", "not_started", "reason=\"no memory to be had\"");
     return code;
 }

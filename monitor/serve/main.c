@@ -3,6 +3,7 @@
 
 #include "abi.h"
 #include "crypto.h"
+#include "memory.h"
 #include "node.h"
 #include "walls.h"
 
@@ -16,6 +17,7 @@
 #define POOL_MIB_MIN 16
 #define POOL_MIB_MAX 4096
 #define POOL_MIB_DEFAULT 64
+#define MEMORY_LEN (8u << 20) /* our own: as much as an ordinary user may lock on a plain machine */
 
 static const char usage[] =
     "usage: bastide-monitor --home DIR --image DIR --programs DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
@@ -28,8 +30,17 @@ static int misused(const char *why, const char *what)
     return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+struct arguments {
+    int argc;
+    char **argv;
+};
+
+/* On a stack of secret memory; what was allocated before was neither a key nor anything read. */
+static int run(void *user)
 {
+    const struct arguments *arguments = user;
+    const int argc = arguments->argc;
+    char **const argv = arguments->argv;
     static const struct option known[] = {
         {"home", required_argument, NULL, 'h'},     {"image", required_argument, NULL, 'i'},
         {"tcti", required_argument, NULL, 't'},     {"programs", required_argument, NULL, 'p'},
@@ -73,5 +84,17 @@ int main(int argc, char **argv)
         node_log("error", "monitor", "not_started", "reason=\"the process cannot be locked down\"");
         return 1;
     }
+    const struct memory_account account = memory_account();
+    options.monitor_secret = account.secret_bytes > 0 && account.unprotected_bytes == 0;
     return serve_run(&options);
+}
+
+int main(int argc, char **argv)
+{
+    const struct memory_options memory = {.pool_len = MEMORY_LEN, .secret_len = MEMORY_LEN, .as_limited = true};
+    struct arguments arguments = {.argc = argc, .argv = argv};
+    int code = 1;
+    if (memory_enter(&memory, run, &arguments, &code) != OK)
+        node_log("error", "monitor", "not_started", "reason=\"no memory to be had\"");
+    return code;
 }

@@ -17,6 +17,7 @@ struct serve_options {
     uint64_t pool_len;
     bool insecure_dev;
     bool no_secret_memory; /* development mode only */
+    bool monitor_secret;   /* all of our own writable memory is secret memory */
     bool check;            /* everything that needs no key, then exit */
 };
 

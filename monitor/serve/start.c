@@ -114,7 +114,7 @@ bool serve_walls_stand(struct serve *serve, uint32_t standing)
 int serve_prepare(struct serve *serve)
 {
     char program[PATH_MAX], holder[PATH_MAX];
-    serve->own_walls = walls_of_node("");
+    serve->own_walls = walls_of_node("") | (serve->options->monitor_secret ? EAT_WALL_MONITOR_SECRET : 0);
     serve->filters = walls_own_filters("");
     /* Both in the chain: who starts the monitor could start another. A software TPM's boot chain vouches for nothing.
      */

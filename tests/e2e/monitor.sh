@@ -84,6 +84,8 @@ claims "status" status "$home"
 says "what is missing is named" '^lockdown$' "$work/out"
 says "the monitor is told to be unmeasured" 'measured=0 dev=1' "$work/out"
 
+check "the monitor's own memory is secret" 0 "$(grep -c '^monitor-secret$' "$work/out")"
+
 # --- callers that are none
 cat >"$work/garbage.py" <<'PY'
 import os, socket, struct, sys
@@ -109,7 +111,7 @@ for _ in range(40):
 s.send(packet(33)); told = len(s.recv(70000)) > 100
 print('hung_up=%d refused=%d told=%d' % (hung_up, refused, told))
 PY
-"${run[@]}" python3 "$work/garbage.py" "$home/run/monitor.sock" >"$work/out" 2>&1
+python3 "$work/garbage.py" "$home/run/monitor.sock" >"$work/out" 2>&1
 check "garbage is hung up on, what is not permitted refused, the rest answered" "hung_up=7 refused=60 told=1" "$(tail -1 "$work/out")"
 
 # --- walls around an enclave
