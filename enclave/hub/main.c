@@ -40,25 +40,29 @@ static enum status report(void *user, const struct monitor_report *asked, struct
     return tee_report(asked, evidence);
 }
 
+static struct hub_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report}};
+
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {
+    const struct script_config scripts = {.contexts = CONTEXTS, .prelude = engine_script_prelude()};
     if (launch->modules_count != 1) {
         put_text(why, "the image of the hub holds one module, the script engine");
         return MALFORMED;
     }
-    struct hub_config config = {.configuration = launch->configuration,
-                                .port = {NULL, send_to_host, advance, head, seal_key, report}};
-    const struct script_config scripts = {.contexts = CONTEXTS, .prelude = engine_script_prelude()};
-    TRY(script_engine_new(&config.scripts, &scripts, launch->modules[0], launch->memory, why));
-    enum status status = hub_new(&hub, &config);
-    if (status != OK)
-        put_text(why, "the launch configuration is not to be understood");
-    return status;
+    config.configuration = launch->configuration;
+    return script_engine_new(&config.scripts, &scripts, launch->modules[0], launch->memory, why);
 }
 
-static enum status start(void)
+/* Behind the lock, for the store's first sealing key is for locked enclaves only. */
+static enum status start(struct writer *why)
 {
-    return hub_start(hub);
+    enum status status = hub_new(&hub, &config);
+    if (status == OK)
+        status = hub_start(hub);
+    if (status != OK)
+        put_text(why, status == MALFORMED ? "the launch configuration is not to be understood"
+                                          : "the hub's store cannot be begun");
+    return status;
 }
 
 static void receive(const struct door_header *header, struct bytes payload)

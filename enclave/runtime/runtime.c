@@ -143,9 +143,13 @@ static int run(void *user)
     status = lock_down(&what);
     if (status != OK)
         return not_started(RUNTIME_EXIT_INTERNAL, bytes_from_text(what), status);
-    if (get_ready() != OK || runtime.program->start() != OK)
+    if (get_ready() != OK)
         return RUNTIME_EXIT_DOOR;
-    return loop();
+    status = runtime.program->start(&why);
+    if (status == OK)
+        return loop();
+    put_u8(&why, 0);
+    return stop(RUNTIME_EXIT_INTERNAL, writer_end(&why) == OK ? (const char *)room : status_word(status));
 }
 
 /* Never by exit(): what libraries do at the end is not worth a system call each. */

@@ -40,9 +40,10 @@ struct runtime_launch {
 struct runtime_program {
     const struct compartment_host_function *functions; /* for the modules */
     size_t functions_count;
-    /* Everything that needs a system call happens in here. On failure `why` has a sentence. */
+    /* Everything that needs a system call happens in here; the monitor answers nothing yet. On failure `why` has a
+     * sentence, which goes to standard error; start()'s goes to the audit log. */
     enum status (*set_up)(const struct runtime_launch *launch, struct writer *why);
-    enum status (*start)(void);
+    enum status (*start)(struct writer *why);
     void (*receive)(const struct door_header *header, struct bytes payload); /* the payload is a private copy */
     void (*advanced)(enum status status, const struct monitor_head_reply *head);
     void (*idle)(void);

@@ -212,8 +212,9 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
     return compartment_instantiate(module, NULL, &guest);
 }
 
-static enum status start(void)
+static enum status start(struct writer *why)
 {
+    (void)why;
     const struct memory_account account = memory_account();
     const struct bytes part = bytes_from(&account, sizeof account);
     return runtime_send(DOOR_AUDIT, 7, &part, 1);
