@@ -3,6 +3,7 @@
 #include "memory.h"
 #include "runtime.h"
 
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,8 @@ static void break_a_wall(struct bytes word)
         syscall(SYS_read, (1ull << 32) + LAUNCH_FD_DOOR_IN, in_data, 8);
     else if (starts(word, "poll"))
         syscall(SYS_ppoll, in_data, 3, NULL, NULL, 8);
+    else if (starts(word, "futex"))
+        syscall(SYS_futex, in_data, FUTEX_WAIT_PRIVATE, 0, NULL);
 #if defined(__x86_64__)
     else if (starts(word, "x32"))
         syscall(0x40000000 | SYS_getpid);
@@ -193,7 +196,9 @@ static void receive(const struct door_header *header, struct bytes payload)
         flood(header->id);
     else if (starts(payload, "exit "))
         code = 42;
-    if (starts(payload, "wall "))
+    if (starts(payload, "wake "))
+        syscall(SYS_futex, in_data, FUTEX_WAKE_PRIVATE, 1);
+    if (starts(payload, "wall ") || starts(payload, "wake "))
         reply_text(header->id, "the wall fell");
 }
 
