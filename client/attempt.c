@@ -64,9 +64,9 @@ static void restart(struct client *client)
 
 static void refuse_to_send(struct client *client, struct client_pending *pending, enum status status)
 {
-    if (status == NO_ROOM)
-        client_say(client, "the body has %zu bytes, more than this session or CoAP carries in one request",
-                   pending->payload_len);
+    if (status == NO_ROOM && !client->plain)
+        client_say(client, "the body has %zu bytes, and this session takes %zu in one request, its options included",
+                   pending->payload_len, crypto_aead_text_max(client->session.input.aead));
     else
         client_say(client, "the request cannot be protected: %s", status_word(status));
     client_finish(client, pending, status == NO_ROOM ? NO_ROOM : INTERNAL, NULL);

@@ -139,6 +139,8 @@ int owner_unanswered(const struct cli *cli, const struct owner_session *session,
 {
     const char *why = client_why(session->client);
     bool ours = status == AUTH || status == DENIED;
+    if (status == NO_ROOM || status == MALFORMED || status == UNSUPPORTED) /* the node is not to blame */
+        return cli_fail(cli, CLI_DENIED, "%s", why && *why ? why : status_word(status));
     return cli_fail(cli, ours ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),
                     ours ? ". The hub does not know this session: bastide init --renew for the owner, bastide client "
                            "add for a client"

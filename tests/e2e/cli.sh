@@ -190,8 +190,8 @@ does "a client without a key" 6 send --as nobody alarm '{}'
 does "no client" 2 send alarm '{}'
 does "both ways at once" 2 send --as sensor alarm '{}' --coap --http
 python3 -c 'print("{\"x\":\"" + "y" * 65500 + "\"}")' >"$work/large.json"
-does "a body past the hub's limit" 3 send --as sensor alarm @large.json
-says "names the limit" 65536 "$work/err"
+does "a body past the session's limit" 3 send --as sensor alarm @large.json
+says "names the limit" 65535 "$work/err"
 
 # --- watch
 does "watch --once" 0 --json watch --as valve --once
