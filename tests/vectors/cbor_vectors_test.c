@@ -121,6 +121,7 @@ static void check_json(const struct row *row)
     check_bytes(bytes_from_text(row->json), writer_bytes(&writer));
     for (size_t len = 0; len < row->encoded.len; len++) {
         reader = reader_over(bytes_slice(row->encoded, 0, len));
+        writer.len = 0;
         check_status(TRUNCATED, cbor_to_json(&reader, &writer));
     }
 }
@@ -137,7 +138,7 @@ static void appendix_a_reads_and_writes_as_printed(void **state)
         check_json(&row);
     }
     fclose(file);
-    assert_int_equal(82, count);
+    assert_int_equal(81, count);
 }
 
 int main(void)
