@@ -208,7 +208,8 @@ static void note_request(struct oscore_request *request, const struct oscore_con
 {
     uint32_t observe = 1;
     *request = (struct oscore_request){.kid_len = kid.len, .partial_iv_len = option->partial_iv_len};
-    memcpy(request->kid, kid.data, kid.len);
+    if (kid.len)
+        memcpy(request->kid, kid.data, kid.len);
     memcpy(request->partial_iv, option->partial_iv_bytes.data, option->partial_iv_len);
     memcpy(request->id_context, context->id_context, sizeof request->id_context);
     request->id_context_len = context->id_context_len;
