@@ -246,6 +246,8 @@ static void an_emptied_an_older_and_a_foreign_archive_are_refused_each_in_its_wo
     snprintf(words[0], sizeof words[0], "%s", sentence);
     assert_non_null(strstr(words[0], "empty"));
     rig_done(&rig);
+    rig_peer_done(&owner);
+    rig_peer_done(&sensor);
 
     rig_init(&rig);
     live(&outcome, &small);
