@@ -14,7 +14,7 @@ build: deps      ## configure and build everything into build/dev
 	@cmake --build --preset dev
 
 run: build       ## bring a node up on this machine and replay real readings (ARGS=--once, SPEED=60)
-	@examples/vacancy/run.sh $(ARGS)
+	@examples/vacancy/run.py $(ARGS)
 
 test: build      ## every test: sanitizers, style, then the suite
 	@tools/san.sh
