@@ -28,6 +28,8 @@ struct watch {
     const char *as;
     char url[COMMAND_URL_MAX];
     uint64_t cursor, wait_s;
+    bool begun;            /* an answer came: from now on cursors are contiguous */
+    bool missed, checking; /* one was not: a plain request brings it */
     bool coap, once;
     struct owner_session session;
     int result;    /* of the last answer */
@@ -69,12 +71,28 @@ static void print_action(const struct cli *cli, struct bytes action)
     printf("%s\n", cli_plain(cli));
 }
 
+/* Cursors of a target are contiguous. Whether one is missing before the first that is new. */
+static bool has_gap(const struct watch *watch, struct bytes text)
+{
+    struct bytes actions = cli_json_member(text, "actions"), action;
+    size_t off = 0;
+    while ((action = cli_json_next(actions, &off)).len > 0) {
+        uint64_t cursor = number_of(cli_json_member(action, "cursor"));
+        if (cursor > watch->cursor)
+            return cursor > watch->cursor + 1;
+    }
+    return false;
+}
+
 /* What was printed before is not printed again: an observation begun anew may repeat. How many were new. */
 static size_t print_actions(struct watch *watch, struct bytes text)
 {
     struct bytes actions = cli_json_member(text, "actions"), action;
     size_t off = 0, count = 0;
     cli_progress(watch->cli, NULL);
+    if (watch->begun && has_gap(watch, text))
+        cli_warn(watch->cli, "the hub no longer keeps all actions after %llu", (unsigned long long)watch->cursor);
+    watch->begun = true;
     while ((action = cli_json_next(actions, &off)).len > 0) {
         uint64_t cursor = number_of(cli_json_member(action, "cursor"));
         if (cursor <= watch->cursor)
@@ -153,7 +171,10 @@ static int watch_by_polls(struct watch *watch)
 static void on_notice(void *user, enum status status, const struct client_answer *answer, bool more)
 {
     struct watch *watch = user;
-    if (status == OK)
+    /* The node drops notifications for a client that is slower than they come: what is missing is asked for. */
+    if (status == OK && watch->begun && has_gap(watch, answer->payload))
+        watch->missed = true;
+    else if (status == OK)
         (void)take_answer(watch, answer);
     else
         no_answer(watch, status);
@@ -163,10 +184,12 @@ static void on_notice(void *user, enum status status, const struct client_answer
 static void on_check(void *user, enum status status, const struct client_answer *answer, bool more)
 {
     struct watch *watch = user;
+    bool missed = watch->missed;
     (void)more;
+    watch->checking = watch->missed = false;
     if (status != OK)
         no_answer(watch, status);
-    else if (take_answer(watch, answer) > 0)
+    else if (take_answer(watch, answer) > 0 && !missed)
         watch->lost = true; /* it should have come by itself: the hub started anew and has forgotten us */
     watch->lost = watch->lost || watch->result != CLI_OK;
 }
@@ -176,7 +199,7 @@ static enum status begin_observing(struct watch *watch)
     char query[32];
     snprintf(query, sizeof query, "after=%llu", (unsigned long long)watch->cursor);
     const struct client_request question = {.code = COAP_GET, .path = "actions", .query = query, .observe = true};
-    watch->lost = false;
+    watch->lost = watch->missed = watch->checking = false;
     return client_begin(watch->session.client, &question, on_notice, watch);
 }
 
@@ -195,8 +218,9 @@ static enum status observe(struct watch *watch)
     enum status status = begin_observing(watch);
     while (status == OK && !watch->lost && !watch->refused) {
         uint64_t now = cli_now_ms();
-        if (now >= check_at) {
+        if (!watch->checking && (now >= check_at || watch->missed)) {
             check_at = now + CHECK_MS;
+            watch->checking = true;
             status = begin_check(watch);
         }
         if (status == OK)
