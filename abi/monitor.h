@@ -142,7 +142,7 @@ struct launch_parameters {
     uint64_t pool_len;         /* bytes of the memory pool: the enclave's memory cap */
     uint64_t secret_len;       /* how many of them may be secret memory (RLIMIT_MEMLOCK), the pool's first bytes */
     uint32_t no_secret_memory; /* control of the scanning test: development mode only, told in evidence */
-    uint32_t reserved;
+    uint32_t body_max;         /* most bytes of a request's payload; 0: the program's own limit */
 };
 
 _Static_assert(sizeof(struct monitor_header) == 16, "monitor_header");

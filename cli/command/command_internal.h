@@ -34,13 +34,13 @@ void command_tell_memory(const struct cli *cli);
 int command_check_json(const struct cli *cli, const char *what, const char *text, bool array_too);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
-    const char *image, *tcti, *coap, *http, *require, *pool_mib;
+    const char *image, *tcti, *coap, *http, *require, *pool_mib, *body_max;
     bool no_secret_memory;
 };
 #define COMMAND_NODE_OPTIONS(node)                                                                                     \
     {"image", &(node).image, NULL, NULL}, {"tcti", &(node).tcti, NULL, NULL}, {"coap", &(node).coap, NULL, NULL},      \
         {"http", &(node).http, NULL, NULL}, {"require", &(node).require, NULL, NULL},                                  \
-        {"pool-mib", &(node).pool_mib, NULL, NULL},                                                                    \
+        {"pool-mib", &(node).pool_mib, NULL, NULL}, {"body-max", &(node).body_max, NULL, NULL},                        \
     {                                                                                                                  \
         "no-secret-memory", NULL, &(node).no_secret_memory, NULL                                                       \
     }
@@ -53,7 +53,8 @@ struct command_node {
     "                      syscall-filter, namespaces, other-user, non-dumpable, monitor-secret, no-ptrace, "           \
     "lockdown,\n"                                                                                                       \
     "                      secure-boot, signed-modules\n"                                                               \
-    "  --pool-mib N        memory of the enclave (64)\n"
+    "  --pool-mib N        memory of the enclave (64)\n"                                                                \
+    "  --body-max N        longest body of a request in bytes (65536)\n"
 int command_node_settings(const struct cli *cli, const char *command, const struct command_node *node,
                           bool insecure_dev, struct service_settings *settings);
 

@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+#define SERVICE_BODY_DEFAULT 65536u
+
 /* What `up` was told, kept in run/node.json. */
 struct service_settings {
     char image[PATH_MAX];
@@ -14,6 +16,7 @@ struct service_settings {
     char coap[64], http[64];
     char require[256]; /* walls; empty: none */
     uint64_t pool_mib; /* 0: the monitor's own */
+    uint64_t body_max; /* bytes of a request; 0: 65536 */
     bool insecure_dev;
     bool no_secret_memory;
 };

@@ -68,7 +68,8 @@ static int check_running(const struct cli *cli, const struct service_settings *w
     bool same = strcmp(running.image, wanted->image) == 0 && strcmp(running.tcti, wanted->tcti) == 0 &&
                 strcmp(running.coap, wanted->coap) == 0 && strcmp(running.http, wanted->http) == 0 &&
                 strcmp(running.require, wanted->require) == 0 && running.pool_mib == wanted->pool_mib &&
-                running.insecure_dev == wanted->insecure_dev && running.no_secret_memory == wanted->no_secret_memory;
+                running.body_max == wanted->body_max && running.insecure_dev == wanted->insecure_dev &&
+                running.no_secret_memory == wanted->no_secret_memory;
     return same ? CLI_OK
                 : cli_fail(cli, CLI_DENIED,
                            "the node is up with other settings (CoAP %s, HTTP %s, image %s): bastide "

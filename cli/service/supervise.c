@@ -85,8 +85,8 @@ static enum status start_tpm(struct supervisor *up)
 static enum status start_holder(struct supervisor *up)
 {
     const struct service_settings *settings = up->settings;
-    char program[PATH_MAX], tcti[PATH_MAX + 16], pool[24];
-    const char *argv[18];
+    char program[PATH_MAX], tcti[PATH_MAX + 16], pool[24], body[24];
+    const char *argv[20];
     size_t count = 0;
     snprintf(program, sizeof program, "%.*s/bastide-keyholder", PATH_MAX - 24, up->cli->program);
     if (up->own_tpm) {
@@ -107,6 +107,10 @@ static enum status start_holder(struct supervisor *up)
         snprintf(pool, sizeof pool, "%llu", (unsigned long long)settings->pool_mib);
         argv[count++] = "--pool-mib", argv[count++] = pool;
     }
+    if (settings->body_max) {
+        snprintf(body, sizeof body, "%llu", (unsigned long long)settings->body_max);
+        argv[count++] = "--body-max", argv[count++] = body;
+    }
     if (settings->no_secret_memory)
         argv[count++] = "--no-secret-memory";
     argv[count] = NULL;
@@ -115,10 +119,12 @@ static enum status start_holder(struct supervisor *up)
 
 static enum status start_daemon(struct supervisor *up)
 {
-    char program[PATH_MAX];
+    char program[PATH_MAX], body[24];
     snprintf(program, sizeof program, "%.*s/bastided", PATH_MAX - 16, up->cli->program);
+    snprintf(body, sizeof body, "%llu",
+             (unsigned long long)(up->settings->body_max ? up->settings->body_max : SERVICE_BODY_DEFAULT));
     const char *const argv[] = {program,  "--home",           up->cli->home, "--coap", up->settings->coap,
-                                "--http", up->settings->http, NULL};
+                                "--http", up->settings->http, "--body-max",  body,     NULL};
     return service_start(up->cli, &up->services[DAEMON], argv);
 }
 

@@ -195,7 +195,7 @@ void hub_get_actions(struct hub *hub, struct hub_request *request)
     uint64_t newest, after = wanted.after;
     if (wanted.observes && !wanted.has_after)
         after = durable_cursor(hub, target);
-    char *list = list_actions(hub, target, after, hub->body_max, &newest);
+    char *list = list_actions(hub, target, after, HUB_PAGE_MAX, &newest);
     if (!list) {
         hub_refuse_memory(request);
         return;
@@ -234,7 +234,7 @@ static bool tell(struct hub *hub, struct hub_watch **at)
     struct hub_watch *watch = *at;
     uint64_t newest;
     char *list = list_actions(hub, watch->request->session->name, watch->after,
-                              watch->observation ? NOTICE_BYTES : hub->body_max, &newest);
+                              watch->observation ? NOTICE_BYTES : HUB_PAGE_MAX, &newest);
     if (!list || newest == watch->after) {
         free(list);
         return false;
@@ -266,8 +266,7 @@ void hub_watches_expire(struct hub *hub)
         if ((*at)->observation || (*at)->deadline_ms > hub->now_ms)
             at = &(*at)->next;
         else
-            answer_poll(hub, at,
-                        list_actions(hub, (*at)->request->session->name, (*at)->after, hub->body_max, &newest));
+            answer_poll(hub, at, list_actions(hub, (*at)->request->session->name, (*at)->after, HUB_PAGE_MAX, &newest));
     }
 }
 

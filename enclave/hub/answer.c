@@ -92,6 +92,9 @@ void hub_send_error(struct hub *hub, uint64_t channel, enum status status)
     hub_send(hub, DOOR_REPLY, channel, writer_bytes(&outer));
 }
 
+static const char too_long[] =
+    "{\"error\":{\"field\":\"answer\",\"reason\":\"is longer than this session's algorithm protects: ask for less\"}}";
+
 /* RFC 8613 §8.3. An answer under a context that is gone would be none the peer can read: it is told to begin anew. */
 static bool send_protected(struct hub *hub, struct hub_request *request, enum door_operation operation,
                            const uint32_t *observe, struct bytes payload)
@@ -106,6 +109,12 @@ static bool send_protected(struct hub *hub, struct hub_request *request, enum do
     struct coap_body inner = {request->code, writer_bytes(&options), payload};
     struct writer outer = writer_over(hub->outer, HUB_OUTER_MAX);
     enum status status = oscore_protect_response(&request->session->oscore, &request->oscore, &inner, false, &outer);
+    if (status == NO_ROOM) {
+        inner.code = COAP_INTERNAL_ERROR;
+        inner.payload = bytes_from_text(too_long);
+        outer = writer_over(hub->outer, HUB_OUTER_MAX);
+        status = oscore_protect_response(&request->session->oscore, &request->oscore, &inner, false, &outer);
+    }
     if (status != OK) {
         outer = writer_over(hub->outer, HUB_OUTER_MAX);
         oscore_error(&outer, NOT_FOUND);

@@ -201,7 +201,7 @@ static bool is_wanted(const struct hub_history *history, const struct archived *
 }
 
 /* False: it does not fit any more. The first always does, since a door message holds more than a row. */
-static bool put_row(const struct hub *hub, struct hub_history *history, uint64_t sequence, const struct archived *row)
+static bool put_row(struct hub_history *history, uint64_t sequence, const struct archived *row)
 {
     char head[160], received[ENGINE_TIME_LEN + 1];
     engine_format_time((int64_t)row->received_ms, received);
@@ -209,7 +209,7 @@ static bool put_row(const struct hub *hub, struct hub_history *history, uint64_t
         snprintf(head, sizeof head,
                  "%s{\"sequence\":%llu,\"kind\":\"%s\",\"received\":\"%s\",\"message\":", history->count ? "," : "",
                  (unsigned long long)sequence, row->kind == 'a' ? "action" : "event", received);
-    if (history->count > 0 && history->text.len + (size_t)len + row->text.len + 1 + TAIL_MAX > hub->body_max)
+    if (history->count > 0 && history->text.len + (size_t)len + row->text.len + 1 + TAIL_MAX > HUB_PAGE_MAX)
         return false;
     put_text(&history->text, head);
     put_bytes(&history->text, row->text);
@@ -237,7 +237,7 @@ static enum progress take_rows(struct hub *hub, struct hub_history *history, str
             history->cursor = 0; /* all that is older was taken in earlier */
             return COMPLETE;
         }
-        if (is_wanted(history, &archived) && !put_row(hub, history, row.sequence, &archived)) {
+        if (is_wanted(history, &archived) && !put_row(history, row.sequence, &archived)) {
             history->cursor = row.sequence;
             return COMPLETE;
         }

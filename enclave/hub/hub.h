@@ -20,9 +20,10 @@ struct script_engine;
 #define HUB_GROUP_MAX 512             /* requests answered by one commit */
 #define HUB_BACKLOG_MAX 4096          /* requests that wait for the next one; HUB_BACKLOG_BYTES of them */
 #define HUB_BACKLOG_BYTES (4u << 20)
-#define HUB_HISTORY_MAX 500  /* rows of one history answer; the answer is no longer than body_max */
-#define HUB_HISTORIES_MAX 16 /* history requests at once */
-#define HUB_RETRY_MS 2000    /* between attempts to write while storage fails */
+#define HUB_PAGE_MAX (60u * 1024u) /* of a page of actions or history: AES-CCM-16 protects less than 64 KiB */
+#define HUB_HISTORY_MAX 500        /* rows of one history answer */
+#define HUB_HISTORIES_MAX 16       /* history requests at once */
+#define HUB_RETRY_MS 2000          /* between attempts to write while storage fails */
 
 /* The interface behind OSCORE (JSON out, JSON in unless a content format says otherwise). An error is
  * {"error":{"field":…,"reason":…}} with the code beside it. Times are RFC 3339 UTC with milliseconds.

@@ -49,6 +49,7 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
         return MALFORMED;
     }
     config.configuration = launch->configuration;
+    config.body_max = launch->body_max;
     return script_engine_new(&config.scripts, &scripts, launch->modules[0], launch->memory, why);
 }
 

@@ -38,7 +38,7 @@ enum status launch_read_parameters(struct launch_parameters *parameters)
         return MALFORMED;
     if (got.version != MONITOR_VERSION)
         return UNSUPPORTED;
-    if (got.reserved || got.module_count > RUNTIME_MODULES_MAX || got.configuration_len > CONFIGURATION_MAX ||
+    if (got.module_count > RUNTIME_MODULES_MAX || got.configuration_len > CONFIGURATION_MAX ||
         got.workload_len > WORKLOAD_MAX || got.secret_len > got.pool_len || got.no_secret_memory > 1 ||
         len != sizeof got + got.configuration_len + got.workload_len)
         return MALFORMED;
@@ -111,6 +111,7 @@ enum status launch_set_up(struct writer *why)
 {
     const struct launch_parameters *parameters = &runtime.parameters;
     const size_t off = sizeof *parameters;
+    runtime.launch.body_max = parameters->body_max;
     TRY(read_copy(LAUNCH_FD_PARAMETERS, off, parameters->configuration_len, &runtime.launch.configuration));
     TRY(read_copy(LAUNCH_FD_PARAMETERS, off + parameters->configuration_len, parameters->workload_len,
                   &runtime.launch.workload));

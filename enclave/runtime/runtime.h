@@ -32,6 +32,7 @@
 struct runtime_launch {
     struct bytes configuration; /* proto/image */
     struct bytes workload;
+    uint32_t body_max; /* bytes of a request, as the node was started; 0: the program's own limit */
     const struct compartment_memory *memory;
     struct compartment_module *modules[RUNTIME_MODULES_MAX]; /* in manifest order */
     size_t modules_count;

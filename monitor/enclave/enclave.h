@@ -41,6 +41,7 @@ struct enclave_plan {
     struct bytes workload;
     uint64_t pool_len;
     uint64_t secret_len;
+    uint32_t body_max;
     bool no_secret_memory;
     int launcher; /* sealed program */
     uid_t user;   /* 0: ours */

@@ -57,6 +57,7 @@ static enum status make_parameters(const struct enclave_plan *plan, int *fd)
                                            .workload_len = (uint32_t)plan->workload.len,
                                            .pool_len = plan->pool_len,
                                            .secret_len = plan->secret_len,
+                                           .body_max = plan->body_max,
                                            .no_secret_memory = plan->no_secret_memory};
     for (size_t i = 0; i < plan->image->manifest.file_count; i++)
         parameters.module_count += plan->image->manifest.files[i].kind == IMAGE_MODULE;

@@ -58,6 +58,7 @@ void serve_launch(struct serve *serve)
                                       .workload = serve->workload_encoded,
                                       .pool_len = serve->options->pool_len,
                                       .secret_len = serve->secret_len,
+                                      .body_max = serve->options->body_max,
                                       .no_secret_memory = serve->options->no_secret_memory,
                                       .launcher = serve->launcher,
                                       .user = serve_user(serve)};

@@ -16,12 +16,14 @@
 #define EXIT_USAGE 2
 #define POOL_MIB_MIN 16
 #define POOL_MIB_MAX 4096
+#define BODY_MIN 1024
+#define BODY_MAX 131072
 #define POOL_MIB_DEFAULT 64
 #define MEMORY_LEN (8u << 20) /* our own: as much as an ordinary user may lock on a plain machine */
 
 static const char usage[] =
     "usage: bastide-monitor --home DIR --image DIR --programs DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
-    "                       [--pool-mib N] [--no-secret-memory] [--check]\n"
+    "                       [--pool-mib N] [--body-max N] [--no-secret-memory] [--check]\n"
     "Started by bastide-keyholder, which alone has the keys it needs. --check: refuse or not, without keys.\n";
 
 static int misused(const char *why, const char *what)
@@ -41,17 +43,22 @@ static int run(void *user)
     const struct arguments *arguments = user;
     const int argc = arguments->argc;
     char **const argv = arguments->argv;
-    static const struct option known[] = {
-        {"home", required_argument, NULL, 'h'},     {"image", required_argument, NULL, 'i'},
-        {"tcti", required_argument, NULL, 't'},     {"programs", required_argument, NULL, 'p'},
-        {"insecure-dev", no_argument, NULL, 'd'},   {"require", required_argument, NULL, 'r'},
-        {"pool-mib", required_argument, NULL, 'm'}, {"no-secret-memory", no_argument, NULL, 'n'},
-        {"check", no_argument, NULL, 'c'},          {0}};
+    static const struct option known[] = {{"home", required_argument, NULL, 'h'},
+                                          {"image", required_argument, NULL, 'i'},
+                                          {"tcti", required_argument, NULL, 't'},
+                                          {"programs", required_argument, NULL, 'p'},
+                                          {"insecure-dev", no_argument, NULL, 'd'},
+                                          {"require", required_argument, NULL, 'r'},
+                                          {"pool-mib", required_argument, NULL, 'm'},
+                                          {"body-max", required_argument, NULL, 'b'},
+                                          {"no-secret-memory", no_argument, NULL, 'n'},
+                                          {"check", no_argument, NULL, 'c'},
+                                          {0}};
     struct serve_options options = {.pool_len = (uint64_t)POOL_MIB_DEFAULT << 20};
     char unknown[WALLS_TEXT_MAX];
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         char *end = NULL;
-        unsigned long mib = option == 'm' ? strtoul(optarg, &end, 10) : 0;
+        unsigned long number = option == 'm' || option == 'b' ? strtoul(optarg, &end, 10) : 0;
         if (option == 'h')
             options.home = optarg;
         else if (option == 'i')
@@ -68,10 +75,14 @@ static int run(void *user)
             options.check = true;
         else if (option == 'r' && walls_parse(optarg, &options.required, unknown) != OK)
             return misused("is no wall", unknown);
-        else if (option == 'm' && (*end || mib < POOL_MIB_MIN || mib > POOL_MIB_MAX))
+        else if (option == 'm' && (*end || number < POOL_MIB_MIN || number > POOL_MIB_MAX))
             return misused("is no number of MiB from 16 to 4096", optarg);
+        else if (option == 'b' && (*end || number < BODY_MIN || number > BODY_MAX))
+            return misused("is no number of bytes from 1024 to 131072", optarg);
         else if (option == 'm')
-            options.pool_len = (uint64_t)mib << 20;
+            options.pool_len = (uint64_t)number << 20;
+        else if (option == 'b')
+            options.body_max = (uint32_t)number;
         else if (option != 'r')
             return misused("is wanted", "another option");
     }

@@ -16,6 +16,7 @@ struct serve_options {
     uint32_t required; /* walls that must stand */
     uint64_t pool_len;
     bool insecure_dev;
+    uint32_t body_max;     /* bytes of a request; 0: the enclave's own */
     bool no_secret_memory; /* development mode only */
     bool monitor_secret;   /* all of our own writable memory is secret memory */
     bool check;            /* everything that needs no key, then exit */

@@ -40,7 +40,8 @@ MUST_USE enum status contact_answer_decode(struct bytes encoded, struct contact_
 MUST_USE enum status contact_user_data(const struct crypto_public *key, const uint8_t nonce[CONTACT_NONCE_LEN],
                                        uint8_t user_data[CONTACT_USER_DATA_LEN]);
 /* HKDF-SHA-256(salt nonce, ECDH(own, peer), info "bastide first contact" || config id || both keys). `input` is the
- * owner's (sender "o", recipient "h"); the hub mirrors it. AES-CCM-16-128-128. */
+ * owner's (sender "o", recipient "h"); the hub mirrors it. A256GCM: AES-CCM-16 would cut pages
+ * of history below 64 KiB. */
 MUST_USE enum status contact_derive(const struct crypto_key *own, const struct crypto_public *hub,
                                     const struct crypto_public *ephemeral, const uint8_t nonce[CONTACT_NONCE_LEN],
                                     const uint8_t config_id[32], struct oscore_input *input);

@@ -53,7 +53,7 @@ enum status contact_derive(const struct crypto_key *own, const struct crypto_pub
     put_bytes(&info, crypto_public_bytes(ephemeral));
     TRY(writer_end(&info));
     TRY(derive_secret(secret_bytes(&shared), bytes_from(nonce, CONTACT_NONCE_LEN), writer_bytes(&info), &master));
-    *input = (struct oscore_input){.aead = CRYPTO_AES_CCM_16_128_128,
+    *input = (struct oscore_input){.aead = CRYPTO_A256GCM,
                                    .master_secret = master,
                                    .sender = {.data = {'o'}, .len = 1},
                                    .recipient = {.data = {'h'}, .len = 1}};

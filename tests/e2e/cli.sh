@@ -192,6 +192,16 @@ does "both ways at once" 2 send --as sensor alarm '{}' --coap --http
 python3 -c 'print("{\"x\":\"" + "y" * 65500 + "\"}")' >"$work/large.json"
 does "a body past the session's limit" 3 send --as sensor alarm @large.json
 says "names the limit" 65535 "$work/err"
+python3 -c 'print("{\"x\":\"" + "y" * 2500 + "\"}")' >"$work/large.json"
+does "a body that is none too long" 0 send --as sensor alarm @large.json
+does "up with another limit while it runs" 3 up --body-max 2048
+does "down for another limit" 0 down
+does "up with a limit below the least" 2 up --body-max 1023
+does "up with another limit" 0 up --body-max 2048
+does "a body past that limit" 3 send --as sensor alarm @large.json
+says "names that limit" 2048 "$work/err"
+does "down for the old limit" 0 down
+does "up with the old limit" 0 up --body-max 65536
 
 # --- watch
 does "watch --once" 0 --json watch --as valve --once
