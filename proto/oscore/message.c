@@ -57,6 +57,8 @@ enum status oscore_seal(struct oscore_context *context, uint8_t code, const stru
                         const struct coap_body *message, bool response, struct bytes nonce, struct bytes aad,
                         struct writer *outer)
 {
+    TRY(writer_end(outer));
+    size_t before = outer->len;
     put_u8(outer, code);
     put_outer_options(outer, option, message->options);
     put_u8(outer, 0xff);
@@ -67,8 +69,10 @@ enum status oscore_seal(struct oscore_context *context, uint8_t code, const stru
     enum status status = writer_end(&inner);
     if (status == OK)
         status = crypto_aead_seal(&context->sender, nonce, aad, writer_bytes(&inner), outer);
-    if (status != OK)
+    if (status != OK) {
         wipe(outer->data + outer->len, outer->cap - outer->len);
+        outer->len = before;
+    }
     return status;
 }
 

@@ -82,7 +82,7 @@ struct oscore_session {
     struct oscore_context current; /* the one both sides use */
     struct oscore_context begun;   /* client: third context until response #2; server: second, while R2 is cached */
     uint8_t r1[OSCORE_PART_LEN], r2[OSCORE_PART_LEN];
-    bool has_r1, has_r2;
+    bool has_r1, has_r2; /* has_r1: `begun` is of Appendix B.2, which wraps its ID Context for the kid context */
     /* For tests and audits: told every nonce we protect with, before it is used. NULL: nobody. */
     void (*used)(void *user, struct bytes id_context, uint64_t sequence);
     void *user;
@@ -108,6 +108,7 @@ struct oscore_request {
     bool answered;         /* one response used the request's nonce; the next take a Partial IV of their own */
     uint64_t notification; /* client: highest Partial IV of a notification so far (§7.4.1) */
     bool notified;
+    bool bare; /* client: the one notification without a Partial IV came */
 };
 
 /* `message` is the whole unprotected message: code and options of all classes (§4.1). What comes out is the outer CoAP

@@ -1,7 +1,10 @@
 /* Sessions of both roles, and Appendix B.2 by which they begin. */
+#include "cbor.h"
 #include "oscore_internal.h"
 
 #include <string.h>
+
+#define WRAPPED_MAX (2 * OSCORE_PART_LEN + 1) /* R2 || R3 with its head */
 
 enum status oscore_session_init(struct oscore_session *session, enum oscore_role role, const struct oscore_input *input)
 {
@@ -81,6 +84,30 @@ static struct bytes joined(const uint8_t part[OSCORE_PART_LEN], struct bytes res
     return bytes_from(room, OSCORE_PART_LEN + rest.len);
 }
 
+/* Appendix B.2 sends its ID Contexts, and R2, as a CBOR byte string in the kid context. */
+static struct bytes wrapped(struct bytes id, uint8_t room[WRAPPED_MAX])
+{
+    struct writer writer = writer_over(room, WRAPPED_MAX);
+    cbor_put_bytes(&writer, id);
+    return writer_bytes(&writer);
+}
+
+static enum status unwrap(struct bytes kid_context, struct bytes *id)
+{
+    struct reader reader = reader_over(kid_context);
+    struct bytes got = cbor_take_bytes(&reader);
+    if (reader_end(&reader) != OK)
+        return MALFORMED;
+    *id = got;
+    return OK;
+}
+
+static void count_failure(struct oscore_context *context)
+{
+    if (context->failures < OSCORE_CCM8_FAILURES)
+        context->failures++;
+}
+
 /* ---- Client ---- */
 
 /* The context a request goes under: the proved one, else the begun one: R1, and after response #1 R2 || R3. */
@@ -111,14 +138,16 @@ enum status oscore_protect_request(struct oscore_session *session, const struct 
 {
     struct oscore_context *context;
     struct oscore_request got = {0};
-    uint8_t nonce[CRYPTO_AEAD_NONCE_MAX], aad[OSCORE_AAD_MAX];
+    uint8_t id_room[WRAPPED_MAX], nonce[CRYPTO_AEAD_NONCE_MAX], aad[OSCORE_AAD_MAX];
     uint32_t observe = 1;
     TRY(client_context(session, random, &context));
     if (is_worn(session, context))
         return WRONG_STATE;
     struct bytes kid = id_of(&session->input.sender);
     struct oscore_option option = {.has_kid = true, .kid = kid, .has_kid_context = context == &session->begun};
-    option.kid_context = option.has_kid_context ? oscore_id_context(context) : (struct bytes){0};
+    if (option.has_kid_context)
+        option.kid_context =
+            session->has_r1 ? wrapped(oscore_id_context(context), id_room) : oscore_id_context(context);
     TRY(next_piv(session, context, &option, got.partial_iv));
     got.partial_iv_len = option.partial_iv_len;
     memcpy(got.kid, session->input.sender.data, OSCORE_ID_MAX);
@@ -137,30 +166,33 @@ enum status oscore_protect_request(struct oscore_session *session, const struct 
 }
 
 /* Response #1: under R2 || the request's context, which only a holder of the master secret can make. */
-static enum status take_challenge(struct oscore_session *session, const struct oscore_request *request,
-                                  const struct oscore_option *option, const struct coap_body *outer,
-                                  struct writer *plain)
+static enum status take_challenge(struct oscore_session *session, struct oscore_context *first,
+                                  const struct oscore_request *request, const struct oscore_option *option,
+                                  const struct coap_body *outer, struct writer *plain)
 {
     struct oscore_context second;
     struct coap_body message;
     uint8_t room[OSCORE_CONTEXT_MAX];
-    struct bytes kid = bytes_from(request->kid, request->kid_len);
+    struct bytes r2, kid = bytes_from(request->kid, request->kid_len);
     struct bytes piv = bytes_from(request->partial_iv, request->partial_iv_len);
-    if (option->kid_context.len != OSCORE_PART_LEN || request->id_context_len > OSCORE_CONTEXT_MAX - OSCORE_PART_LEN)
+    TRY(unwrap(option->kid_context, &r2));
+    if (r2.len != OSCORE_PART_LEN || request->id_context_len > OSCORE_CONTEXT_MAX - OSCORE_PART_LEN)
         return MALFORMED;
-    struct bytes id = joined(option->kid_context.data, bytes_from(request->id_context, request->id_context_len), room);
+    struct bytes id = joined(r2.data, bytes_from(request->id_context, request->id_context_len), room);
     TRY(oscore_context_init(&second, &session->input, &id, 0));
     bool own = option->partial_iv_len > 0;
     size_t before = plain->len;
     enum status status = open_message(session, &second, own ? id_of(&session->input.recipient) : kid,
                                       own ? option->partial_iv_bytes : piv, kid, piv, outer->payload, plain, &message);
     oscore_context_done(&second);
+    if (status == AUTH) /* the second context is gone at once: what it failed counts for the first */
+        count_failure(first);
     TRY(status);
     plain->len = before;
     if (message.code != COAP_UNAUTHORIZED)
         return AUTH;
     oscore_session_restart(session);
-    memcpy(session->r2, option->kid_context.data, OSCORE_PART_LEN);
+    memcpy(session->r2, r2.data, OSCORE_PART_LEN);
     session->has_r2 = true;
     return BUSY;
 }
@@ -180,15 +212,19 @@ enum status oscore_unprotect_response(struct oscore_session *session, struct osc
     if (!context || is_worn(session, context)) /* a later context answers nothing of an earlier one */
         return AUTH;
     if (option.has_kid_context)
-        return take_challenge(session, request, &option, outer, plain);
+        return take_challenge(session, context, request, &option, outer, plain);
     bool own = option.partial_iv_len > 0;
-    if (own && request->observe && request->notified && option.partial_iv <= request->notification)
+    /* Notifications in their order; at most one without a Partial IV, and it is the oldest (§7.4.1). */
+    if (request->observe &&
+        (own ? request->notified && option.partial_iv <= request->notification : request->notified || request->bare))
         return REPLAYED;
     struct bytes kid = bytes_from(request->kid, request->kid_len);
     struct bytes piv = bytes_from(request->partial_iv, request->partial_iv_len);
     TRY(open_message(session, context, own ? id_of(&session->input.recipient) : kid,
                      own ? option.partial_iv_bytes : piv, kid, piv, outer->payload, plain, message));
-    if (own && request->observe) {
+    if (!own)
+        request->bare = request->observe;
+    else if (request->observe) {
         request->notified = true;
         request->notification = option.partial_iv;
     }
@@ -222,7 +258,8 @@ static enum status put_challenge(struct oscore_session *session, struct bytes id
                                  const uint8_t random[OSCORE_PART_LEN], const struct oscore_option *asked,
                                  struct writer *challenge)
 {
-    uint8_t room[OSCORE_CONTEXT_MAX], piv_room[OSCORE_PIV_MAX], nonce[CRYPTO_AEAD_NONCE_MAX], aad[OSCORE_AAD_MAX];
+    uint8_t room[OSCORE_CONTEXT_MAX], r2_room[WRAPPED_MAX], piv_room[OSCORE_PIV_MAX], nonce[CRYPTO_AEAD_NONCE_MAX],
+        aad[OSCORE_AAD_MAX];
     struct bytes begun = oscore_id_context(&session->begun);
     if (!session->has_r2 || begun.len < OSCORE_PART_LEN ||
         !bytes_equal(bytes_slice(begun, OSCORE_PART_LEN, begun.len - OSCORE_PART_LEN), id1)) {
@@ -235,7 +272,8 @@ static enum status put_challenge(struct oscore_session *session, struct bytes id
         session->has_r2 = true;
     }
     const struct coap_body message = {.code = COAP_UNAUTHORIZED};
-    struct oscore_option option = {.has_kid_context = true, .kid_context = bytes_from(session->r2, OSCORE_PART_LEN)};
+    struct oscore_option option = {.has_kid_context = true,
+                                   .kid_context = wrapped(bytes_from(session->r2, OSCORE_PART_LEN), r2_room)};
     TRY(next_piv(session, &session->begun, &option, piv_room));
     oscore_nonce(&session->begun, session->input.aead, id_of(&session->input.sender),
                  bytes_from(piv_room, option.partial_iv_len), nonce);
@@ -246,34 +284,43 @@ static enum status put_challenge(struct oscore_session *session, struct bytes id
 }
 
 /* A request under a context we do not have: request #2 of a run we answered, or else the beginning of one. */
-static enum status begin(struct oscore_session *session, const struct oscore_option *option,
+static enum status begin(struct oscore_session *session, struct bytes id, const struct oscore_option *option,
                          const struct coap_body *outer, const uint8_t random[OSCORE_PART_LEN],
                          struct oscore_request *request, struct writer *plain, struct coap_body *message,
                          struct writer *challenge)
 {
     struct oscore_context context;
-    struct bytes id = option->kid_context;
+    struct coap_body got;
     bool second = session->has_r2 && id.len == 2 * OSCORE_PART_LEN &&
                   bytes_equal(bytes_slice(id, 0, OSCORE_PART_LEN), bytes_from(session->r2, OSCORE_PART_LEN));
+    /* Whoever took R1 for R3 asks for the context of response #1: its nonces are counted on, not begun again. */
+    uint64_t sequence = oscore_context_is(&session->begun, id) ? session->begun.sequence : 0;
     if (id.len < OSCORE_PART_LEN || id.len > 2 * OSCORE_PART_LEN)
         return NOT_FOUND;
-    TRY(oscore_context_init(&context, &session->input, &id, 0));
+    TRY(oscore_context_init(&context, &session->input, &id, sequence));
     size_t before = plain->len;
     enum status status = open_message(session, &context, option->kid, option->partial_iv_bytes, option->kid,
-                                      option->partial_iv_bytes, outer->payload, plain, message);
-    if (status != OK || !second) {
-        oscore_context_done(&context);
-        if (status == OK) { /* it may be a replay: nothing of it is used */
-            wipe(plain->data + before, plain->len - before);
-            plain->len = before;
-        }
-        return status == OK ? put_challenge(session, id, random, option, challenge) : status;
+                                      option->partial_iv_bytes, outer->payload, plain, &got);
+    if (second && status == OK) {
+        oscore_session_restart(session);
+        session->current = context;
+        oscore_window_take(&session->current, option->partial_iv);
+        note_request(request, &session->current, option->kid, option, &got);
+        *message = got;
+        return OK;
     }
-    oscore_session_restart(session);
-    session->current = context;
-    oscore_window_take(&session->current, option->partial_iv);
-    note_request(request, &session->current, option->kid, option, message);
-    return OK;
+    oscore_context_done(&context);
+    if (second && status == AUTH) { /* those contexts are gone at once: R2 bears what they failed */
+        count_failure(&session->begun);
+        if (is_worn(session, &session->begun)) {
+            oscore_context_done(&session->begun);
+            session->has_r2 = false;
+        }
+    }
+    TRY(status);
+    wipe(plain->data + before, plain->len - before); /* it may be a replay: nothing of it is used */
+    plain->len = before;
+    return put_challenge(session, id, random, option, challenge);
 }
 
 enum status oscore_unprotect_request(struct oscore_session *session, const struct coap_body *outer,
@@ -290,8 +337,14 @@ enum status oscore_unprotect_request(struct oscore_session *session, const struc
     if (!bytes_equal(option.kid, id_of(&session->input.recipient)))
         return NOT_FOUND;
     struct oscore_context *current = &session->current;
-    if (option.has_kid_context && !oscore_context_is(current, option.kid_context))
-        return begin(session, &option, outer, random, request, plain, message, challenge);
+    struct bytes id;
+    /* A context fixed by other means is named by its bare ID Context, one of Appendix B.2 by a byte string. */
+    if (option.has_kid_context && !oscore_context_is(current, option.kid_context)) {
+        if (unwrap(option.kid_context, &id) != OK)
+            return NOT_FOUND;
+        if (!oscore_context_is(current, id))
+            return begin(session, id, &option, outer, random, request, plain, message, challenge);
+    }
     if (is_there(current) && is_worn(session, current))
         oscore_context_done(current);
     if (!is_there(current))
