@@ -177,7 +177,30 @@ static void headers_that_cannot_be_honoured_are_refused(void **state)
     }
 }
 
-/* RFC 9052 C.4.1 */
+/* RFC 9052 C.4.1, under the 16-byte key of its Appendix C.7.2 */
+static void the_encrypt0_of_rfc_9052_opens_and_is_made_again(void **state)
+{
+    (void)state;
+    uint8_t key_room[16], room[128], out[128];
+    struct crypto_aead aead = {0};
+    struct cose_encrypt0 encrypt0;
+    struct writer text = writer_over(out, sizeof out);
+    check_ok(crypto_aead_init(&aead, CRYPTO_AES_CCM_16_64_128,
+                              unhex("849b5786457c1491be3a76dcea6c4271", key_room, sizeof key_room)));
+    struct bytes message =
+        unhex("d08343a1010aa1054d89f52f65a1c580933b5261a78c581c5974e1b99a3a4cc09a659aa2e9e7fff161d38ce71c"
+              "b45ce460ffb569",
+              room, sizeof room);
+    check_ok(cose_encrypt0_decode(message, &encrypt0));
+    check_ok(cose_encrypt0_decrypt(&encrypt0, &aead, (struct bytes){0}, &text));
+    check_bytes(bytes_from_text("This is the content."), writer_bytes(&text));
+    uint8_t again[128];
+    struct writer writer = writer_over(again, sizeof again);
+    check_ok(cose_encrypt0_encode(&writer, &aead, &encrypt0.headers, (struct bytes){0}, writer_bytes(&text)));
+    check_bytes(message, writer_bytes(&writer));
+    crypto_aead_done(&aead);
+}
+
 static void every_flipped_bit_of_an_encrypt0_is_noticed(void **state)
 {
     (void)state;
@@ -311,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_key_of_another_algorithm_is_auth),
         cmocka_unit_test(a_detached_payload_is_put_back_before_verifying),
         cmocka_unit_test(headers_that_cannot_be_honoured_are_refused),
+        cmocka_unit_test(the_encrypt0_of_rfc_9052_opens_and_is_made_again),
         cmocka_unit_test(every_flipped_bit_of_an_encrypt0_is_noticed),
         cmocka_unit_test(additional_data_past_its_limit_is_refused),
         cmocka_unit_test(keys_of_every_curve_round_trip),
