@@ -7,7 +7,7 @@
 #include "service.h"
 
 extern const struct command command_init, command_up, command_down, command_status, command_client, command_send,
-    command_watch, command_rule, command_history, command_report;
+    command_watch, command_rule, command_history, command_report, command_reinitialise;
 
 #define COMMAND_URL_MAX 128
 #define COMMAND_TEXT_MAX (1u << 20) /* of what a command is given to send; the hub's own limit is lower */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_init, &command_up,    &command_down, &command_status,  &command_client,
-    &command_send, &command_watch, &command_rule, &command_history, &command_report,
+    &command_init,  &command_up,   &command_down,    &command_status, &command_client,       &command_send,
+    &command_watch, &command_rule, &command_history, &command_report, &command_reinitialise,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -39,7 +39,7 @@ static void print_help(FILE *out)
           "Usage: bastide [--home DIR] [--json] COMMAND …\n\nCommands:\n",
           out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(out,
             "\n%s\n"
             "Start here:\n"

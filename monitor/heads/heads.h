@@ -86,14 +86,4 @@ MUST_USE enum status heads_open_file(const char *path, int *fd);
 MUST_USE enum status heads_read_file(int fd, unsigned slot, uint8_t data[HEADS_SLOT_LEN], size_t *len);
 MUST_USE enum status heads_write_file(int fd, unsigned slot, const uint8_t data[HEADS_SLOT_LEN]);
 
-/* ---- the owner's token ---- */
-
-/* COSE_Sign1 by the owner's key over {site, counter}: good for one re-initialisation, for the counter moves with it. */
-#define HEADS_TOKEN_MAX 256
-MUST_USE enum status heads_put_token(struct writer *writer, const struct crypto_key *owner,
-                                     const uint8_t site[HEADS_SITE_LEN], uint64_t counter);
-/* AUTH: not this owner's; DENIED: for another site or another counter value. */
-MUST_USE enum status heads_check_token(struct bytes token, const struct crypto_public *owner,
-                                       const uint8_t site[HEADS_SITE_LEN], uint64_t counter);
-
 #endif

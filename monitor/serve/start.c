@@ -168,14 +168,14 @@ static int open_tpm(struct serve *serve)
  * the enclave stored before is refused by the enclave from then on. */
 static bool reinitialised(struct serve *serve, uint64_t *counter)
 {
-    uint8_t token[HEADS_TOKEN_MAX];
+    uint8_t token[IMAGE_TOKEN_MAX];
     char path[PATH_MAX];
     size_t len = 0;
     if (serve->heads.outside.read_counter(serve, counter) != OK ||
         read_below(serve, "node/reinitialise", token, sizeof token, &len) != OK)
         return false;
     enum status status =
-        heads_check_token(bytes_from(token, len), &serve->configuration.owner, serve->configuration.site, *counter);
+        image_token_check(bytes_from(token, len), &serve->configuration.owner, serve->configuration.site, *counter);
     if (status == OK)
         status = heads_reinitialise(&serve->heads, serve_now_s());
     if (status == OK && node_path(serve->options->home, "node/reinitialise", path))

@@ -1,5 +1,6 @@
-/* image: what is measured — the image's signed manifest, the launch configuration, the workload manifest: encode,
- * check, hash. Never reads a file; whoever holds the bytes hands them in. All of it is deterministic CBOR. */
+/* image: what is measured — the image's signed manifest, the launch configuration, the workload manifest — and the
+ * owner's word that a node may begin anew: encode, check, hash. Never reads a file; whoever holds the bytes hands them
+ * in. All of it is deterministic CBOR. */
 #ifndef BASTIDE_IMAGE_H
 #define BASTIDE_IMAGE_H
 
@@ -80,5 +81,14 @@ MUST_USE enum status image_workload_sign(struct writer *writer, const struct cry
                                          const struct image_workload *workload);
 MUST_USE enum status image_workload_open(struct bytes sign1, const struct crypto_public *owner,
                                          struct image_workload *workload);
+
+/* The owner's word that a node which lost its table of heads may begin anew, with an empty store: COSE_Sign1 over
+ * {purpose, site, NV counter}. Good for one re-initialisation, for the counter moves with it. */
+#define IMAGE_TOKEN_MAX 256
+MUST_USE enum status image_token_sign(struct writer *writer, const struct crypto_key *owner,
+                                      const uint8_t site[IMAGE_SITE_LEN], uint64_t counter);
+/* AUTH: not this owner's; DENIED: for another site or another counter value. */
+MUST_USE enum status image_token_check(struct bytes token, const struct crypto_public *owner,
+                                       const uint8_t site[IMAGE_SITE_LEN], uint64_t counter);
 
 #endif

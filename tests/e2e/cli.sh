@@ -306,6 +306,20 @@ does "down" 0 down
 cp "$work/table" "$home/node/monitor/table"
 does "a table from before" 7 up
 
+# --- on the owner's word
+does "beginning anew without saying so" 2 reinitialise
+does "for another counter" 0 reinitialise --forget-everything --counter 1
+does "is refused" 7 up
+does "beginning anew" 0 --json reinitialise --forget-everything
+check "the archive is kept" yes "$(for file in "$home"/node/before-*/archive.db; do [ -s "$file" ] && echo yes; done)"
+does "the node begins with nothing" 0 up
+does "the owner is unknown to it" 3 rule list
+does "until they meet again" 0 init --renew
+does "no client is left" 0 --json client list
+check "none at all" 0 "$(json '.clients | length')"
+does "a node that is up" 3 reinitialise --forget-everything
+does "down after that" 0 down
+
 # --- secrets stay where they belong
 for secret in session clients/sensor clients/valve; do
   hex=$(xxd -p -c 1000 "$home/owner/$secret" | cut -c 21-60)

@@ -3,7 +3,6 @@
  *     make_image configuration FILE CERT MODE       write a launch configuration
  *     make_image token FILE KEY COUNTER             the owner's word for a new beginning; KEY is the raw scalar */
 #include "crypto.h"
-#include "heads.h"
 #include "image.h"
 
 #include <stdio.h>
@@ -78,14 +77,14 @@ static int make_configuration(char **argv)
 
 static int make_token(char **argv)
 {
-    uint8_t token[HEADS_TOKEN_MAX];
+    uint8_t token[IMAGE_TOKEN_MAX];
     struct crypto_key owner = {0};
     SECRET scalar = {.len = 0};
     struct writer writer = writer_over(token, sizeof token);
     scalar.len = read_file(argv[1], scalar.data, 32);
     CLAIM("the owner's key is read", crypto_key_import(&owner, CRYPTO_P256, secret_bytes(&scalar)) == OK);
     CLAIM("the token is written",
-          heads_put_token(&writer, &owner, (const uint8_t *)"a site for tests", strtoull(argv[2], NULL, 10)) == OK &&
+          image_token_sign(&writer, &owner, (const uint8_t *)"a site for tests", strtoull(argv[2], NULL, 10)) == OK &&
               write_file(argv[0], writer_bytes(&writer)));
     return 0;
 }

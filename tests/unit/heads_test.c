@@ -358,32 +358,6 @@ static void the_file_keeps_both_slots(void **state)
     check_status(IO, heads_open_file("/proc/no/such/table", &table));
 }
 
-static void a_token_is_one_owners_for_one_site_and_one_counter(void **state)
-{
-    (void)state;
-    struct crypto_key owner = {0}, other = {0};
-    uint8_t token[HEADS_TOKEN_MAX];
-    static const uint8_t elsewhere[HEADS_SITE_LEN] = {8};
-    struct writer writer = writer_over(token, sizeof token);
-    check_ok(crypto_init());
-    check_ok(crypto_key_generate(&owner, CRYPTO_P256));
-    check_ok(crypto_key_generate(&other, CRYPTO_P256));
-    check_ok(heads_put_token(&writer, &owner, site, 42));
-    struct bytes made = writer_bytes(&writer);
-    check_ok(heads_check_token(made, &owner.public_key, site, 42));
-    check_status(DENIED, heads_check_token(made, &owner.public_key, site, 43));
-    check_status(DENIED, heads_check_token(made, &owner.public_key, elsewhere, 42));
-    check_status(AUTH, heads_check_token(made, &other.public_key, site, 42));
-    for (size_t i = 0; i < made.len; i++) {
-        token[i] ^= 4;
-        assert_int_not_equal(OK, heads_check_token(made, &owner.public_key, site, 42));
-        token[i] ^= 4;
-        assert_int_not_equal(OK, heads_check_token(bytes_slice(made, 0, i), &owner.public_key, site, 42));
-    }
-    crypto_key_done(&owner);
-    crypto_key_done(&other);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,7 +374,6 @@ int main(void)
         cmocka_unit_test(a_passing_failure_at_any_operation_is_repaired_before_more_is_released),
         cmocka_unit_test(a_cut_at_any_operation_of_a_start_is_survived),
         cmocka_unit_test(the_file_keeps_both_slots),
-        cmocka_unit_test(a_token_is_one_owners_for_one_site_and_one_counter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,32 @@ static void an_empty_or_overlong_workload_is_not_signed(void **unused)
     check_status(MALFORMED, image_workload_sign(&writer, &signer, &workload));
 }
 
+static void a_token_is_one_owners_for_one_site_and_one_counter(void **state)
+{
+    (void)state;
+    struct crypto_key owner = {0}, stranger = {0};
+    uint8_t token[IMAGE_TOKEN_MAX];
+    static const uint8_t site[IMAGE_SITE_LEN] = {7}, elsewhere[IMAGE_SITE_LEN] = {8};
+    struct writer writer = writer_over(token, sizeof token);
+    check_ok(crypto_init());
+    check_ok(crypto_key_generate(&owner, CRYPTO_P256));
+    check_ok(crypto_key_generate(&stranger, CRYPTO_P256));
+    check_ok(image_token_sign(&writer, &owner, site, 42));
+    struct bytes made = writer_bytes(&writer);
+    check_ok(image_token_check(made, &owner.public_key, site, 42));
+    check_status(DENIED, image_token_check(made, &owner.public_key, site, 43));
+    check_status(DENIED, image_token_check(made, &owner.public_key, elsewhere, 42));
+    check_status(AUTH, image_token_check(made, &stranger.public_key, site, 42));
+    for (size_t i = 0; i < made.len; i++) {
+        token[i] ^= 4;
+        assert_int_not_equal(OK, image_token_check(made, &owner.public_key, site, 42));
+        token[i] ^= 4;
+        assert_int_not_equal(OK, image_token_check(bytes_slice(made, 0, i), &owner.public_key, site, 42));
+    }
+    crypto_key_done(&owner);
+    crypto_key_done(&stranger);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_file_is_what_its_entry_says),
         cmocka_unit_test(a_workload_is_its_owners_and_nobody_elses),
         cmocka_unit_test(an_empty_or_overlong_workload_is_not_signed),
+        cmocka_unit_test(a_token_is_one_owners_for_one_site_and_one_counter),
     };
     return cmocka_run_group_tests(tests, make_keys, NULL);
 }

@@ -1,13 +1,13 @@
 /* The owner's word that a node may start from an empty table: {1: purpose, 2: site, 3: counter} in a COSE_Sign1. */
-#include "heads.h"
+#include "image.h"
 
 #include "cbor.h"
 #include "cose.h"
 
 #define PURPOSE "bastide re-initialise"
 
-enum status heads_put_token(struct writer *writer, const struct crypto_key *owner, const uint8_t site[HEADS_SITE_LEN],
-                            uint64_t counter)
+enum status image_token_sign(struct writer *writer, const struct crypto_key *owner, const uint8_t site[IMAGE_SITE_LEN],
+                             uint64_t counter)
 {
     uint8_t payload[64];
     const struct cose_headers headers = {0};
@@ -16,14 +16,14 @@ enum status heads_put_token(struct writer *writer, const struct crypto_key *owne
     cbor_put_uint(&body, 1);
     cbor_put_text(&body, PURPOSE);
     cbor_put_uint(&body, 2);
-    cbor_put_bytes(&body, bytes_from(site, HEADS_SITE_LEN));
+    cbor_put_bytes(&body, bytes_from(site, IMAGE_SITE_LEN));
     cbor_put_uint(&body, 3);
     cbor_put_uint(&body, counter);
     TRY(writer_end(&body));
     return cose_sign1_encode(writer, owner, &headers, (struct bytes){0}, writer_bytes(&body));
 }
 
-enum status heads_check_token(struct bytes token, const struct crypto_public *owner, const uint8_t site[HEADS_SITE_LEN],
+enum status image_token_check(struct bytes token, const struct crypto_public *owner, const uint8_t site[IMAGE_SITE_LEN],
                               uint64_t counter)
 {
     struct cose_sign1 message;
@@ -36,5 +36,5 @@ enum status heads_check_token(struct bytes token, const struct crypto_public *ow
     shaped = shaped && cbor_take_uint(&reader) == 3;
     uint64_t at = cbor_take_uint(&reader);
     TRY(reader_end(&reader));
-    return shaped && bytes_equal(named, bytes_from(site, HEADS_SITE_LEN)) && at == counter ? OK : DENIED;
+    return shaped && bytes_equal(named, bytes_from(site, IMAGE_SITE_LEN)) && at == counter ? OK : DENIED;
 }
