@@ -46,8 +46,9 @@ struct world {
     size_t notified_count; /* notifications the client was told of */
     unsigned last_told;
     bool acknowledged, cancelled;
-    bool deaf;        /* nothing reaches the server */
-    uint32_t watcher; /* the server's handle of the observation */
+    enum coap_failure why; /* of the last cancelled */
+    bool deaf;             /* nothing reaches the server */
+    uint32_t watcher;      /* the server's handle of the observation */
     unsigned answer_delay_ms;
     bool confirmable;
     struct request requests[REQUESTS_MAX];
@@ -166,6 +167,7 @@ static void on_server(const struct coap_event *event)
     struct bytes name;
     world.acknowledged |= event->kind == COAP_ACKNOWLEDGED;
     world.cancelled |= event->kind == COAP_CANCELLED;
+    world.why = event->kind == COAP_CANCELLED ? event->failure : world.why;
     if (event->kind != COAP_REQUEST)
         return;
     assert_true(coap_option_find(event->body.options, COAP_URI_PATH, &name) && name.len == 1);

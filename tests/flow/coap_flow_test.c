@@ -168,6 +168,25 @@ static void whatever_befalls_one_datagram_every_notification_comes_once_and_in_o
     }
 }
 
+/* RFC 7641 §3.4 */
+static void a_notification_that_comes_after_a_newer_one_is_not_told(void **state)
+{
+    (void)state;
+    begin();
+    watch(20);
+    world.victim = world.sent;
+    world.fate = LATE;
+    for (unsigned sequence = 2; sequence <= 3; sequence++) {
+        struct coap_body body = body_of(COAP_CONTENT, 0, true, sequence, pattern(sequence, true, 20));
+        check_ok(coap_notify(world.ends[SERVER], world.now_ms, world.watcher, &body, false));
+        drain(SERVER);
+        run_until(world.now_ms + 100);
+    }
+    run_until(world.now_ms + 10000);
+    assert_int_equal(2, world.notified_count);
+    assert_int_equal(3, world.last_told);
+}
+
 /* RFC 7641 §4.5: a client whose acknowledgements do not come is given up, though it was told. */
 static void a_client_whose_acknowledgements_are_lost_is_told_once_and_given_up(void **state)
 {
@@ -180,6 +199,7 @@ static void a_client_whose_acknowledgements_are_lost_is_told_once_and_given_up(v
     run_to_the_end();
     assert_int_equal(2, world.notified_count);
     assert_true(world.cancelled);
+    assert_int_equal(COAP_TIMED_OUT, world.why);
     /* every repetition is acknowledged again */
     assert_int_equal(2 * (1 + COAP_MAX_RETRANSMIT), world.sent - before);
     struct coap_body body = body_of(COAP_CONTENT, 0, true, 3, (struct bytes){0});
@@ -200,6 +220,7 @@ static void a_forgotten_observation_ends_even_when_its_resets_are_lost(void **st
             notify(2);
             run_to_the_end();
             assert_true(world.cancelled);
+            assert_int_equal(COAP_RESET, world.why);
             assert_int_equal(1, world.notified_count);
             check_nothing_is_held();
         }
@@ -215,6 +236,7 @@ int main(void)
         cmocka_unit_test(on_a_wire_of_chaos_every_other_request_ends_exactly_once),
         cmocka_unit_test(a_dead_wire_fails_every_request_once),
         cmocka_unit_test(whatever_befalls_one_datagram_every_notification_comes_once_and_in_order),
+        cmocka_unit_test(a_notification_that_comes_after_a_newer_one_is_not_told),
         cmocka_unit_test(a_client_whose_acknowledgements_are_lost_is_told_once_and_given_up),
         cmocka_unit_test(a_forgotten_observation_ends_even_when_its_resets_are_lost),
     };
