@@ -281,8 +281,8 @@ says "says so" "another TPM than" "$work/err"
 rm -rf "$home/tpm"; mv "$work/tpm" "$home/tpm"
 does "a software TPM's site on a device" 3 up --tcti device:/dev/tpmrm0
 python3 -c 'import socket, sys, time
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); time.sleep(100)' "${http##*:}" & watcher=$!
-sleep 0.5
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("taken", flush=True); time.sleep(100)' "${http##*:}" >"$work/taken" & watcher=$!
+for _ in $(seq 100); do [ -s "$work/taken" ] && break; sleep 0.1; done
 does "a port that is taken" 4 up
 kill $watcher; wait $watcher 2>/dev/null; watcher=
 mv "$home/node/archive.db" "$work/archive.db"; echo "no database, and long enough to look like none" >"$home/node/archive.db"

@@ -52,18 +52,21 @@ JS
   for name in body row variable; do text "${!name}" >"$work/$name"; done
   echo "$secret" >"$work/oscore"
   cat "$work"/{body,row,variable,oscore} >"$work/all"
-  # Events to keep the script busy, one after the other, until they are stopped.
-  for i in $(seq 20000); do printf '0\tsensor\tbusy-%s\t{"id":"busy-%s","type":"reading","properties":{"key":"%s"}}\n' "$i" "$i" "$body"; done >"$work/plan"
   keep_busy
 }
-keep_busy() {
+round=0
+keep_busy() { # with events, each of which is new and so starts the script, one after the other until they are stopped
   [ -z "$replay" ] || { kill "$replay"; wait "$replay"; } 2>/dev/null
+  rm -f "$work/acknowledged"
+  round=$((round + 1))
+  seq 20000 | awk -v round=$round -v body="$body" '{id = round "-" $1; printf "0\tsensor\t%s\t{\"id\":\"%s\",\"type\":\"reading\",\"properties\":{\"key\":\"%s\"}}\n", id, id, body}' >"$work/plan"
   "$bin/vacancy-replay" coap://127.0.0.1:25731 "$home/owner/clients" "$work/acknowledged" <"$work/plan" >/dev/null 2>"$work/replay.log" & replay=$!
   for _ in $(seq 200); do [ -s "$work/acknowledged" ] && break; sleep 0.1; done
 }
-busy() { # the script runs: the hub uses processor time, and events are acknowledged
-  local before=$(wc -l <"$work/acknowledged"); sleep 1
-  [ "$(wc -l <"$work/acknowledged")" -gt "$before" ]
+busy() { # the script runs: events, each of which starts it, are acknowledged one after the other
+  local before=$(wc -l <"$work/acknowledged")
+  for _ in $(seq 100); do sleep 0.1; [ "$(wc -l <"$work/acknowledged")" -gt "$before" ] && return; done
+  return 1
 }
 serves() { for _ in $(seq 300); do "$bin/bastide" --home "$home" status >/dev/null 2>&1 && return; sleep 0.1; done; bad "the node serves again"; }
 
