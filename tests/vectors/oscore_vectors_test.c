@@ -1,6 +1,6 @@
 /* RFC 8613, Appendix C: derivations (C.1 to C.3), requests (C.4 to C.6) and responses (C.7, C.8), octet by octet. */
 #include "check.h"
-#include "oscore.h"
+#include "oscore_internal.h"
 
 #include <string.h>
 
@@ -33,18 +33,60 @@ static void expect(struct bytes got, const char *want)
     assert_string_equal(text, want);
 }
 
-static void common_ivs_are_those_of_c1_to_c3(void **state)
+/* Keys stay inside libcrypto's contexts: two are equal when what one seals the other opens, both ways. */
+static void expect_key(struct crypto_aead *derived, const char *want)
+{
+    static const uint8_t nonce[13] = {0x5a};
+    uint8_t key[16], sealed_room[64], opened_room[64];
+    struct crypto_aead given;
+    struct bytes text = bytes_from_text("either way");
+    assert_int_equal(unhex(want, key, sizeof key), sizeof key);
+    assert_int_equal(crypto_aead_init(&given, CRYPTO_AES_CCM_16_64_128, BYTES_OF(key)), OK);
+    for (int way = 0; way < 2; way++) {
+        struct writer sealed = writer_over(sealed_room, sizeof sealed_room);
+        struct writer opened = writer_over(opened_room, sizeof opened_room);
+        assert_int_equal(crypto_aead_seal(way ? derived : &given, BYTES_OF(nonce), text, text, &sealed), OK);
+        assert_int_equal(
+            crypto_aead_open(way ? &given : derived, BYTES_OF(nonce), text, writer_bytes(&sealed), &opened), OK);
+        check_bytes(text, writer_bytes(&opened));
+    }
+    crypto_aead_done(&given);
+}
+
+/* The appendix gives the nonces of Partial IV 0. */
+static void expect_nonce(const struct oscore_context *context, const struct oscore_id *id, const char *want)
+{
+    uint8_t piv[OSCORE_PIV_MAX], nonce[CRYPTO_AEAD_NONCE_MAX];
+    size_t len = oscore_piv(0, piv);
+    oscore_nonce(context, CRYPTO_AES_CCM_16_64_128, bytes_from(id->data, id->len), bytes_from(piv, len), nonce);
+    expect(BYTES_OF(nonce), want);
+}
+
+static void keys_iv_and_nonces_are_those_of_c1_to_c3(void **state)
 {
     (void)state;
     static const struct {
-        const char *salt, *sender, *recipient, *id_context, *iv;
+        const char *salt, *sender, *recipient, *id_context, *sender_key, *recipient_key, *iv, *sender_nonce,
+            *recipient_nonce;
     } rows[] = {
-        {MASTER_SALT, "", "01", NULL, "4622d4dd6d944168eefb54987c"},
-        {MASTER_SALT, "01", "", NULL, "4622d4dd6d944168eefb54987c"},
-        {"", "00", "01", NULL, "be35ae297d2dace910c52e99f9"},
-        {"", "01", "00", NULL, "be35ae297d2dace910c52e99f9"},
-        {MASTER_SALT, "", "01", CONTEXT_C3, "2ca58fb85ff1b81c0b7181b85e"},
-        {MASTER_SALT, "01", "", CONTEXT_C3, "2ca58fb85ff1b81c0b7181b85e"},
+#define C1_C "f0910ed7295e6ad4b54fc793154302ff"
+#define C1_S "ffb14e093c94c9cac9471648b4f98710"
+#define C2_C "321b26943253c7ffb6003b0b64d74041"
+#define C2_S "e57b5635815177cd679ab4bcec9d7dda"
+#define C3_C "af2a1300a5e95788b356336eeecd2b92"
+#define C3_S "e39a0c7c77b43f03b4b39ab9a268699f"
+        {MASTER_SALT, "", "01", NULL, C1_C, C1_S, "4622d4dd6d944168eefb54987c", "4622d4dd6d944168eefb54987c",
+         "4722d4dd6d944169eefb54987c"},
+        {MASTER_SALT, "01", "", NULL, C1_S, C1_C, "4622d4dd6d944168eefb54987c", "4722d4dd6d944169eefb54987c",
+         "4622d4dd6d944168eefb54987c"},
+        {"", "00", "01", NULL, C2_C, C2_S, "be35ae297d2dace910c52e99f9", "bf35ae297d2dace910c52e99f9",
+         "bf35ae297d2dace810c52e99f9"},
+        {"", "01", "00", NULL, C2_S, C2_C, "be35ae297d2dace910c52e99f9", "bf35ae297d2dace810c52e99f9",
+         "bf35ae297d2dace910c52e99f9"},
+        {MASTER_SALT, "", "01", CONTEXT_C3, C3_C, C3_S, "2ca58fb85ff1b81c0b7181b85e", "2ca58fb85ff1b81c0b7181b85e",
+         "2da58fb85ff1b81d0b7181b85e"},
+        {MASTER_SALT, "01", "", CONTEXT_C3, C3_S, C3_C, "2ca58fb85ff1b81c0b7181b85e", "2da58fb85ff1b81d0b7181b85e",
+         "2ca58fb85ff1b81c0b7181b85e"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct oscore_input input;
@@ -56,8 +98,23 @@ static void common_ivs_are_those_of_c1_to_c3(void **state)
             id = bytes_from(room, unhex(rows[i].id_context, room, sizeof room));
         assert_int_equal(oscore_context_init(&context, &input, rows[i].id_context ? &id : NULL, 0), OK);
         expect(bytes_from(context.common_iv, 13), rows[i].iv);
+        expect_key(&context.sender, rows[i].sender_key);
+        expect_key(&context.recipient, rows[i].recipient_key);
+        expect_nonce(&context, &input.sender, rows[i].sender_nonce);
+        expect_nonce(&context, &input.recipient, rows[i].recipient_nonce);
         oscore_context_done(&context);
     }
+}
+
+static void additional_data_is_that_of_c4_and_c5(void **state)
+{
+    (void)state;
+    static const uint8_t piv[] = {0x14}, kid[] = {0};
+    uint8_t room[OSCORE_AAD_MAX];
+    expect(oscore_aad(CRYPTO_AES_CCM_16_64_128, (struct bytes){0}, BYTES_OF(piv), room),
+           "8368456e63727970743040488501810a40411440");
+    expect(oscore_aad(CRYPTO_AES_CCM_16_64_128, BYTES_OF(kid), BYTES_OF(piv), room),
+           "8368456e63727970743040498501810a4100411440");
 }
 
 /* A datagram without its token is a body but for its first bytes: code, then what follows the token. */
@@ -172,7 +229,8 @@ static void responses_are_those_of_c7_and_c8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(common_ivs_are_those_of_c1_to_c3),
+        cmocka_unit_test(keys_iv_and_nonces_are_those_of_c1_to_c3),
+        cmocka_unit_test(additional_data_is_that_of_c4_and_c5),
         cmocka_unit_test(requests_and_their_openings_are_those_of_c4_to_c6),
         cmocka_unit_test(responses_are_those_of_c7_and_c8),
     };
