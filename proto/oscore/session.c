@@ -205,6 +205,8 @@ enum status oscore_unprotect_response(struct oscore_session *session, struct osc
     if (!coap_option_find(outer->options, COAP_OSCORE, &value))
         return UNSUPPORTED;
     TRY(oscore_option_decode(value, &option));
+    if (option.has_kid && !bytes_equal(option.kid, id_of(&session->input.recipient))) /* rare in responses (§5) */
+        return AUTH;
     struct bytes made_under = bytes_from(request->id_context, request->id_context_len);
     struct oscore_context *context = oscore_context_is(&session->current, made_under) ? &session->current
                                      : oscore_context_is(&session->begun, made_under) ? &session->begun
