@@ -248,6 +248,28 @@ static void a_session_that_lost_its_contexts_answers_nothing(void **state)
     rig_stop(&run.rig);
 }
 
+static void a_third_context_that_is_the_second_counts_its_nonces_on(void **state)
+{
+    (void)state; /* a client that takes R1 for R3: the keys are those of response #1 */
+    static struct run run;
+    struct rig_opened opened;
+    uint8_t text_room[32], id_room[OSCORE_CONTEXT_MAX];
+    run_to(&run, CHALLENGED);
+    struct bytes r1 = oscore_id_context(&run.rig.client.begun);
+    memcpy(id_room, r1.data, r1.len);
+    expect_heard(&run, BUSY, &run.first_asked, &run.challenge);
+    struct writer options = writer_over(text_room, sizeof text_room), out = writer_over(run.second.data, RIG_CAP);
+    struct coap_body body = {COAP_POST, rig_options(&options, RIG_PLAIN), bytes_from_text("again")};
+    check_ok(oscore_protect_request(&run.rig.client, &body, id_room, &run.second_asked, &out));
+    run.second.len = out.len;
+    check_ok(rig_take(&run.rig.server, &run.second, &opened));
+    check_ok(rig_answer(&run.rig.server, &opened.request, "answer", RIG_PLAIN, true, &run.answer));
+    assert_int_equal(rig_option(&run.challenge).partial_iv, 0);
+    assert_int_equal(rig_option(&run.answer).partial_iv, 1);
+    expect_heard(&run, OK, &run.second_asked, &run.answer);
+    rig_stop(&run.rig);
+}
+
 /* Option and ciphertext, bit by bit; the outer code and the payload marker are nobody's to protect. */
 static void flip_all(struct run *run, struct rig_message *message, struct oscore_request *heard_by)
 {
@@ -355,6 +377,7 @@ int main(void)
         cmocka_unit_test(whoever_restarts_at_whatever_step_both_begin_anew),
         cmocka_unit_test(a_restarted_server_accepts_no_request_2_of_before),
         cmocka_unit_test(a_session_that_lost_its_contexts_answers_nothing),
+        cmocka_unit_test(a_third_context_that_is_the_second_counts_its_nonces_on),
         cmocka_unit_test(every_flipped_bit_of_the_four_messages_is_refused_and_the_run_goes_on),
         cmocka_unit_test(forged_requests_2_wear_r2_out_and_forged_responses_1_the_first_context),
         cmocka_unit_test(an_id_context_shorter_than_r1_or_longer_than_r2_and_r3_begins_nothing),
