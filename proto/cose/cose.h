@@ -47,11 +47,15 @@ MUST_USE enum status cose_sign1_verify(const struct cose_sign1 *sign1, const str
                                        struct bytes external_aad);
 
 /* The signature alone, over Sig_structure ["Signature1", protected, external_aad, payload] (RFC 9052 §4.4), as EDHOC
- * uses it. `signature` has room for CRYPTO_SIGNATURE_MAX; its length is crypto_signature_len(). */
+ * uses it; external_aad is up to COSE_AAD_PARTS_MAX parts taken one after the other. `signature` has room for
+ * CRYPTO_SIGNATURE_MAX; its length is crypto_signature_len(). */
+#define COSE_AAD_PARTS_MAX 6
 MUST_USE enum status cose_signature1_make(const struct crypto_key *key, struct bytes protected_raw,
-                                          struct bytes external_aad, struct bytes payload, uint8_t *signature);
+                                          const struct bytes *aad, size_t aad_count, struct bytes payload,
+                                          uint8_t *signature);
 MUST_USE enum status cose_signature1_check(const struct crypto_public *public_key, struct bytes protected_raw,
-                                           struct bytes external_aad, struct bytes payload, struct bytes signature);
+                                           const struct bytes *aad, size_t aad_count, struct bytes payload,
+                                           struct bytes signature);
 
 /* Enc_structure ["Encrypt0", protected, external_aad] (RFC 9052 §5.3): the AAD of Encrypt0, OSCORE and EDHOC. */
 void cose_put_enc_structure(struct writer *writer, struct bytes protected_raw, struct bytes external_aad);

@@ -2,45 +2,59 @@
 #include "cose_internal.h"
 
 /* The Sig_structure as parts, so that a payload of any size is signed where it lies. */
-#define SIG_PARTS 6
 #define SIG_HEADS_MAX 40 /* array and text heads and "Signature1", then two more byte string heads */
 
-static void sig_structure(uint8_t *heads, struct bytes protected_raw, struct bytes external_aad, struct bytes payload,
-                          struct bytes *parts)
+struct sig_structure {
+    uint8_t heads[SIG_HEADS_MAX];
+    struct bytes parts[5 + COSE_AAD_PARTS_MAX];
+    size_t count;
+};
+
+static enum status lay_out(struct sig_structure *structure, struct bytes protected_raw, const struct bytes *aad,
+                           size_t aad_count, struct bytes payload)
 {
-    struct writer writer = writer_over(heads, SIG_HEADS_MAX);
+    struct writer writer = writer_over(structure->heads, SIG_HEADS_MAX);
+    struct bytes *parts = structure->parts;
+    size_t aad_len = 0;
+    if (aad_count > COSE_AAD_PARTS_MAX)
+        return NO_ROOM;
+    for (size_t i = 0; i < aad_count; i++)
+        aad_len += aad[i].len;
     cbor_put_array(&writer, 4);
     cbor_put_text(&writer, "Signature1");
     cbor_put_bytes_head(&writer, protected_raw.len);
     size_t first = writer.len;
-    cbor_put_bytes_head(&writer, external_aad.len);
+    cbor_put_bytes_head(&writer, aad_len);
     size_t second = writer.len;
     cbor_put_bytes_head(&writer, payload.len);
     struct bytes all = writer_bytes(&writer);
-    parts[0] = bytes_slice(all, 0, first);
-    parts[1] = protected_raw;
-    parts[2] = bytes_slice(all, first, second - first);
-    parts[3] = external_aad;
-    parts[4] = bytes_slice(all, second, all.len - second);
-    parts[5] = payload;
+    *parts++ = bytes_slice(all, 0, first);
+    *parts++ = protected_raw;
+    *parts++ = bytes_slice(all, first, second - first);
+    for (size_t i = 0; i < aad_count; i++)
+        *parts++ = aad[i];
+    *parts++ = bytes_slice(all, second, all.len - second);
+    *parts++ = payload;
+    structure->count = (size_t)(parts - structure->parts);
+    return OK;
 }
 
-enum status cose_signature1_make(const struct crypto_key *key, struct bytes protected_raw, struct bytes external_aad,
-                                 struct bytes payload, uint8_t *signature)
+enum status cose_signature1_make(const struct crypto_key *key, struct bytes protected_raw, const struct bytes *aad,
+                                 size_t aad_count, struct bytes payload, uint8_t *signature)
 {
-    uint8_t heads[SIG_HEADS_MAX];
-    struct bytes parts[SIG_PARTS];
-    sig_structure(heads, protected_raw, external_aad, payload, parts);
-    return crypto_sign(key, parts, SIG_PARTS, signature);
+    struct sig_structure structure;
+    TRY(lay_out(&structure, protected_raw, aad, aad_count, payload));
+    return crypto_sign(key, structure.parts, structure.count, signature);
 }
 
 enum status cose_signature1_check(const struct crypto_public *public_key, struct bytes protected_raw,
-                                  struct bytes external_aad, struct bytes payload, struct bytes signature)
+                                  const struct bytes *aad, size_t aad_count, struct bytes payload,
+                                  struct bytes signature)
 {
-    uint8_t heads[SIG_HEADS_MAX];
-    struct bytes parts[SIG_PARTS];
-    sig_structure(heads, protected_raw, external_aad, payload, parts);
-    return crypto_verify(public_key->curve, crypto_public_bytes(public_key), parts, SIG_PARTS, signature);
+    struct sig_structure structure;
+    TRY(lay_out(&structure, protected_raw, aad, aad_count, payload));
+    return crypto_verify(public_key->curve, crypto_public_bytes(public_key), structure.parts, structure.count,
+                         signature);
 }
 
 enum status cose_sign1_encode(struct writer *writer, const struct crypto_key *key, const struct cose_headers *headers,
@@ -54,7 +68,7 @@ enum status cose_sign1_encode(struct writer *writer, const struct crypto_key *ke
     headers_put_protected(&protected_headers, alg, headers);
     TRY(writer_end(&protected_headers));
     struct bytes protected_raw = writer_bytes(&protected_headers);
-    TRY(cose_signature1_make(key, protected_raw, external_aad, payload, signature));
+    TRY(cose_signature1_make(key, protected_raw, &external_aad, 1, payload, signature));
     struct writer out = *writer;
     cbor_put_tag(&out, COSE_TAG_SIGN1);
     cbor_put_array(&out, 4);
@@ -89,5 +103,5 @@ enum status cose_sign1_verify(const struct cose_sign1 *sign1, const struct crypt
     int64_t alg = cose_curve_alg(public_key->curve);
     if (alg == 0 || sign1->headers.alg != alg)
         return AUTH;
-    return cose_signature1_check(public_key, sign1->protected_raw, external_aad, sign1->payload, sign1->signature);
+    return cose_signature1_check(public_key, sign1->protected_raw, &external_aad, 1, sign1->payload, sign1->signature);
 }
