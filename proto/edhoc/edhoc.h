@@ -20,6 +20,7 @@
 #include "cbor.h"
 #include "cose.h"
 #include "crypto.h"
+#include "oscore.h"
 
 #define EDHOC_ID_MAX 6      /* bytes of a connection identifier: it becomes an OSCORE id, which is no longer */
 #define EDHOC_KID_MAX 32    /* bytes of a key identifier */
@@ -160,6 +161,7 @@ struct edhoc_session {
     bool bad;                            /* the encrypted part of the message read last was */
     struct bytes id_cred, proof, eads;   /* of that message; borrow from the plaintext until verify */
     uint8_t kid_map[EDHOC_KID_MAX + 4];
+    bool initiator;
     bool wrong_suite; /* message 1 was refused for its suite: the error to answer with is edhoc_put_error_suites() */
 };
 
@@ -201,6 +203,9 @@ MUST_USE enum status edhoc_export(const struct edhoc_session *session, uint32_t 
                                   size_t len);
 /* EDHOC_KeyUpdate (Appendix H). Both sides call it with the same context. */
 MUST_USE enum status edhoc_key_update(struct edhoc_session *session, struct bytes context);
+
+/* The OSCORE input that both sides have now, as this side holds it (Appendix A.1). */
+MUST_USE enum status edhoc_oscore_input(const struct edhoc_session *session, struct oscore_input *input);
 
 /* ---- Errors (§6) ---- */
 

@@ -37,7 +37,8 @@ enum status edhoc_put_message_1(struct edhoc_session *session, const struct edho
     edhoc_put_id(&out, id_bytes(c_i));
     put_eads(&out, eads);
     TRY(writer_end(&out));
-    *session = (struct edhoc_session){.profile = profile, .suite = suite, .method = method, .c_i = *c_i};
+    *session =
+        (struct edhoc_session){.profile = profile, .suite = suite, .method = method, .c_i = *c_i, .initiator = true};
     session_give_ephemeral(session, ephemeral);
     struct bytes made = bytes_from(out.data + message->len, out.len - message->len);
     enum status status = crypto_hash(suite->hash, &made, 1, session->th);

@@ -16,6 +16,11 @@ bool oscore_context_is(const struct oscore_context *context, struct bytes id_con
     return context->sender.alg != 0 && bytes_equal(oscore_id_context(context), id_context);
 }
 
+static enum crypto_hash_alg hash_of(const struct oscore_input *input)
+{
+    return input->hkdf ? input->hkdf : CRYPTO_SHA256;
+}
+
 static enum status derive(const struct oscore_input *input, const uint8_t prk[CRYPTO_HASH_MAX],
                           const struct bytes *id_context, struct bytes id, const char *type, uint8_t *out, size_t len)
 {
@@ -31,7 +36,8 @@ static enum status derive(const struct oscore_input *input, const uint8_t prk[CR
     cbor_put_text(&info, type);
     cbor_put_uint(&info, len);
     TRY(writer_end(&info));
-    return crypto_hkdf_expand(CRYPTO_SHA256, bytes_from(prk, 32), writer_bytes(&info), out, len);
+    enum crypto_hash_alg hash = hash_of(input);
+    return crypto_hkdf_expand(hash, bytes_from(prk, crypto_hash_len(hash)), writer_bytes(&info), out, len);
 }
 
 static enum status derive_key(const struct oscore_input *input, const uint8_t prk[CRYPTO_HASH_MAX],
@@ -59,7 +65,7 @@ enum status oscore_context_init(struct oscore_context *context, const struct osc
     if (id_context && id_context->len)
         memcpy(got.id_context, id_context->data, id_context->len);
     got.id_context_len = id_context ? id_context->len : 0;
-    TRY(crypto_hkdf_extract(CRYPTO_SHA256, bytes_from(input->master_salt, input->master_salt_len),
+    TRY(crypto_hkdf_extract(hash_of(input), bytes_from(input->master_salt, input->master_salt_len),
                             secret_bytes(&input->master_secret), prk));
     enum status status = derive(input, prk, id_context, (struct bytes){0}, "IV", got.common_iv, nonce_len);
     if (status == OK)

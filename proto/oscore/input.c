@@ -13,7 +13,7 @@ static bool aead_is_known(enum crypto_aead_alg aead)
            aead == CRYPTO_A256GCM;
 }
 
-static bool is_good(const struct oscore_input *input)
+bool oscore_input_is_good(const struct oscore_input *input)
 {
     const struct oscore_id *sender = &input->sender, *recipient = &input->recipient;
     return aead_is_known(input->aead) && input->master_secret.len >= SECRET_MIN &&
@@ -24,7 +24,7 @@ static bool is_good(const struct oscore_input *input)
 
 void oscore_put_input(struct writer *writer, const struct oscore_input *input)
 {
-    if (!is_good(input)) {
+    if (!oscore_input_is_good(input) || (input->hkdf && input->hkdf != CRYPTO_SHA256)) {
         writer_fail(writer, MALFORMED);
         return;
     }
@@ -61,7 +61,7 @@ enum status oscore_input_decode(struct bytes encoded, struct oscore_input *input
     got.sender.len = take_into(&reader, got.sender.data, sizeof got.sender.data);
     got.recipient.len = take_into(&reader, got.recipient.data, sizeof got.recipient.data);
     TRY(reader_end(&reader));
-    if (!is_good(&got))
+    if (!oscore_input_is_good(&got))
         return MALFORMED;
     *input = got;
     return OK;

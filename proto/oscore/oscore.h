@@ -30,6 +30,7 @@ struct oscore_input {
     uint8_t master_salt[OSCORE_SALT_MAX];
     size_t master_salt_len;
     struct oscore_id sender, recipient; /* must differ */
+    enum crypto_hash_alg hkdf;          /* 0: SHA-256; what EDHOC agreed with another hash is never written down */
 };
 
 /* Deterministic CBOR, for the sealed store and the client's file alike. Secret: wipe the writer's room. */
@@ -82,6 +83,7 @@ struct oscore_session {
     struct oscore_context current; /* the one both sides use */
     struct oscore_context begun;   /* client: third context until response #2; server: second, while R2 is cached */
     uint8_t r1[OSCORE_PART_LEN], r2[OSCORE_PART_LEN];
+    bool agreed;         /* by EDHOC: no Appendix B.2 */
     bool has_r1, has_r2; /* has_r1: `begun` is of Appendix B.2, which wraps its ID Context for the kid context */
     /* For tests and audits: told every nonce we protect with, before it is used. NULL: nobody. */
     void (*used)(void *user, struct bytes id_context, uint64_t sequence);
@@ -95,6 +97,11 @@ void oscore_session_done(struct oscore_session *session);
 /* A fixed context instead, for peers that share one by other means (EDHOC) and for the vectors of Appendix C. */
 MUST_USE enum status oscore_session_fix(struct oscore_session *session, const struct bytes *id_context,
                                         uint64_t sequence);
+
+/* A session that EDHOC agreed on (RFC 9528 Appendix A.1): its context is there at once, and once gone it is gone, for
+ * Appendix B.2 has no forward secrecy. The client agrees on another, the server answers NOT_FOUND. */
+MUST_USE enum status oscore_session_agree(struct oscore_session *session, enum oscore_role role,
+                                          const struct oscore_input *input);
 
 /* What ties a response, and every notification, to its request (§5.4, §8.3). A plain value; safe to copy. */
 struct oscore_request {

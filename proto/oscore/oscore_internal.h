@@ -29,4 +29,6 @@ MUST_USE enum status oscore_open(struct oscore_context *context, enum crypto_aea
                                  struct bytes aad, struct bytes sealed, struct writer *plain,
                                  struct coap_body *message);
 
+bool oscore_input_is_good(const struct oscore_input *input);
+
 #endif

@@ -40,6 +40,17 @@ enum status oscore_session_fix(struct oscore_session *session, const struct byte
     return OK;
 }
 
+enum status oscore_session_agree(struct oscore_session *session, enum oscore_role role,
+                                 const struct oscore_input *input)
+{
+    struct oscore_session made = {.role = role, .input = *input, .agreed = true};
+    enum status status = oscore_input_is_good(input) ? oscore_session_fix(&made, NULL, 0) : MALFORMED;
+    if (status == OK)
+        *session = made;
+    wipe(&made, sizeof made);
+    return status;
+}
+
 static struct bytes id_of(const struct oscore_id *id)
 {
     return bytes_from(id->data, id->len);
@@ -118,6 +129,8 @@ static enum status client_context(struct oscore_session *session, const uint8_t 
         *context = &session->current;
         return OK;
     }
+    if (session->agreed)
+        return WRONG_STATE;
     if (!is_there(&session->begun)) {
         uint8_t room[OSCORE_CONTEXT_MAX];
         struct bytes id = bytes_from(random, OSCORE_PART_LEN);
@@ -342,7 +355,7 @@ enum status oscore_unprotect_request(struct oscore_session *session, const struc
     struct bytes id;
     /* A context fixed by other means is named by its bare ID Context, one of Appendix B.2 by a byte string. */
     if (option.has_kid_context && !oscore_context_is(current, option.kid_context)) {
-        if (unwrap(option.kid_context, &id) != OK)
+        if (session->agreed || unwrap(option.kid_context, &id) != OK)
             return NOT_FOUND;
         if (!oscore_context_is(current, id))
             return begin(session, id, &option, outer, random, request, plain, message, challenge);
