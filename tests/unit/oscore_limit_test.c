@@ -100,6 +100,10 @@ static void an_input_is_read_from_its_own_encoding_only(void **state)
     longer[0] = 0x85;
     longer[1] = 0x18;
     expect_undecodable(bytes_from(longer, whole.len + 1));
+    static const uint8_t wide[] = {0x85, 0x19, 0x01, 0x0a}; /* 266 is not 10 */
+    memcpy(longer + 2, room, whole.len);
+    memcpy(longer, wide, sizeof wide);
+    expect_undecodable(bytes_from(longer, whole.len + 2));
     room[2] ^= 0x20; /* the secret as text */
     expect_undecodable(whole);
 }
