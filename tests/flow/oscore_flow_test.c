@@ -1,74 +1,12 @@
 /* OSCORE client and server over a wire that loses, doubles, reorders, changes and repeats, while either side restarts:
  * no message is accepted twice, no key meets a nonce twice, and Appendix B.2 brings both together again.
- * crypto_aead_init and crypto_aead_seal are wrapped by the linker, so that every (key, nonce) is seen where it is used.
+ * crypto_aead_init, _done and _seal are wrapped by the linker, so that every (key, nonce) is seen where it is used.
  */
+#include "nonce_audit.h"
 #include "oscore_rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* ---- Every (key, nonce) ---- */
-
-enum { CONTEXTS_MAX = 4096, PAIRS_MAX = 1 << 18, PAIR_LEN = CRYPTO_AEAD_KEY_MAX + CRYPTO_AEAD_NONCE_MAX };
-
-static struct {
-    const void *seal;
-    uint8_t key[CRYPTO_AEAD_KEY_MAX];
-} contexts[CONTEXTS_MAX]; /* the latest of an address counts */
-static size_t contexts_count;
-static uint8_t pairs[PAIRS_MAX][PAIR_LEN];
-static bool pair_used[PAIRS_MAX];
-static size_t pairs_count, pairs_twice;
-
-enum status __real_crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key);
-enum status __wrap_crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key);
-enum status __real_crypto_aead_seal(struct crypto_aead *aead, struct bytes nonce, struct bytes aad, struct bytes text,
-                                    struct writer *out);
-enum status __wrap_crypto_aead_seal(struct crypto_aead *aead, struct bytes nonce, struct bytes aad, struct bytes text,
-                                    struct writer *out);
-
-enum status __wrap_crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key)
-{
-    size_t at = 0;
-    TRY(__real_crypto_aead_init(aead, alg, key));
-    while (at < contexts_count && contexts[at].seal != aead->seal)
-        at++;
-    assert_true(at < CONTEXTS_MAX && key.len <= CRYPTO_AEAD_KEY_MAX);
-    contexts_count += at == contexts_count;
-    contexts[at].seal = aead->seal;
-    memset(contexts[at].key, 0, sizeof contexts[at].key);
-    memcpy(contexts[at].key, key.data, key.len);
-    return OK;
-}
-
-static void note_pair(const uint8_t key[CRYPTO_AEAD_KEY_MAX], struct bytes nonce)
-{
-    uint8_t pair[PAIR_LEN] = {0};
-    uint64_t hash = 14695981039346656037u;
-    memcpy(pair, key, CRYPTO_AEAD_KEY_MAX);
-    memcpy(pair + CRYPTO_AEAD_KEY_MAX, nonce.data, nonce.len);
-    for (size_t i = 0; i < sizeof pair; i++)
-        hash = (hash ^ pair[i]) * 1099511628211u;
-    size_t at = (size_t)(hash >> 20) % PAIRS_MAX;
-    while (pair_used[at] && memcmp(pairs[at], pair, sizeof pair) != 0)
-        at = (at + 1) % PAIRS_MAX;
-    pairs_twice += pair_used[at];
-    pairs_count++;
-    assert_true(pairs_count < PAIRS_MAX / 2);
-    pair_used[at] = true;
-    memcpy(pairs[at], pair, sizeof pair);
-}
-
-enum status __wrap_crypto_aead_seal(struct crypto_aead *aead, struct bytes nonce, struct bytes aad, struct bytes text,
-                                    struct writer *out)
-{
-    size_t at = 0;
-    while (at < contexts_count && contexts[at].seal != aead->seal)
-        at++;
-    assert_true(at < contexts_count);
-    note_pair(contexts[at].key, nonce);
-    return __real_crypto_aead_seal(aead, nonce, aad, text, out);
-}
 
 /* ---- The wire ---- */
 

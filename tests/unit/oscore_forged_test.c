@@ -265,7 +265,7 @@ static void an_unprotected_answer_is_a_hint_and_changes_nothing(void **state)
     rig_start(&rig, CRYPTO_AES_CCM_16_64_128);
     rig_begin(&rig);
     check_ok(rig_ask(&rig.client, "ask", RIG_PLAIN, &asked, &out));
-    before = rig.client;
+    memcpy(&before, &rig.client, sizeof before);
     struct writer error = writer_over(out.data, RIG_CAP);
     oscore_error(&error, NOT_FOUND);
     out.len = error.len;

@@ -23,9 +23,11 @@ static void expect_input(enum status want, const struct oscore_input *input)
     check_status(want, writer_end(&writer));
     check_status(want, oscore_session_init(&session, OSCORE_CLIENT, input));
     if (want == OK) {
-        struct oscore_input back = {0};
+        struct oscore_input back;
+        uint8_t again[OSCORE_INPUT_MAX];
         check_ok(oscore_input_decode(writer_bytes(&writer), &back));
-        assert_memory_equal(input, &back, sizeof back);
+        struct writer rewritten = encoded(&back, again);
+        check_bytes(writer_bytes(&writer), writer_bytes(&rewritten));
     } else {
         assert_memory_equal(&empty, &session, sizeof session);
     }
@@ -35,7 +37,7 @@ static void expect_undecodable(struct bytes text)
 {
     struct oscore_input got, before;
     memset(&got, 0xa5, sizeof got);
-    before = got;
+    memcpy(&before, &got, sizeof before);
     assert_int_not_equal(oscore_input_decode(text, &got), OK);
     assert_memory_equal(&before, &got, sizeof got);
 }
@@ -51,7 +53,9 @@ static void an_input_of_each_algorithm_is_written_and_read(void **state)
         assert_memory_equal(&input.sender, &mirrored.recipient, sizeof input.sender);
         assert_memory_equal(&input.recipient, &mirrored.sender, sizeof input.sender);
         oscore_input_mirror(&mirrored, &again);
-        assert_memory_equal(&input, &again, sizeof input);
+        uint8_t room[OSCORE_INPUT_MAX], room_again[OSCORE_INPUT_MAX];
+        struct writer one = encoded(&input, room), two = encoded(&again, room_again);
+        check_bytes(writer_bytes(&one), writer_bytes(&two));
     }
     static const int others[] = {0, 2, 11, 24, 31, 255, 256 + 10, -10};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {

@@ -12,7 +12,7 @@ enum { BLOCKS_MAX = 4096, MESSAGES = 5000 };
 static struct block {
     uint8_t *data;
     size_t len;
-} blocks[BLOCKS_MAX]; /* libcrypto's, as long as they live */
+} blocks[BLOCKS_MAX];               /* libcrypto's, as long as they live */
 static volatile size_t allocations; /* the compiler takes it that malloc changes nothing of ours */
 
 /* RFC 8613 C.1.1: the sender key. */

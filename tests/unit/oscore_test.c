@@ -24,7 +24,7 @@ static void expect_refused(struct bytes value)
 {
     struct oscore_option option, before;
     memset(&option, 0xa5, sizeof option);
-    before = option;
+    memcpy(&before, &option, sizeof before);
     check_status(MALFORMED, oscore_option_decode(value, &option));
     assert_memory_equal(&before, &option, sizeof option);
 }
