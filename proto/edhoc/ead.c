@@ -11,6 +11,10 @@ const struct edhoc_ead *edhoc_find_ead(const struct edhoc_eads *eads, uint32_t l
 
 void put_eads(struct writer *writer, const struct edhoc_eads *eads)
 {
+    if (eads && eads->count > EDHOC_EADS_MAX) {
+        writer_fail(writer, NO_ROOM);
+        return;
+    }
     for (size_t i = 0; eads && i < eads->count; i++) {
         const struct edhoc_ead *ead = &eads->items[i];
         if (ead->label == 0 && ead->critical)
@@ -32,7 +36,7 @@ static size_t head_len(size_t value)
 size_t eads_len(const struct edhoc_eads *eads)
 {
     size_t len = 0;
-    for (size_t i = 0; eads && i < eads->count; i++) {
+    for (size_t i = 0; eads && i < eads->count && i < EDHOC_EADS_MAX; i++) {
         const struct edhoc_ead *ead = &eads->items[i];
         len += head_len(ead->critical ? ead->label - 1 : ead->label);
         len += ead->has_value ? head_len(ead->value.len) + ead->value.len : 0;

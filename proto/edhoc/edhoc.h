@@ -12,7 +12,8 @@
  *
  * Each call out of this order is WRONG_STATE and changes nothing; each that fails otherwise ends the session: it is
  * wiped, and every later call is WRONG_STATE. What is wrong inside the encryption of messages 2 and 3 is told by
- * verify alone, always as AUTH and after the same work, so neither text nor time tells which check failed. */
+ * verify alone, always as AUTH and after the same public-key operations, so neither text nor time tells which check
+ * failed. On failure the writers are as before. */
 #ifndef BASTIDE_EDHOC_H
 #define BASTIDE_EDHOC_H
 
@@ -22,12 +23,13 @@
 #include "crypto.h"
 #include "oscore.h"
 
-#define EDHOC_ID_MAX 6      /* bytes of a connection identifier: it becomes an OSCORE id, which is no longer */
-#define EDHOC_KID_MAX 32    /* bytes of a key identifier */
-#define EDHOC_CHAIN_MAX 4   /* certificates in an x5chain */
-#define EDHOC_EADS_MAX 8    /* EAD items in a message, padding not counted */
-#define EDHOC_SUITES_MAX 16 /* suites in SUITES_I or SUITES_R */
-#define EDHOC_MESSAGE_MAX 16384
+#define EDHOC_ID_MAX 6          /* bytes of a connection identifier: it becomes an OSCORE id, which is no longer */
+#define EDHOC_KID_MAX 32        /* bytes of a key identifier */
+#define EDHOC_CHAIN_MAX 4       /* certificates in an x5chain */
+#define EDHOC_EADS_MAX 8        /* EAD items in a message, padding not counted */
+#define EDHOC_SUITES_MAX 16     /* suites in SUITES_I or SUITES_R */
+#define EDHOC_MESSAGE_MAX 16384 /* bytes of a message, made or taken: NO_ROOM past it */
+#define EDHOC_CONTEXT_MAX 64    /* bytes of a context of the exporter or of a key update */
 #define EDHOC_ERROR_TEXT_MAX 128
 
 /* ---- Cipher suites (§3.6) and methods (§3.2) ---- */
@@ -145,15 +147,15 @@ enum edhoc_state {
     EDHOC_FAILED,
 };
 
-/* Zeroed: a new one. Move it only between calls; done wipes. */
+/* Zeroed: a new one. Never moved between take and verify, never copied; done wipes. */
 struct edhoc_session {
     enum edhoc_state state;
     const struct edhoc_profile *profile;
     const struct edhoc_suite *suite;
     unsigned method;
     struct edhoc_id c_i, c_r;
-    struct crypto_key ephemeral;         /* ours */
-    uint8_t g_peer[CRYPTO_PRIVATE_MAX];  /* the peer's, x alone */
+    struct crypto_key ephemeral;         /* ours, until the keys are there (§9.8) */
+    struct crypto_public peer;           /* the peer's */
     uint8_t th[CRYPTO_HASH_MAX];         /* H(message_1), TH_2, TH_3, TH_4, one after the other */
     struct crypto_hash_state transcript; /* of the next one, which waits for the peer's credential */
     struct secret prk;                   /* PRK_2e, PRK_3e2m, PRK_4e3m, one after the other */
@@ -167,8 +169,8 @@ struct edhoc_session {
 
 void edhoc_done(struct edhoc_session *session);
 
-/* `suite` is one of the profile's, `ephemeral` a fresh key on its curve, given to the session: never one used before.
- */
+/* `suite` is one of the profile's, `ephemeral` a fresh key on its curve, never one used before: given to the session,
+ * which it ends with, in every case but WRONG_STATE. */
 MUST_USE enum status edhoc_put_message_1(struct edhoc_session *session, const struct edhoc_profile *profile,
                                          unsigned method, const struct edhoc_suite *suite, struct crypto_key *ephemeral,
                                          const struct edhoc_id *c_i, const struct edhoc_eads *eads,
@@ -182,7 +184,7 @@ MUST_USE enum status edhoc_put_message_2(struct edhoc_session *session, struct c
                                          const struct edhoc_id *c_r, const struct edhoc_credential *own,
                                          const struct edhoc_eads *eads, struct writer *message);
 /* `plain` needs as much room as the message is long, and must stay until verify; `reference` and `eads` borrow from
- * it, are not authentic before verify, and empty when the message is bad. */
+ * it or from the session, are not authentic before verify, and empty when the message is bad. */
 MUST_USE enum status edhoc_take_message_2(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                           struct edhoc_reference *reference, struct edhoc_eads *eads);
 /* NULL: the credential is unknown or refused. AUTH: that, or anything that was wrong with the message. */
@@ -195,10 +197,10 @@ MUST_USE enum status edhoc_verify_message_3(struct edhoc_session *session, const
 MUST_USE enum status edhoc_put_message_4(struct edhoc_session *session, const struct edhoc_eads *eads,
                                          struct writer *message);
 MUST_USE enum status edhoc_take_message_4(struct edhoc_session *session, struct bytes message, struct writer *plain,
-                                          struct edhoc_eads *eads); /* AUTH */
+                                          struct edhoc_eads *eads); /* AUTH; what is wrong with EAD_4, as it is */
 
 /* EDHOC_Exporter (§4.2.1): from the moment this side has the keys; an initiator uses nothing of it for data before
- * message 4. NO_ROOM past 255 hashes. */
+ * message 4. NO_ROOM past 255 hashes or EDHOC_CONTEXT_MAX. This and the next change nothing when they fail. */
 MUST_USE enum status edhoc_export(const struct edhoc_session *session, uint32_t label, struct bytes context, void *out,
                                   size_t len);
 /* EDHOC_KeyUpdate (Appendix H). Both sides call it with the same context. */
@@ -222,6 +224,8 @@ struct edhoc_error {
 
 void edhoc_put_error(struct writer *writer, const char *text); /* code 1 */
 void edhoc_put_error_suites(struct writer *writer, const struct edhoc_profile *profile);
+/* A reference that we know the kind of, but not the credential (§6.4): the peer may send that itself another time. */
+void edhoc_put_error_unknown_credential(struct writer *writer);
 MUST_USE enum status edhoc_error_decode(struct bytes message, struct edhoc_error *error);
 
 /* ---- EDHOC and OSCORE in one request (RFC 9668 §3): a codec only, for peers that do it. A hub that attests itself

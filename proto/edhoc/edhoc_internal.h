@@ -6,11 +6,17 @@
 
 /* Sessions end here when a step fails: wiped, and FAILED for good. */
 enum status session_step(struct edhoc_session *session, enum status status, enum edhoc_state next);
+/* The same, and the caller's writer moves on to what was made when all went well. */
+enum status session_sent(struct edhoc_session *session, enum status status, enum edhoc_state next,
+                         const struct writer *made, struct writer *message);
+enum status session_took(struct edhoc_session *session, enum status status, enum edhoc_state next,
+                         const struct writer *made, struct writer *plain);
+/* Messages 2, 3 and 4 are one byte string. */
+enum status message_body(struct bytes message, struct bytes *body);
 
 struct bytes id_bytes(const struct edhoc_id *id);
 size_t session_hash_len(const struct edhoc_session *session);
 struct bytes session_th(const struct edhoc_session *session);
-size_t exchange_len(const struct edhoc_session *session); /* of G_X and G_Y */
 bool initiator_signs(const struct edhoc_session *session);
 bool responder_signs(const struct edhoc_session *session);
 void session_give_ephemeral(struct edhoc_session *session, struct crypto_key *ephemeral);
@@ -24,6 +30,8 @@ enum status kdf_mac(const struct edhoc_session *session, uint32_t label, const s
 /* text ^= KEYSTREAM_2. NO_ROOM past EDHOC_STREAM_BLOCKS hashes. */
 #define EDHOC_STREAM_BLOCKS 255u
 enum status keystream_2(const struct edhoc_session *session, const struct secret *prk_2e, uint8_t *text, size_t len);
+/* The peer's G_X or G_Y, checked once and for all. */
+enum status take_ephemeral(struct edhoc_session *session, struct bytes x);
 /* prk = EDHOC_Extract(EDHOC_KDF(prk, label, th, hash_len), ECDH). */
 enum status mix_static_key(struct edhoc_session *session, uint32_t label, const struct crypto_key *own,
                            struct bytes peer);
@@ -32,7 +40,7 @@ enum status agree(struct edhoc_session *session, struct bytes g_y);
 /* The next transcript hash: begun with th and a plaintext, ended with the credential. */
 enum status transcript_begin(struct edhoc_session *session, struct bytes plaintext);
 void transcript_end(struct edhoc_session *session, const struct edhoc_credential *credential);
-/* out = PRK_out, exporter = PRK_exporter; th is TH_4. */
+/* out = PRK_out, exporter = PRK_exporter; th is TH_4. The ephemeral key ends here (§9.8). */
 enum status finish_keys(struct edhoc_session *session);
 
 /* EAD items. */
@@ -53,11 +61,13 @@ size_t proof_len(const struct edhoc_session *session, bool by_signature);
 enum status proof_make(const struct edhoc_session *session, const struct proof *proof, uint8_t *made);
 enum status proof_check(const struct edhoc_session *session, const struct proof *proof, struct bytes given);
 /* A key on the curve that is nobody's, to work with when there is no credential. */
-enum status decoy_key(enum crypto_curve curve, struct crypto_public *key);
+struct crypto_public decoy_key(enum crypto_curve curve);
 
 /* Plaintexts 2 and 3, and how 3 and 4 are sealed. */
 enum status reference_decode(struct bytes id_cred, struct edhoc_reference *reference);
-struct bytes compact_id_cred(struct bytes id_cred, uint8_t room[EDHOC_KID_MAX + 2]);
+struct bytes compact_id_cred(struct bytes id_cred, uint8_t room[EDHOC_KID_MAX + 2]); /* empty: too long */
+/* UNSUPPORTED: our key is not on the curve that the suite wants for this proof. */
+enum status check_own(const struct edhoc_session *session, const struct proof *proof);
 /* Appends the byte string that is a message: its head, `before`, the plaintext with its proof; `after` bytes are still
  * to come. `plaintext` borrows from the message. */
 enum status put_plaintext(const struct edhoc_session *session, struct bytes before, size_t after, struct proof *proof,

@@ -16,6 +16,12 @@ void edhoc_put_error_suites(struct writer *writer, const struct edhoc_profile *p
         cbor_put_int(writer, profile->suites[i]);
 }
 
+void edhoc_put_error_unknown_credential(struct writer *writer)
+{
+    cbor_put_int(writer, EDHOC_ERROR_UNKNOWN_CREDENTIAL);
+    cbor_put_bool(writer, true);
+}
+
 static void take_suites(struct reader *reader, struct edhoc_error *error)
 {
     size_t count = 1;
@@ -34,16 +40,17 @@ enum status edhoc_error_decode(struct bytes message, struct edhoc_error *error)
 {
     struct reader reader = reader_over(message);
     struct edhoc_error got = {.code = cbor_take_int(&reader)};
+    TRY(reader.status);
     if (got.code == 0)
         return MALFORMED;
     if (got.code == EDHOC_ERROR_UNSPECIFIED)
         got.text = cbor_take_text(&reader);
     else if (got.code == EDHOC_ERROR_SUITE)
         take_suites(&reader, &got);
-    else if (got.code == EDHOC_ERROR_UNKNOWN_CREDENTIAL && !cbor_take_bool(&reader))
-        return MALFORMED;
     else if (got.code != EDHOC_ERROR_UNKNOWN_CREDENTIAL)
         cbor_skip(&reader);
+    else if (!cbor_take_bool(&reader))
+        reader_fail(&reader, MALFORMED);
     TRY(reader_end(&reader));
     if (got.text.len > EDHOC_ERROR_TEXT_MAX)
         return NO_ROOM;

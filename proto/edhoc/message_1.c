@@ -25,26 +25,25 @@ enum status edhoc_put_message_1(struct edhoc_session *session, const struct edho
                                 const struct edhoc_id *c_i, const struct edhoc_eads *eads, struct writer *message)
 {
     size_t selected = suite ? position(profile, suite->number) : profile->suites_count;
+    struct writer out = *message;
     if (session->state != EDHOC_START)
         return WRONG_STATE;
-    if (selected == profile->suites_count || method > 3 || !(profile->methods >> method & 1) ||
-        ephemeral->public_key.curve != suite->exchange || c_i->len > EDHOC_ID_MAX)
-        return UNSUPPORTED;
-    struct writer out = *message;
-    cbor_put_uint(&out, method);
-    put_suites(&out, profile, selected);
-    cbor_put_bytes(&out, crypto_public_x(&ephemeral->public_key));
-    edhoc_put_id(&out, id_bytes(c_i));
-    put_eads(&out, eads);
-    TRY(writer_end(&out));
     *session =
         (struct edhoc_session){.profile = profile, .suite = suite, .method = method, .c_i = *c_i, .initiator = true};
     session_give_ephemeral(session, ephemeral);
-    struct bytes made = bytes_from(out.data + message->len, out.len - message->len);
-    enum status status = crypto_hash(suite->hash, &made, 1, session->th);
+    if (selected == profile->suites_count || method > 3 || !(profile->methods >> method & 1) ||
+        session->ephemeral.public_key.curve != suite->exchange || c_i->len > EDHOC_ID_MAX)
+        return session_step(session, UNSUPPORTED, EDHOC_FAILED);
+    cbor_put_uint(&out, method);
+    put_suites(&out, profile, selected);
+    cbor_put_bytes(&out, crypto_public_x(&session->ephemeral.public_key));
+    edhoc_put_id(&out, id_bytes(c_i));
+    put_eads(&out, eads);
+    enum status status = writer_end(&out);
+    struct bytes made = bytes_slice(writer_bytes(&out), message->len, out.len - message->len);
     if (status == OK)
-        *message = out;
-    return session_step(session, status, EDHOC_SENT_1);
+        status = crypto_hash(suite->hash, &made, 1, session->th);
+    return session_sent(session, status, EDHOC_SENT_1, &out, message);
 }
 
 static void take_suites(struct reader *reader, int64_t suites[EDHOC_SUITES_MAX], size_t *count)
@@ -80,7 +79,6 @@ static enum status take_message_1(struct edhoc_session *session, struct bytes me
     take_suites(&reader, suites, &count);
     struct bytes g_x = cbor_take_bytes(&reader);
     struct bytes c_i = edhoc_take_id(&reader, byte);
-    struct crypto_public checked;
     TRY(reader.status);
     if (message.len > EDHOC_MESSAGE_MAX || c_i.len > EDHOC_ID_MAX)
         return NO_ROOM;
@@ -89,11 +87,8 @@ static enum status take_message_1(struct edhoc_session *session, struct bytes me
     if (session->wrong_suite || method > 3 || !(session->profile->methods >> method & 1))
         return UNSUPPORTED;
     session->method = (unsigned)method;
-    if (g_x.len != exchange_len(session))
-        return MALFORMED;
-    TRY(crypto_public_import(&checked, session->suite->exchange, g_x));
+    TRY(take_ephemeral(session, g_x));
     TRY(take_eads(&reader, session->profile, eads));
-    memcpy(session->g_peer, g_x.data, g_x.len);
     session->c_i.len = c_i.len;
     if (c_i.len)
         memcpy(session->c_i.data, c_i.data, c_i.len);

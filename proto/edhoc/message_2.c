@@ -15,14 +15,11 @@ static enum status put_message_2(struct edhoc_session *session, const struct edh
     edhoc_put_id(&c_r, id_bytes(&session->c_r));
     struct proof proof = {
         .label = LABEL_MAC_2, .by_signature = responder_signs(session), .c_r = writer_bytes(&c_r), .credential = own};
+    TRY(check_own(session, &proof));
     TRY(agree(session, g_y));
     SECRET prk_2e = session->prk;
-    if (!proof.by_signature) {
-        if (own->private_key == NULL || own->private_key->public_key.curve != session->suite->exchange)
-            return UNSUPPORTED;
-        TRY(mix_static_key(session, LABEL_SALT_3E2M, own->private_key,
-                           bytes_from(session->g_peer, exchange_len(session))));
-    }
+    if (!proof.by_signature)
+        TRY(mix_static_key(session, LABEL_SALT_3E2M, own->private_key, crypto_public_bytes(&session->peer)));
     TRY(put_plaintext(session, g_y, 0, &proof, eads, message, &plaintext));
     TRY(transcript_begin(session, plaintext));
     TRY(keystream_2(session, &prk_2e, message->data + message->len - plaintext.len, plaintext.len));
@@ -37,15 +34,12 @@ enum status edhoc_put_message_2(struct edhoc_session *session, struct crypto_key
     struct writer out = *message;
     if (session->state != EDHOC_READ_1)
         return WRONG_STATE;
-    if (ephemeral->public_key.curve != session->suite->exchange || c_r->len > EDHOC_ID_MAX ||
+    session_give_ephemeral(session, ephemeral);
+    if (session->ephemeral.public_key.curve != session->suite->exchange || c_r->len > EDHOC_ID_MAX ||
         bytes_equal(id_bytes(c_r), id_bytes(&session->c_i)))
         return session_step(session, UNSUPPORTED, EDHOC_FAILED);
     session->c_r = *c_r;
-    session_give_ephemeral(session, ephemeral);
-    enum status status = put_message_2(session, own, eads, &out);
-    if (status == OK)
-        *message = out;
-    return session_step(session, status, EDHOC_SENT_2);
+    return session_sent(session, put_message_2(session, own, eads, &out), EDHOC_SENT_2, &out, message);
 }
 
 static void take_c_r(struct edhoc_session *session, struct reader *reader)
@@ -64,22 +58,21 @@ static void take_c_r(struct edhoc_session *session, struct reader *reader)
 static enum status take_message_2(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                   struct edhoc_reference *reference, struct edhoc_eads *eads)
 {
-    struct reader reader = reader_over(message);
-    struct bytes both = cbor_take_bytes(&reader);
-    size_t g_len = exchange_len(session);
-    TRY(reader_end(&reader));
+    struct bytes both;
+    TRY(message_body(message, &both));
+    size_t g_len = crypto_private_len(session->suite->exchange);
     if (both.len < g_len)
         return MALFORMED;
     struct bytes g_y = bytes_slice(both, 0, g_len);
-    memcpy(session->g_peer, g_y.data, g_len);
+    TRY(take_ephemeral(session, g_y));
     TRY(agree(session, g_y));
     size_t start = plain->len, len = both.len - g_len;
     put_bytes(plain, bytes_slice(both, g_len, len));
     TRY(writer_end(plain));
     TRY(keystream_2(session, &session->prk, plain->data + start, len));
-    struct bytes plaintext = bytes_from(plain->data + start, len);
+    struct bytes plaintext = bytes_slice(writer_bytes(plain), start, len);
     TRY(transcript_begin(session, plaintext));
-    reader = reader_over(plaintext);
+    struct reader reader = reader_over(plaintext);
     take_c_r(session, &reader);
     take_plaintext(session, &reader, reference, eads);
     return OK;
@@ -88,9 +81,11 @@ static enum status take_message_2(struct edhoc_session *session, struct bytes me
 enum status edhoc_take_message_2(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                  struct edhoc_reference *reference, struct edhoc_eads *eads)
 {
+    struct writer out = *plain;
     if (session->state != EDHOC_SENT_1)
         return WRONG_STATE;
-    return session_step(session, take_message_2(session, message, plain, reference, eads), EDHOC_READ_2);
+    enum status status = take_message_2(session, message, &out, reference, eads);
+    return session_took(session, status, EDHOC_READ_2, &out, plain);
 }
 
 enum status edhoc_verify_message_2(struct edhoc_session *session, const struct edhoc_credential *peer)

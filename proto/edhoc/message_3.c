@@ -9,12 +9,9 @@ static enum status put_message_3(struct edhoc_session *session, const struct edh
     struct bytes plaintext;
     struct proof proof = {.label = LABEL_MAC_3, .by_signature = initiator_signs(session), .credential = own};
     SECRET prk_3e2m = session->prk;
-    if (!proof.by_signature) {
-        if (own->private_key == NULL || own->private_key->public_key.curve != session->suite->exchange)
-            return UNSUPPORTED;
-        TRY(mix_static_key(session, LABEL_SALT_4E3M, own->private_key,
-                           bytes_from(session->g_peer, exchange_len(session))));
-    }
+    TRY(check_own(session, &proof));
+    if (!proof.by_signature)
+        TRY(mix_static_key(session, LABEL_SALT_4E3M, own->private_key, crypto_public_bytes(&session->peer)));
     TRY(put_plaintext(session, (struct bytes){0}, crypto_aead_tag_len(session->suite->aead), &proof, eads, message,
                       &plaintext));
     TRY(transcript_begin(session, plaintext));
@@ -29,25 +26,22 @@ enum status edhoc_put_message_3(struct edhoc_session *session, const struct edho
     struct writer out = *message;
     if (session->state != EDHOC_VERIFIED_2)
         return WRONG_STATE;
-    enum status status = put_message_3(session, own, eads, &out);
-    if (status == OK)
-        *message = out;
-    return session_step(session, status, EDHOC_SENT_3);
+    return session_sent(session, put_message_3(session, own, eads, &out), EDHOC_SENT_3, &out, message);
 }
 
 static enum status take_message_3(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                   struct edhoc_reference *reference, struct edhoc_eads *eads)
 {
-    struct reader reader = reader_over(message);
-    struct bytes ciphertext = cbor_take_bytes(&reader);
-    TRY(reader_end(&reader));
+    struct bytes ciphertext;
+    TRY(message_body(message, &ciphertext));
+    TRY(writer_end(plain));
     if (ciphertext.len > plain->cap - plain->len)
         return NO_ROOM;
     size_t start = plain->len;
     bool sound = open_message(session, &session->prk, LABEL_K_3, ciphertext, plain) == OK;
-    struct bytes plaintext = bytes_from(plain->data + start, plain->len - start);
+    struct bytes plaintext = bytes_slice(writer_bytes(plain), start, plain->len - start);
     TRY(transcript_begin(session, plaintext));
-    reader = reader_over(plaintext);
+    struct reader reader = reader_over(plaintext);
     take_plaintext(session, &reader, reference, eads);
     session->bad |= !sound;
     return OK;
@@ -56,9 +50,11 @@ static enum status take_message_3(struct edhoc_session *session, struct bytes me
 enum status edhoc_take_message_3(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                  struct edhoc_reference *reference, struct edhoc_eads *eads)
 {
+    struct writer out = *plain;
     if (session->state != EDHOC_SENT_2)
         return WRONG_STATE;
-    return session_step(session, take_message_3(session, message, plain, reference, eads), EDHOC_READ_3);
+    enum status status = take_message_3(session, message, &out, reference, eads);
+    return session_took(session, status, EDHOC_READ_3, &out, plain);
 }
 
 enum status edhoc_verify_message_3(struct edhoc_session *session, const struct edhoc_credential *peer)

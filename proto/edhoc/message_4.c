@@ -18,28 +18,25 @@ enum status edhoc_put_message_4(struct edhoc_session *session, const struct edho
     struct writer out = *message;
     if (session->state != EDHOC_VERIFIED_3)
         return WRONG_STATE;
-    enum status status = put_message_4(session, eads, &out);
-    if (status == OK)
-        *message = out;
-    return session_step(session, status, EDHOC_COMPLETED);
+    return session_sent(session, put_message_4(session, eads, &out), EDHOC_COMPLETED, &out, message);
 }
 
 static enum status take_message_4(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                   struct edhoc_eads *eads)
 {
-    struct reader reader = reader_over(message);
-    struct bytes ciphertext = cbor_take_bytes(&reader);
-    TRY(reader_end(&reader));
+    struct bytes ciphertext;
+    TRY(message_body(message, &ciphertext));
     size_t start = plain->len;
     TRY(open_message(session, &session->prk, LABEL_K_4, ciphertext, plain));
-    reader = reader_over(bytes_from(plain->data + start, plain->len - start));
+    struct reader reader = reader_over(bytes_slice(writer_bytes(plain), start, plain->len - start));
     return take_eads(&reader, session->profile, eads);
 }
 
 enum status edhoc_take_message_4(struct edhoc_session *session, struct bytes message, struct writer *plain,
                                  struct edhoc_eads *eads)
 {
+    struct writer out = *plain;
     if (session->state != EDHOC_SENT_3)
         return WRONG_STATE;
-    return session_step(session, take_message_4(session, message, plain, eads), EDHOC_COMPLETED);
+    return session_took(session, take_message_4(session, message, &out, eads), EDHOC_COMPLETED, &out, plain);
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static enum status check_own(const struct edhoc_session *session, const struct proof *proof)
+enum status check_own(const struct edhoc_session *session, const struct proof *proof)
 {
     const struct crypto_key *key = proof->credential->private_key;
     enum crypto_curve curve = proof->by_signature ? session->suite->signature : session->suite->exchange;
@@ -17,7 +17,8 @@ enum status put_plaintext(const struct edhoc_session *session, struct bytes befo
     struct bytes compact = compact_id_cred(proof->credential->id_cred, compact_room);
     struct writer head = writer_over(head_room, sizeof head_room);
     size_t made_len = proof_len(session, proof->by_signature), items_len = eads_len(eads);
-    TRY(check_own(session, proof));
+    if (compact.len == 0)
+        return NO_ROOM;
     cbor_put_bytes_head(&head, made_len);
     size_t len = proof->c_r.len + compact.len + head.len + made_len + items_len;
     cbor_put_bytes_head(message, before.len + len + after);
@@ -79,16 +80,19 @@ enum status verify_plaintext(struct edhoc_session *session, struct proof *proof,
                              const struct edhoc_credential *peer)
 {
     enum crypto_curve curve = proof->by_signature ? session->suite->signature : session->suite->exchange;
-    struct edhoc_credential decoy = {0};
-    bool usable = peer && peer->key.curve == curve && !session->bad;
-    TRY(decoy_key(curve, &decoy.key));
+    struct edhoc_credential decoy = {.key = decoy_key(curve)};
+    uint8_t ones[CRYPTO_SIGNATURE_MAX]; /* a proof of nothing, but in the range of r and s: no check of it ends early */
+    size_t len = proof_len(session, proof->by_signature);
+    bool usable = peer && peer->key.curve == curve && !session->bad && session->proof.len == len;
+    memset(ones, 1, sizeof ones);
+    struct bytes given = usable ? session->proof : bytes_from(ones, len);
     proof->credential = usable ? peer : &decoy;
     proof->id_cred = session->id_cred;
     proof->eads = session->eads;
     if (!proof->by_signature &&
         mix_static_key(session, mix_label, &session->ephemeral, crypto_public_bytes(&proof->credential->key)) != OK)
         usable = false;
-    bool proved = proof_check(session, proof, session->proof) == OK;
+    bool proved = proof_check(session, proof, given) == OK;
     session->id_cred = session->proof = session->eads = (struct bytes){0};
     if (!usable || !proved)
         return AUTH;
@@ -130,6 +134,7 @@ enum status seal_message(const struct edhoc_session *session, const struct secre
     enum status status = crypto_aead_seal(&aead, bytes_from(nonce, crypto_aead_nonce_len(session->suite->aead)),
                                           message_aad(session, room, sizeof room), plaintext, message);
     crypto_aead_done(&aead);
+    wipe(nonce, sizeof nonce);
     return status;
 }
 
@@ -142,5 +147,6 @@ enum status open_message(const struct edhoc_session *session, const struct secre
     enum status status = crypto_aead_open(&aead, bytes_from(nonce, crypto_aead_nonce_len(session->suite->aead)),
                                           message_aad(session, room, sizeof room), ciphertext, plain);
     crypto_aead_done(&aead);
+    wipe(nonce, sizeof nonce);
     return status;
 }

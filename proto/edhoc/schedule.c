@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define INFO_MAX (CRYPTO_HASH_MAX + 24)
+#define INFO_MAX (EDHOC_CONTEXT_MAX + 24)
+_Static_assert(EDHOC_CONTEXT_MAX >= CRYPTO_HASH_MAX, "a transcript hash is a context");
 #define MAC_PARTS_MAX 12
 
 enum { LABEL_KEYSTREAM_2 = 0, LABEL_PRK_OUT = 7, LABEL_PRK_EXPORTER = 10, LABEL_KEY_UPDATE = 11 };
@@ -19,6 +20,8 @@ enum status kdf(const struct edhoc_session *session, const struct secret *prk, u
 {
     uint8_t room[INFO_MAX];
     struct writer info = writer_over(room, sizeof room);
+    if (context.len > EDHOC_CONTEXT_MAX)
+        return NO_ROOM;
     put_info_head(&info, label, context.len);
     put_bytes(&info, context);
     cbor_put_uint(&info, len);
@@ -85,6 +88,12 @@ static enum status extract(const struct edhoc_session *session, struct bytes sal
     return status;
 }
 
+enum status take_ephemeral(struct edhoc_session *session, struct bytes x)
+{
+    enum crypto_curve curve = session->suite->exchange;
+    return x.len == crypto_private_len(curve) ? crypto_public_import(&session->peer, curve, x) : MALFORMED;
+}
+
 enum status mix_static_key(struct edhoc_session *session, uint32_t label, const struct crypto_key *own,
                            struct bytes peer)
 {
@@ -110,7 +119,7 @@ static void add_bytes_item(struct crypto_hash_state *hash, struct bytes item)
 enum status agree(struct edhoc_session *session, struct bytes g_y)
 {
     SECRET shared = {0};
-    TRY(crypto_ecdh(&session->ephemeral, bytes_from(session->g_peer, exchange_len(session)), &shared));
+    TRY(crypto_ecdh(&session->ephemeral, crypto_public_bytes(&session->peer), &shared));
     TRY(crypto_hash_start(&session->transcript, session->suite->hash));
     add_bytes_item(&session->transcript, g_y);
     add_bytes_item(&session->transcript, session_th(session)); /* H(message_1) */
@@ -150,6 +159,7 @@ static enum status derive_exporter(struct edhoc_session *session)
 enum status finish_keys(struct edhoc_session *session)
 {
     TRY(derive(session, &session->prk, LABEL_PRK_OUT, session_th(session), &session->out));
+    crypto_key_done(&session->ephemeral);
     return derive_exporter(session);
 }
 
