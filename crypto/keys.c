@@ -273,9 +273,10 @@ enum status crypto_ecdh(const struct crypto_key *key, struct bytes peer, struct 
     size_t len = sizeof made.data;
     EVP_PKEY *other = keys_public_pkey(&public_key);
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
-    /* The derivation itself refuses an all-zero X25519 output. */
+    /* The point was seen to be on its curve, whose cofactor is 1, so libcrypto need not multiply it by the order too.
+     * The derivation itself refuses an all-zero X25519 output. */
     bool done = other && context && EVP_PKEY_derive_init(context) == 1 &&
-                EVP_PKEY_derive_set_peer(context, other) == 1 && EVP_PKEY_derive(context, made.data, &len) == 1 &&
+                EVP_PKEY_derive_set_peer_ex(context, other, 0) == 1 && EVP_PKEY_derive(context, made.data, &len) == 1 &&
                 len == crypto_private_len(curve);
     EVP_PKEY_CTX_free(context);
     EVP_PKEY_free(other);
