@@ -209,4 +209,8 @@ asked $gateway x -s 2 -K 1 -m get
 check "gateway: notifications" "5 5" "$(text | grep -o 'notice [1-5]' | sort -u | wc -l) $(wire 't:CON c:2.05')"
 check "gateway: a ping is answered by a reset" yes "$([ "$(wire 't:RST c:0.00')" -ge 1 ] && echo yes)"
 eventually "gateway: the enclave is told that the observer left" grep -q '^gone' "$home/enclave.log"
+asked $gateway x -s 2 -m fetch -b 1024 -f "$home/body" # what an OSCORE request that observes looks like from outside
+check "gateway: FETCH with a body in blocks observes" "5 1" "$(text | grep -o 'notice [1-5]' | sort -u | wc -l) $(wire 'c:FETCH.*Observe:1,')"
+gone_twice() { [ "$(grep -c '^gone' "$home/enclave.log")" = 2 ]; }
+eventually "gateway: and its end is told too" gone_twice
 exit $failed
