@@ -66,8 +66,8 @@ static int take_hex(const struct cli *cli, const char *option, const char *text,
         return cli_usage(cli, "init", "--%s: give %zu hexadecimal digits", option, 2 * len);
     if (*has && memcmp(room, bytes, len) != 0)
         return cli_fail(cli, CLI_DENIED,
-                        "--%s is not what %s/owner/pins.json has: to trust another TPM or boot chain "
-                        "from now on, remove that file first",
+                        "--%s is not what %s/owner/pins.json has: to trust another TPM from now on, remove that "
+                        "file first",
                         option, cli->home);
     memcpy(room, bytes, len);
     *has = true;
@@ -77,13 +77,16 @@ static int take_hex(const struct cli *cli, const char *option, const char *text,
 static int take_pins(const struct cli *cli, const struct init *init, struct state *state)
 {
     struct owner_pins *pins = &state->pins;
+    uint8_t boot[EAT_HASH_LEN];
+    bool has_boot = false;
     enum status status = owner_pins_load(cli, pins);
     if (status != OK && status != NOT_FOUND)
         return cli_fail(cli, CLI_DENIED, "%s/owner/pins.json %s", cli->home, cli_file_problem(status));
     int result = take_hex(cli, "ek-name", init->ek_name, pins->ek_name, sizeof pins->ek_name, &pins->has_ek);
     if (result == CLI_OK)
-        result = take_hex(cli, "boot-digest", init->boot_digest, pins->boot_digest, sizeof pins->boot_digest,
-                          &pins->has_boot);
+        result = take_hex(cli, "boot-digest", init->boot_digest, boot, sizeof boot, &has_boot);
+    if (result == CLI_OK && has_boot)
+        owner_pins_add_boot(pins, boot);
     pins->allow_unmeasured_monitor = pins->allow_unmeasured_monitor || init->allow_unmeasured;
     pins->first_use = pins->first_use || !pins->has_ek;
     return result;

@@ -78,7 +78,7 @@ static void print_json(const struct report *report)
         hex(claims->measurement, EAT_HASH_LEN), "product", (const char *)claims->product.data, claims->product.len,
         "security_version", (json_int_t)claims->security_version, "signer", hex(claims->signer, EAT_HASH_LEN), "mode",
         claims->mode == EAT_INSECURE_DEV ? "insecure-dev" : "production", "config", hex(claims->config, EAT_HASH_LEN),
-        "port", (const char *)claims->port.data, claims->port.len, "monitor_measured", claims->monitor_measured,
+        "port", (const char *)claims->port.data, claims->port.len, "monitor_measured", report->result.monitor_measured,
         "monitor", hex(claims->monitor, EAT_HASH_LEN), "ek_name", hex(report->result.ek_name, TPM2_NAME_LEN),
         "pinned_on_first_use", report->pins.first_use, "walls", walls_json(claims->walls), "secret_bytes",
         (json_int_t)claims->secret_bytes, "unprotected_bytes", (json_int_t)claims->unprotected_bytes, "freshness",
@@ -109,8 +109,8 @@ static void print_table(const struct cli *cli, const struct report *report)
     print_hash(cli, "TPM", report->result.ek_name, TPM2_NAME_LEN,
                report->pins.first_use ? " (pinned because it answered first)" : " (pinned by you)");
     print_hash(cli, "monitor", claims->monitor, EAT_HASH_LEN,
-               claims->monitor_measured ? ", measured by the boot chain"
-                                        : ", unmeasured: nothing vouches for it but the node itself");
+               report->result.monitor_measured ? ", measured by a boot chain that you approved"
+                                               : ", unmeasured: nothing vouches for it but the node itself");
     for (size_t i = 0; i < count; i++)
         if (claims->walls & walls[i].bit)
             cli_line(cli, "stands", "%-15s %s", walls[i].name, walls[i].stands);

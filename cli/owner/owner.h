@@ -36,11 +36,14 @@ int owner_measure(const struct cli *cli, const char *directory, struct owner_ima
 
 /* ---- pins.c: owner/pins.json, what evidence is held to ---- */
 
+#define OWNER_BOOT_DIGESTS_MAX 4 /* the one that runs, and updates on their way */
+
 struct owner_pins {
     uint8_t ek_name[TPM2_NAME_LEN], ak_name[TPM2_NAME_LEN];
-    bool has_ek, has_ak, has_boot;
-    bool first_use; /* the EK was pinned because it answered first */
-    uint8_t boot_digest[EAT_HASH_LEN];
+    bool has_ek, has_ak;
+    bool first_use;                                             /* the EK was pinned because it answered first */
+    uint8_t boot_digests[OWNER_BOOT_DIGESTS_MAX][EAT_HASH_LEN]; /* boot chains that measure the monitor; newest first */
+    size_t boot_digest_count;
     bool allow_unmeasured_monitor;
     uint8_t measurement[EAT_HASH_LEN];
     uint32_t required_walls;
@@ -49,6 +52,8 @@ struct owner_pins {
 
 /* NOT_FOUND; MALFORMED. */
 MUST_USE enum status owner_pins_load(const struct cli *cli, struct owner_pins *pins);
+/* The newest; what was there already moves to the front, what does not fit is forgotten. */
+void owner_pins_add_boot(struct owner_pins *pins, const uint8_t digest[EAT_HASH_LEN]);
 MUST_USE enum status owner_pins_save(const struct cli *cli, const struct owner_pins *pins);
 
 /* ---- appraise.c ---- */

@@ -28,6 +28,40 @@ static bool take_number(const json_t *from, const char *name, uint64_t *number)
     return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
+static bool take_boot_digests(const json_t *list, struct owner_pins *pins)
+{
+    size_t index;
+    json_t *value;
+    if (!json_is_array(list))
+        return list == NULL;
+    json_array_foreach(list, index, value)
+    {
+        struct writer writer = writer_over(pins->boot_digests[index], EAT_HASH_LEN);
+        const char *text = json_string_value(value);
+        if (!text || hex_decode(text, &writer) != OK || writer.len != EAT_HASH_LEN)
+            return false;
+        pins->boot_digest_count = index + 1;
+        if (pins->boot_digest_count == OWNER_BOOT_DIGESTS_MAX)
+            break;
+    }
+    return true;
+}
+
+void owner_pins_add_boot(struct owner_pins *pins, const uint8_t digest[EAT_HASH_LEN])
+{
+    uint8_t added[EAT_HASH_LEN];
+    size_t at = 0;
+    memcpy(added, digest, sizeof added);
+    while (at < pins->boot_digest_count && memcmp(pins->boot_digests[at], added, sizeof added) != 0)
+        at++;
+    if (at == pins->boot_digest_count && pins->boot_digest_count < OWNER_BOOT_DIGESTS_MAX)
+        pins->boot_digest_count++;
+    if (at == OWNER_BOOT_DIGESTS_MAX)
+        at--;
+    memmove(pins->boot_digests[1], pins->boot_digests[0], at * sizeof added);
+    memcpy(pins->boot_digests[0], added, sizeof added);
+}
+
 static bool take_pins(const json_t *tree, struct owner_pins *pins)
 {
     const json_t *seen = json_object_get(tree, "freshness");
@@ -37,7 +71,7 @@ static bool take_pins(const json_t *tree, struct owner_pins *pins)
     pins->allow_unmeasured_monitor = json_is_true(json_object_get(tree, "allow_unmeasured_monitor"));
     bool good = take_hex(tree, "ek_name", pins->ek_name, sizeof pins->ek_name, &pins->has_ek) &&
                 take_hex(tree, "ak_name", pins->ak_name, sizeof pins->ak_name, &pins->has_ak) &&
-                take_hex(tree, "boot_digest", pins->boot_digest, sizeof pins->boot_digest, &pins->has_boot) &&
+                take_boot_digests(json_object_get(tree, "boot_digests"), pins) &&
                 take_hex(tree, "measurement", pins->measurement, sizeof pins->measurement, &measured) && measured &&
                 take_number(tree, "required_walls", &walls) &&
                 take_number(seen, "nv_counter", &pins->seen.nv_counter) && take_number(seen, "reset_count", &resets) &&
@@ -72,13 +106,16 @@ static json_t *hex(bool has, const uint8_t *bytes, size_t len)
 enum status owner_pins_save(const struct cli *cli, const struct owner_pins *pins)
 {
     char path[PATH_MAX];
+    json_t *boots = json_array();
+    for (size_t i = 0; i < pins->boot_digest_count; i++)
+        json_array_append_new(boots, hex(true, pins->boot_digests[i], EAT_HASH_LEN));
     json_t *tree = json_pack(
         "{s:o,s:o,s:b,s:o,s:b,s:o,s:I,s:{s:I,s:I,s:I}}", "ek_name", hex(pins->has_ek, pins->ek_name, TPM2_NAME_LEN),
-        "ak_name", hex(pins->has_ak, pins->ak_name, TPM2_NAME_LEN), "first_use", pins->first_use, "boot_digest",
-        hex(pins->has_boot, pins->boot_digest, EAT_HASH_LEN), "allow_unmeasured_monitor",
-        pins->allow_unmeasured_monitor, "measurement", hex(true, pins->measurement, EAT_HASH_LEN), "required_walls",
-        (json_int_t)pins->required_walls, "freshness", "nv_counter", (json_int_t)pins->seen.nv_counter, "reset_count",
-        (json_int_t)pins->seen.reset_count, "sequence", (json_int_t)pins->seen.sequence);
+        "ak_name", hex(pins->has_ak, pins->ak_name, TPM2_NAME_LEN), "first_use", pins->first_use, "boot_digests", boots,
+        "allow_unmeasured_monitor", pins->allow_unmeasured_monitor, "measurement",
+        hex(true, pins->measurement, EAT_HASH_LEN), "required_walls", (json_int_t)pins->required_walls, "freshness",
+        "nv_counter", (json_int_t)pins->seen.nv_counter, "reset_count", (json_int_t)pins->seen.reset_count, "sequence",
+        (json_int_t)pins->seen.sequence);
     char *text = tree ? json_dumps(tree, JSON_INDENT(2)) : NULL;
     json_decref(tree);
     if (!text)

@@ -1,4 +1,5 @@
-/* Sealing to a boot chain: PolicyAuthorize over a signed PCR set (Part 1 §19.7.11), and the cap that ends unsealing. */
+/* A root that only approved boot chains compute: PolicyAuthorize over a signed PCR set (Part 1 §19.7.11), and the cap
+ * that ends it. */
 #include "tpm_internal.h"
 
 #include <stdio.h>
@@ -86,106 +87,42 @@ static enum status authorize_digest(const uint8_t name[TPM2_NAME_LEN], uint8_t d
     return crypto_hash(CRYPTO_SHA256, &second, 1, digest);
 }
 
-enum status tpm_present_policy(struct tpm *tpm, uint8_t policy[32])
+enum status tpm_present_pcrs(struct tpm *tpm, uint8_t pcrs[TPM2_PCR_COUNT][32], uint8_t policy[32])
 {
-    ESYS_TR trial = ESYS_TR_NONE;
-    TPML_PCR_SELECTION selection;
-    TPM2B_DIGEST *digest = NULL;
-    tpm_select_pcrs(TPM_PCR_MASK, &selection);
-    TRY(tpm_start_session(tpm, TPM2_SE_TRIAL, &trial));
-    enum status status =
-        tpm_check(tpm, Esys_PolicyPCR(tpm->esys, trial, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &selection),
-                  "reading the boot chain");
-    if (status == OK)
-        status =
-            tpm_check(tpm, Esys_PolicyGetDigest(tpm->esys, trial, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &digest),
-                      "reading the boot chain");
-    tpm_flush(tpm, &trial);
-    if (status == OK && digest->size == 32)
-        memcpy(policy, digest->buffer, 32);
-    else if (status == OK)
-        status = IO;
-    Esys_Free(digest);
-    return status;
-}
-
-static enum status cap_value(uint8_t value[32])
-{
-    uint8_t hash[CRYPTO_HASH_MAX];
-    const struct bytes what = bytes_from_text("bastide: unsealed, no more in this boot");
-    TRY(crypto_hash(CRYPTO_SHA256, &what, 1, hash));
-    memcpy(value, hash, 32);
+    uint8_t read[TPM2_PCR_COUNT][32] = {{0}};
+    TRY(tpm_read_pcrs(tpm, TPM_PCR_MASK, read));
+    TRY(tpm2_pcr_policy(TPM_PCR_MASK, (const uint8_t(*)[32])read, policy));
+    memcpy(pcrs, read, sizeof read);
     return OK;
 }
 
 /* Authorising the capped state would undo the cap for every boot to come. */
-static enum status refuse_capped(struct tpm *tpm)
+enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm2_approval *approval)
 {
-    static const uint8_t reset[32];
-    uint8_t cap[32], hash[CRYPTO_HASH_MAX], pcrs[TPM2_PCR_COUNT][32] = {{0}};
-    TRY(cap_value(cap));
-    const struct bytes parts[] = {BYTES_OF(reset), BYTES_OF(cap)};
-    TRY(crypto_hash(CRYPTO_SHA256, parts, 2, hash));
-    TRY(tpm_read_pcrs(tpm, 1u << TPM_CAP_PCR, pcrs));
-    if (memcmp(pcrs[TPM_CAP_PCR], hash, 32) == 0)
+    uint8_t pcrs[TPM2_PCR_COUNT][32], policy[32], capped[32] = {0};
+    TRY(tpm_present_pcrs(tpm, pcrs, policy));
+    TRY(tpm2_cap(capped));
+    if (memcmp(pcrs[TPM_CAP_PCR], capped, sizeof capped) == 0)
         return tpm_refuse(tpm, DENIED, "keys were unsealed or made earlier in this boot: reboot, then try again");
+    return tpm2_approve(boot_signer, policy, approval);
+}
+
+/* What the key that computes the root must be, whoever wrote the file: made by this TPM, bound to it, and of no use but
+ * by the boot signer's approval. */
+static enum status root_template(const uint8_t signer_name[TPM2_NAME_LEN], struct tpm2_public *wanted)
+{
+    uint8_t policy[CRYPTO_HASH_MAX];
+    TRY(authorize_digest(signer_name, policy));
+    *wanted = (struct tpm2_public){.attributes = TPM2_ATTRIBUTES_FIXED | TPM2_ATTRIBUTE_ADMIN_WITH_POLICY |
+                                                 TPM2_ATTRIBUTE_NO_DA | TPM2_ATTRIBUTE_DECRYPT,
+                                   .has_policy = true};
+    memcpy(wanted->policy, policy, sizeof wanted->policy);
     return OK;
-}
-
-enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm_sealed *sealed)
-{
-    uint8_t policy[32];
-    TRY(refuse_capped(tpm));
-    TRY(tpm_present_policy(tpm, policy));
-    const struct bytes signed_part = BYTES_OF(policy);
-    TRY(crypto_sign(boot_signer, &signed_part, 1, sealed->signature));
-    memcpy(sealed->approved_policy, policy, sizeof policy);
-    return OK;
-}
-
-static enum status seal_under(struct tpm *tpm, ESYS_TR parent, const uint8_t root[TPM_ROOT_LEN],
-                              struct tpm_sealed *sealed)
-{
-    TPM2B_PUBLIC signer;
-    uint8_t name[TPM2_NAME_LEN], policy[CRYPTO_HASH_MAX];
-    TRY(signer_area(tpm, sealed->boot_signer, &signer, name));
-    TRY(authorize_digest(name, policy));
-    TPM2B_PUBLIC area = {.publicArea = {.type = TPM2_ALG_KEYEDHASH,
-                                        .nameAlg = TPM2_ALG_SHA256,
-                                        .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                                                            TPMA_OBJECT_ADMINWITHPOLICY | TPMA_OBJECT_NODA,
-                                        .authPolicy = {.size = 32},
-                                        .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL}};
-    memcpy(area.publicArea.authPolicy.buffer, policy, 32);
-    TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.data.size = TPM_ROOT_LEN};
-    memcpy(sensitive.sensitive.data.buffer, root, TPM_ROOT_LEN);
-    enum status status = tpm_create_object(tpm, parent, &sensitive, &area, &sealed->root);
-    wipe(&sensitive, sizeof sensitive);
-    TRY(status);
-    return tpm_make_ak(tpm, parent, root + 32, &sealed->ak);
-}
-
-enum status tpm_seal(struct tpm *tpm, const uint8_t root[TPM_ROOT_LEN], const struct crypto_key *boot_signer,
-                     struct tpm_sealed *sealed)
-{
-    struct tpm_sealed made = {0};
-    ESYS_TR parent = ESYS_TR_NONE;
-    if (boot_signer->public_key.len != sizeof made.boot_signer)
-        return MALFORMED;
-    memcpy(made.boot_signer, boot_signer->public_key.data, sizeof made.boot_signer);
-    memcpy(made.ek_name, tpm->ek_area.name, sizeof made.ek_name);
-    TRY(tpm_authorise(tpm, boot_signer, &made));
-    TRY(tpm_load_parent(tpm, &parent));
-    enum status status = seal_under(tpm, parent, root, &made);
-    tpm_flush(tpm, &parent);
-    if (status == OK)
-        *sealed = made;
-    return status;
 }
 
 /* A ticket that says: the boot signer signed this policy. */
-static enum status verify_policy(struct tpm *tpm, const struct tpm_sealed *sealed, TPM2B_NAME *name,
-                                 TPMT_TK_VERIFIED **ticket)
+static enum status verify_policy(struct tpm *tpm, const uint8_t boot_signer[65], const struct tpm2_approval *approval,
+                                 TPM2B_NAME *name, TPMT_TK_VERIFIED **ticket)
 {
     TPM2B_PUBLIC area;
     TPM2B_DIGEST digest = {.size = 32};
@@ -193,14 +130,14 @@ static enum status verify_policy(struct tpm *tpm, const struct tpm_sealed *seale
         .sigAlg = TPM2_ALG_ECDSA,
         .signature.ecdsa = {.hash = TPM2_ALG_SHA256, .signatureR = {.size = 32}, .signatureS = {.size = 32}}};
     uint8_t hash[CRYPTO_HASH_MAX];
-    const struct bytes approved = BYTES_OF(sealed->approved_policy);
+    const struct bytes approved = BYTES_OF(approval->policy);
     ESYS_TR key = ESYS_TR_NONE;
     name->size = TPM2_NAME_LEN;
-    TRY(signer_area(tpm, sealed->boot_signer, &area, name->name));
+    TRY(signer_area(tpm, boot_signer, &area, name->name));
     TRY(crypto_hash(CRYPTO_SHA256, &approved, 1, hash));
     memcpy(digest.buffer, hash, 32);
-    memcpy(signature.signature.ecdsa.signatureR.buffer, sealed->signature, 32);
-    memcpy(signature.signature.ecdsa.signatureS.buffer, sealed->signature + 32, 32);
+    memcpy(signature.signature.ecdsa.signatureR.buffer, approval->signature, 32);
+    memcpy(signature.signature.ecdsa.signatureS.buffer, approval->signature + 32, 32);
     TRY(tpm_check(
         tpm,
         Esys_LoadExternal(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &area, ESYS_TR_RH_OWNER, &key),
@@ -213,16 +150,17 @@ static enum status verify_policy(struct tpm *tpm, const struct tpm_sealed *seale
     return status;
 }
 
-static enum status satisfy(struct tpm *tpm, ESYS_TR policy, const struct tpm_sealed *sealed)
+static enum status satisfy(struct tpm *tpm, ESYS_TR policy, const uint8_t boot_signer[65],
+                           const struct tpm2_approval *approval)
 {
     TPML_PCR_SELECTION selection;
     TPM2B_DIGEST approved = {.size = 32};
     static const TPM2B_NONCE no_ref;
     TPM2B_NAME name = {0};
     TPMT_TK_VERIFIED *ticket = NULL;
-    memcpy(approved.buffer, sealed->approved_policy, 32);
+    memcpy(approved.buffer, approval->policy, 32);
     tpm_select_pcrs(TPM_PCR_MASK, &selection);
-    TRY(verify_policy(tpm, sealed, &name, &ticket));
+    TRY(verify_policy(tpm, boot_signer, approval, &name, &ticket));
     enum status status =
         tpm_check(tpm, Esys_PolicyPCR(tpm->esys, policy, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &selection),
                   "reading the boot chain");
@@ -235,24 +173,59 @@ static enum status satisfy(struct tpm *tpm, ESYS_TR policy, const struct tpm_sea
     return status;
 }
 
-static enum status unseal_once(struct tpm *tpm, ESYS_TR object, const struct tpm_sealed *sealed,
-                               uint8_t root[TPM_ROOT_LEN])
+/* The point the root is computed from: nobody knows its logarithm, or the key's public half would tell the root. */
+static enum status root_point(TPM2B_ECC_POINT *point)
+{
+    struct crypto_public found;
+    enum status status = MALFORMED;
+    for (uint8_t count = 0; status != OK && count < 100; count++) {
+        uint8_t x[CRYPTO_HASH_MAX];
+        const struct bytes parts[] = {bytes_from_text("bastide: a point without a logarithm"),
+                                      bytes_from(&count, sizeof count)};
+        TRY(crypto_hash(CRYPTO_SHA256, parts, 2, x));
+        status = crypto_public_import(&found, CRYPTO_P256, bytes_from(x, 32));
+    }
+    TRY(status);
+    *point = (TPM2B_ECC_POINT){.point = {.x = {.size = 32}, .y = {.size = 32}}};
+    memcpy(point->point.x.buffer, found.data + 1, 32);
+    memcpy(point->point.y.buffer, found.data + 33, 32);
+    return OK;
+}
+
+/* A TPM may give a coordinate without its leading zeros. */
+static enum status expand(const TPM2B_ECC_POINT *shared, uint8_t root[TPM_ROOT_LEN])
+{
+    uint8_t x[32] = {0}, prk[CRYPTO_HASH_MAX];
+    size_t len = shared->point.x.size;
+    if (len == 0 || len > sizeof x)
+        return MALFORMED;
+    memcpy(x + sizeof x - len, shared->point.x.buffer, len);
+    enum status status = crypto_hkdf_extract(CRYPTO_SHA256, (struct bytes){0}, BYTES_OF(x), prk);
+    if (status == OK)
+        status = crypto_hkdf_expand(CRYPTO_SHA256, bytes_from(prk, 32), bytes_from_text("bastide node root"), root,
+                                    TPM_ROOT_LEN);
+    wipe(x, sizeof x);
+    wipe(prk, sizeof prk);
+    return status;
+}
+
+static enum status compute_once(struct tpm *tpm, ESYS_TR key, const uint8_t boot_signer[65],
+                                const struct tpm2_approval *approval, uint8_t root[TPM_ROOT_LEN])
 {
     ESYS_TR policy = ESYS_TR_NONE;
-    TPM2B_SENSITIVE_DATA *data = NULL;
+    TPM2B_ECC_POINT point, *shared = NULL;
+    TRY(root_point(&point));
     TRY(tpm_start_session(tpm, TPM2_SE_POLICY, &policy));
-    enum status status = satisfy(tpm, policy, sealed);
+    enum status status = satisfy(tpm, policy, boot_signer, approval);
     if (status == OK)
-        status = tpm_check(tpm, Esys_Unseal(tpm->esys, object, policy, ESYS_TR_NONE, ESYS_TR_NONE, &data),
-                           "unsealing the node's keys");
+        status = tpm_check(tpm, Esys_ECDH_ZGen(tpm->esys, key, policy, ESYS_TR_NONE, ESYS_TR_NONE, &point, &shared),
+                           "opening the node's keys");
     tpm_flush(tpm, &policy);
-    if (status == OK && data->size == TPM_ROOT_LEN)
-        memcpy(root, data->buffer, TPM_ROOT_LEN);
-    else if (status == OK)
-        status = MALFORMED;
-    if (data)
-        wipe(data, sizeof *data);
-    Esys_Free(data);
+    if (status == OK)
+        status = expand(shared, root);
+    if (shared)
+        wipe(shared, sizeof *shared);
+    Esys_Free(shared);
     return status;
 }
 
@@ -268,26 +241,85 @@ static void overwrite_buffers(struct tpm *tpm)
     Esys_Free(ticket);
 }
 
-enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed, uint8_t root[TPM_ROOT_LEN])
+static enum status compute(struct tpm *tpm, const struct tpm_object *object, const uint8_t boot_signer[65],
+                           const struct tpm2_approval *approval, uint8_t root[TPM_ROOT_LEN])
 {
-    ESYS_TR object = ESYS_TR_NONE;
-    TRY(tpm_load_object(tpm, &sealed->root, &object));
+    ESYS_TR key = ESYS_TR_NONE;
+    TRY(tpm_load_object(tpm, object, &key));
     enum status status = BUSY;
     for (int i = 0; i < TRIES_MAX && status == BUSY; i++)
-        status = unseal_once(tpm, object, sealed, root);
-    tpm_flush(tpm, &object);
+        status = compute_once(tpm, key, boot_signer, approval, root);
+    tpm_flush(tpm, &key);
     overwrite_buffers(tpm);
     if (status == DENIED)
         return tpm_refuse(tpm, DENIED,
-                          "the TPM does not unseal the node's keys: they were unsealed earlier in this boot (the key "
-                          "holder was lost: reboot), or the boot chain changed and nobody authorised it");
+                          "the TPM does not open the node's keys: they were unsealed earlier in this boot (the key "
+                          "holder was lost: reboot), or the boot chain changed and nobody approved it");
     return status;
+}
+
+enum status tpm_seal(struct tpm *tpm, const uint8_t boot_signer[65], const struct tpm2_approval *approval,
+                     uint8_t root[TPM_ROOT_LEN], struct tpm_sealed *sealed)
+{
+    static const TPM2B_SENSITIVE_CREATE no_auth;
+    struct tpm_sealed made = {.approval = *approval};
+    struct tpm2_public wanted;
+    TPM2B_PUBLIC area;
+    uint8_t name[TPM2_NAME_LEN];
+    ESYS_TR parent = ESYS_TR_NONE;
+    memcpy(made.boot_signer, boot_signer, sizeof made.boot_signer);
+    memcpy(made.ek_name, tpm->ek_area.name, sizeof made.ek_name);
+    TRY(signer_area(tpm, boot_signer, &area, name));
+    TRY(root_template(name, &wanted));
+    TRY(tpm_make_area(tpm, &wanted, &area));
+    area.publicArea.unique.ecc.x.size = area.publicArea.unique.ecc.y.size = 0;
+    TRY(tpm_load_parent(tpm, &parent));
+    enum status status = tpm_create_object(tpm, parent, &no_auth, &area, &made.root);
+    tpm_flush(tpm, &parent);
+    TRY(status);
+    TRY(compute(tpm, &made.root, boot_signer, approval, root));
+    TRY(tpm_load_parent(tpm, &parent));
+    status = tpm_make_ak(tpm, parent, root + 32, &made.ak);
+    tpm_flush(tpm, &parent);
+    if (status == OK)
+        *sealed = made;
+    return status;
+}
+
+/* Anyone can make a key whose policy is ours; what it computes he learns only if he also chose it. */
+static enum status check_root_key(struct tpm *tpm, const struct tpm_sealed *sealed)
+{
+    struct tpm2_public found, wanted;
+    struct tpm_public_area kept;
+    TPM2B_PUBLIC area = {0};
+    uint8_t name[TPM2_NAME_LEN];
+    size_t off = 0;
+    TRY(signer_area(tpm, sealed->boot_signer, &area, name));
+    TRY(root_template(name, &wanted));
+    area = (TPM2B_PUBLIC){0};
+    TRY(tpm_check(tpm, Tss2_MU_TPM2B_PUBLIC_Unmarshal(sealed->root.area, sealed->root.area_len, &off, &area),
+                  "reading a sealed object"));
+    TRY(tpm_keep_area(tpm, &area, &kept));
+    if (tpm2_public_decode(bytes_from(kept.data, kept.len), &found) == OK && found.attributes == wanted.attributes &&
+        found.has_policy && memcmp(found.policy, wanted.policy, sizeof found.policy) == 0)
+        return OK;
+    return tpm_refuse(tpm, AUTH, "the key that opens the node's keys is not one this TPM made under the boot signer");
+}
+
+enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed, const struct tpm2_approval *approval,
+                       uint8_t root[TPM_ROOT_LEN])
+{
+    TRY(check_root_key(tpm, sealed));
+    return compute(tpm, &sealed->root, sealed->boot_signer, approval, root);
 }
 
 enum status tpm_cap(struct tpm *tpm)
 {
     TPML_DIGEST_VALUES values = {.count = 1, .digests[0] = {.hashAlg = TPM2_ALG_SHA256}};
-    TRY(cap_value(values.digests[0].digest.sha256));
+    uint8_t hash[CRYPTO_HASH_MAX];
+    const struct bytes what = bytes_from_text(TPM2_CAP_TEXT);
+    TRY(crypto_hash(CRYPTO_SHA256, &what, 1, hash));
+    memcpy(values.digests[0].digest.sha256, hash, 32);
     /* PCRs have no authorisation of their own; the session authenticates the TPM's answer. */
     return tpm_check(
         tpm, Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + TPM_CAP_PCR, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, &values),

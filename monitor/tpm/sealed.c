@@ -1,7 +1,7 @@
 /* The file of what is sealed: a magic, then fixed fields and length-prefixed blobs, big endian. All of it is public. */
 #include "tpm_internal.h"
 
-static const uint8_t magic[8] = "BSTDSEA1";
+static const uint8_t magic[8] = "BSTDSEA2";
 
 static void put_blob(struct writer *writer, const uint8_t *data, size_t len)
 {
@@ -21,8 +21,8 @@ void tpm_put_sealed(struct writer *writer, const struct tpm_sealed *sealed)
     put_object(writer, &sealed->root);
     put_object(writer, &sealed->ak);
     put_bytes(writer, BYTES_OF(sealed->boot_signer));
-    put_bytes(writer, BYTES_OF(sealed->approved_policy));
-    put_bytes(writer, BYTES_OF(sealed->signature));
+    put_bytes(writer, BYTES_OF(sealed->approval.policy));
+    put_bytes(writer, BYTES_OF(sealed->approval.signature));
     put_bytes(writer, BYTES_OF(sealed->ek_name));
     put_u64be(writer, sealed->born_counter);
 }
@@ -53,8 +53,8 @@ enum status tpm_sealed_decode(struct bytes encoded, struct tpm_sealed *sealed)
     take_object(&reader, &got.root);
     take_object(&reader, &got.ak);
     take_into(&reader, sizeof got.boot_signer, got.boot_signer, sizeof got.boot_signer);
-    take_into(&reader, sizeof got.approved_policy, got.approved_policy, sizeof got.approved_policy);
-    take_into(&reader, sizeof got.signature, got.signature, sizeof got.signature);
+    take_into(&reader, sizeof got.approval.policy, got.approval.policy, sizeof got.approval.policy);
+    take_into(&reader, sizeof got.approval.signature, got.approval.signature, sizeof got.approval.signature);
     take_into(&reader, sizeof got.ek_name, got.ek_name, sizeof got.ek_name);
     got.born_counter = take_u64be(&reader);
     TRY(reader_end(&reader));

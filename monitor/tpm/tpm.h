@@ -19,11 +19,8 @@
 #define TPM_ROOT_LEN 64 /* report key 32, sealing root 32 */
 #define TPM_ERROR_MAX 200
 
-/* PCRs 0 to 7: firmware, boot loader and kernel as the platform measures them. The cap is PCR 15: 16 and 23 can be
- * reset from locality 0 and 17 to 22 by a dynamic launch, so no cap; 8 to 14 have owners (boot loader, IMA, systemd,
- * shim). */
-#define TPM_CAP_PCR 15
-#define TPM_PCR_MASK (0xffu | 1u << TPM_CAP_PCR)
+#define TPM_CAP_PCR TPM2_CAP_PCR
+#define TPM_PCR_MASK TPM2_BOOT_PCRS
 
 #define TPM_NV_INDEX 0x018b5711u
 
@@ -62,13 +59,12 @@ struct tpm_object {
     size_t sensitive_len;
 };
 
-/* Everything needed to unseal again: public, kept in a file. */
+/* Everything needed to open the root again: public, kept in a file. */
 struct tpm_sealed {
     struct tpm_object root;
     struct tpm_object ak;
-    uint8_t boot_signer[65];              /* who may authorise a boot chain: 0x04 || x || y */
-    uint8_t approved_policy[32];          /* PolicyPCR digest of the chain authorised last */
-    uint8_t signature[TPM_SIGNATURE_LEN]; /* the boot signer's, over it */
+    uint8_t boot_signer[65];       /* who may approve a boot chain: 0x04 || x || y */
+    struct tpm2_approval approval; /* of the chain it was made in, or authorised for last */
     uint8_t ek_name[TPM2_NAME_LEN];
     uint64_t born_counter; /* the NV counter when these keys were made */
 };
@@ -78,18 +74,20 @@ struct tpm_sealed {
 void tpm_put_sealed(struct writer *writer, const struct tpm_sealed *sealed);
 MUST_USE enum status tpm_sealed_decode(struct bytes encoded, struct tpm_sealed *sealed);
 
-/* PolicyPCR digest of what TPM_PCR_MASK holds now. */
-MUST_USE enum status tpm_present_policy(struct tpm *tpm, uint8_t policy[32]);
-/* Signs the present policy into `sealed`: after an update of the boot chain. DENIED in a boot that is capped, as far as
- * that can be seen. */
-MUST_USE enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer, struct tpm_sealed *sealed);
-/* Seals `root` so that any PCR set the boot signer signed opens it, authorises the present one, and makes the
- * attestation key. */
-MUST_USE enum status tpm_seal(struct tpm *tpm, const uint8_t root[TPM_ROOT_LEN], const struct crypto_key *boot_signer,
-                              struct tpm_sealed *sealed);
-/* DENIED: the PCRs are none the boot signer signed, or something was unsealed earlier in this boot (capped). AUTH: the
- * TPM is another, or the blob was changed. */
-MUST_USE enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed, uint8_t root[TPM_ROOT_LEN]);
+/* What TPM_PCR_MASK holds now, and its PolicyPCR digest. */
+MUST_USE enum status tpm_present_pcrs(struct tpm *tpm, uint8_t pcrs[TPM2_PCR_COUNT][32], uint8_t policy[32]);
+/* Approves the present boot chain. DENIED in a boot that is capped, as far as that can be seen. */
+MUST_USE enum status tpm_authorise(struct tpm *tpm, const struct crypto_key *boot_signer,
+                                   struct tpm2_approval *approval);
+/* Makes a root and the attestation key. The root is not a secret that was sealed but one that a key of the TPM
+ * computes: the TPM made that key, it never leaves, and it works only in boot chains that the boot signer approved. So
+ * whoever exchanges the file can take a root away, but not put one there that he knows. Fails as tpm_unseal() does. */
+MUST_USE enum status tpm_seal(struct tpm *tpm, const uint8_t boot_signer[65], const struct tpm2_approval *approval,
+                              uint8_t root[TPM_ROOT_LEN], struct tpm_sealed *sealed);
+/* `approval`: of the present boot chain. DENIED: it is of another, or something was unsealed earlier in this boot
+ * (capped). AUTH: the boot signer did not sign it, the TPM is another, or the file was changed. */
+MUST_USE enum status tpm_unseal(struct tpm *tpm, const struct tpm_sealed *sealed, const struct tpm2_approval *approval,
+                                uint8_t root[TPM_ROOT_LEN]);
 /* Extends the cap PCR: from now on until reset nothing unseals. */
 MUST_USE enum status tpm_cap(struct tpm *tpm);
 

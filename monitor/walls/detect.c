@@ -3,15 +3,18 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define TEXT_MAX 4096
 #define EFI_VARIABLE "/sys/firmware/efi/efivars/%s-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+#define STUB_VARIABLE "/sys/firmware/efi/efivars/StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 #define EFI_VARIABLE_LEN 5 /* 4 bytes of attributes, then the value */
 
 /* Bytes read, NUL-terminated; negative when it cannot be. */
@@ -81,15 +84,27 @@ uint32_t walls_of_node(const char *root)
     return walls;
 }
 
+/* systemd's stub leaves the number of the PCR it measured the image's parts into, in UTF-16. */
+static bool stub_measured(const char *root)
+{
+    char text[TEXT_MAX];
+    static const char eleven[] = {'1', 0, '1', 0};
+    return read_text(root, STUB_VARIABLE, text) >= 4 + (ssize_t)sizeof eleven &&
+           memcmp(text + 4, eleven, sizeof eleven) == 0;
+}
+
 bool walls_program_measured(const char *root, const char *path)
 {
     static const char verity[] = "CRYPT-VERITY-";
     char name[64], text[TEXT_MAX];
     struct stat facts;
-    if (!secure_boot(root) || stat(path, &facts) != 0)
+    struct statfs system;
+    if (stat(path, &facts) != 0 || statfs(path, &system) != 0)
         return false;
+    if (system.f_type == RAMFS_MAGIC || system.f_type == TMPFS_MAGIC)
+        return stub_measured(root);
     snprintf(name, sizeof name, "/sys/dev/block/%u:%u/dm/uuid", major(facts.st_dev), minor(facts.st_dev));
-    return read_text(root, name, text) > 0 && strncmp(text, verity, sizeof verity - 1) == 0;
+    return secure_boot(root) && read_text(root, name, text) > 0 && strncmp(text, verity, sizeof verity - 1) == 0;
 }
 
 /* The number behind "Name:" in /proc/PID/status; negative when there is none. */

@@ -13,8 +13,9 @@
 
 /* The switches of the node (EAT_SWITCH_…) under `root`: "" for the machine, a directory for tests. */
 uint32_t walls_of_node(const char *root);
-/* True when the boot chain vouches for the program at `path`: it stands on a verity device, in a secure boot. A
- * verifier counts this only together with a boot it knows; here it can only be denied. */
+/* True when the boot chain may vouch for the program at `path`: it is in memory and came with a unified kernel image
+ * whose stub measured it, or it stands on a verity device in a secure boot. A verifier counts this only together with a
+ * boot it knows; here it can only be denied. */
 bool walls_program_measured(const char *root, const char *path);
 /* What the kernel shows of a running process beside what it said itself: a system-call filter beyond the `filters` it
  * inherited, a user that is not ours, that it cannot be dumped, and in *locked the bytes of memory that cannot be

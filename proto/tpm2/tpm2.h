@@ -82,4 +82,35 @@ MUST_USE enum status tpm2_kdfe(struct bytes z, const char *label, struct bytes x
 MUST_USE enum status tpm2_make_credential(const struct tpm2_public *ek, const uint8_t name[TPM2_NAME_LEN],
                                           struct bytes secret, struct writer *blob);
 
+/* ---- A boot chain ---- */
+
+/* PCRs 0 and 2: the firmware's code and that of cards; 4: every EFI program that was started, so the node's image with
+ * all that is in it; 7: secure boot; 11: the image's parts, as its stub saw them; 12 and 13: command lines, credentials
+ * and extensions that came from outside the image, so nothing. Left out: 1, 3, 5 and 6, which hold settings, serial
+ * numbers and partition tables, differ from machine to machine and name no code; 8 to 10 and 14, which the image's
+ * chain does not use or which grow while it runs. The cap is 15: 16 and 23 can be reset from locality 0 and 17 to 22 by
+ * a dynamic launch. */
+#define TPM2_CAP_PCR 15
+#define TPM2_BOOT_PCRS (1u << 0 | 1u << 2 | 1u << 4 | 1u << 7 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << TPM2_CAP_PCR)
+
+/* One more measurement in a SHA-256 PCR: by its hash (32 bytes; MALFORMED otherwise), or by what is hashed. */
+MUST_USE enum status tpm2_extend(uint8_t pcr[32], struct bytes hash);
+MUST_USE enum status tpm2_extend_by(uint8_t pcr[32], struct bytes measured);
+/* What the key holder does to the cap PCR: nothing unseals any more in that boot. */
+#define TPM2_CAP_TEXT "bastide: unsealed, no more in this boot"
+MUST_USE enum status tpm2_cap(uint8_t pcr[32]);
+/* As a quote has them (Part 3 §18.4), and as TPM2_PolicyPCR makes a policy of them (Part 3 §23.7). MALFORMED for an
+ * empty mask. */
+MUST_USE enum status tpm2_pcr_digest(uint32_t mask, const uint8_t pcrs[TPM2_PCR_COUNT][32], uint8_t digest[32]);
+MUST_USE enum status tpm2_pcr_policy(uint32_t mask, const uint8_t pcrs[TPM2_PCR_COUNT][32], uint8_t policy[32]);
+
+/* The boot signer's word that a boot chain may open a node's keys: its policy before the cap, and ES256 over that. */
+struct tpm2_approval {
+    uint8_t policy[32];
+    uint8_t signature[64];
+};
+#define TPM2_APPROVAL_LEN 96 /* encoded: one after the other */
+MUST_USE enum status tpm2_approve(const struct crypto_key *boot_signer, const uint8_t policy[32],
+                                  struct tpm2_approval *approval);
+
 #endif

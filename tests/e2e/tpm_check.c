@@ -118,28 +118,45 @@ static bool bent_unseals(struct tpm *tpm, struct tpm_sealed sealed)
 {
     uint8_t root[TPM_ROOT_LEN];
     sealed.root.sensitive[40] ^= 1;
-    return tpm_unseal(tpm, &sealed, root) != AUTH;
+    return tpm_unseal(tpm, &sealed, &sealed.approval, root) != AUTH;
+}
+
+/* Not made by the TPM, or usable without the policy: someone may know what it computes. */
+static bool other_key_opens(struct tpm *tpm, struct tpm_sealed sealed, size_t off, uint8_t bit)
+{
+    uint8_t root[TPM_ROOT_LEN];
+    sealed.root.area[off] ^= bit;
+    return tpm_unseal(tpm, &sealed, &sealed.approval, root) != AUTH ||
+           !strstr(tpm_error(tpm), "is not one this TPM made under the boot signer");
 }
 
 static int provision(const char *tcti, const char *path)
 {
     struct tpm *tpm = NULL;
     struct tpm_sealed sealed;
+    struct tpm2_approval approval = {.signature = {1}};
     struct crypto_key signer = {0};
     uint8_t root[TPM_ROOT_LEN], again[TPM_ROOT_LEN];
     CLAIM("a software TPM wants development mode",
           tpm_open(&tpm, tcti, false, (struct bytes){0}, TIMEOUT_MS, error) == DENIED);
     CLAIM("the TPM opens", tpm_open(&tpm, tcti, true, (struct bytes){0}, TIMEOUT_MS, error) == OK);
-    CLAIM("keys are made", crypto_key_generate(&signer, CRYPTO_P256) == OK && crypto_random(root, sizeof root) == OK);
-    CLAIM("the root is sealed", tpm_seal(tpm, root, &signer, &sealed) == OK);
-    CLAIM("it unseals", tpm_unseal(tpm, &sealed, again) == OK && memcmp(root, again, sizeof root) == 0);
-    sealed.signature[9] ^= 1;
-    CLAIM("a policy nobody signed opens nothing", tpm_unseal(tpm, &sealed, again) == AUTH);
-    sealed.signature[9] ^= 1;
+    CLAIM("keys are made", crypto_key_generate(&signer, CRYPTO_P256) == OK);
+    CLAIM("a boot chain nobody approved gets no root",
+          tpm_seal(tpm, signer.public_key.data, &approval, root, &sealed) == AUTH);
+    CLAIM("the present boot chain is approved", tpm_authorise(tpm, &signer, &approval) == OK);
+    CLAIM("the root is made", tpm_seal(tpm, signer.public_key.data, &approval, root, &sealed) == OK);
+    CLAIM("it unseals",
+          tpm_unseal(tpm, &sealed, &sealed.approval, again) == OK && memcmp(root, again, sizeof root) == 0);
+    sealed.approval.signature[9] ^= 1;
+    CLAIM("a policy nobody signed opens nothing", tpm_unseal(tpm, &sealed, &sealed.approval, again) == AUTH);
+    sealed.approval.signature[9] ^= 1;
     CLAIM("nor does a changed blob", !bent_unseals(tpm, sealed));
+    CLAIM("nor does a key that someone brought", !other_key_opens(tpm, sealed, 9, 1u << 5));
+    CLAIM("nor one without the policy", !other_key_opens(tpm, sealed, 9, 1u << 6));
+    CLAIM("nor one with another policy", !other_key_opens(tpm, sealed, 20, 1));
     CLAIM("the cap is extended", tpm_cap(tpm) == OK);
-    CLAIM("and then nothing unseals", tpm_unseal(tpm, &sealed, again) == DENIED);
-    CLAIM("nor can the capped state be authorised", tpm_authorise(tpm, &signer, &sealed) == DENIED);
+    CLAIM("and then nothing unseals", tpm_unseal(tpm, &sealed, &sealed.approval, again) == DENIED);
+    CLAIM("nor can the capped state be authorised", tpm_authorise(tpm, &signer, &sealed.approval) == DENIED);
     int bad = use(tpm, root, &sealed, &sealed.born_counter);
     if (bad)
         return bad;
@@ -159,9 +176,9 @@ static int again(const char *tcti, const char *path, bool capped)
     CLAIM("another TPM is not taken for ours", tpm_open(&tpm, tcti, true, BYTES_OF(other), TIMEOUT_MS, error) == AUTH);
     CLAIM("the TPM opens", tpm_open(&tpm, tcti, true, BYTES_OF(sealed.ek_name), TIMEOUT_MS, error) == OK);
     if (capped) {
-        CLAIM("nothing unseals in a capped boot", tpm_unseal(tpm, &sealed, root) == DENIED);
+        CLAIM("nothing unseals in a capped boot", tpm_unseal(tpm, &sealed, &sealed.approval, root) == DENIED);
     } else {
-        CLAIM("it unseals after a reset", tpm_unseal(tpm, &sealed, root) == OK);
+        CLAIM("it unseals after a reset", tpm_unseal(tpm, &sealed, &sealed.approval, root) == OK);
         int bad = use(tpm, root, &sealed, &sealed.born_counter);
         if (bad)
             return bad;

@@ -524,11 +524,33 @@ static void pins_come_back_and_every_broken_one_is_refused(void **state)
     check_ok(owner_pins_load(&cli, &back));
     assert_memory_equal(pins.ek_name, back.ek_name, sizeof pins.ek_name);
     assert_memory_equal(pins.measurement, back.measurement, sizeof pins.measurement);
-    assert_true(back.has_ek && !back.has_ak && !back.has_boot && back.first_use && !back.allow_unmeasured_monitor);
+    assert_true(back.has_ek && !back.has_ak && back.first_use && !back.allow_unmeasured_monitor);
     assert_int_equal(back.required_walls, 5);
     assert_true(back.seen.nv_counter == 1ull << 40 && back.seen.reset_count == UINT32_MAX && back.seen.sequence == 9);
+    assert_int_equal(back.boot_digest_count, 0);
+    for (uint8_t i = 1; i <= OWNER_BOOT_DIGESTS_MAX + 1; i++) {
+        const uint8_t digest[EAT_HASH_LEN] = {i};
+        owner_pins_add_boot(&pins, digest);
+        owner_pins_add_boot(&pins, digest);
+        assert_int_equal(pins.boot_digest_count, i < OWNER_BOOT_DIGESTS_MAX ? i : OWNER_BOOT_DIGESTS_MAX);
+        assert_int_equal(pins.boot_digests[0][0], i);
+    }
+    const uint8_t third[EAT_HASH_LEN] = {3};
+    owner_pins_add_boot(&pins, third);
+    check_ok(owner_pins_save(&cli, &pins));
+    check_ok(owner_pins_load(&cli, &back));
+    assert_int_equal(back.boot_digest_count, OWNER_BOOT_DIGESTS_MAX);
+    static const uint8_t order[OWNER_BOOT_DIGESTS_MAX] = {3, 5, 4, 2};
+    for (size_t i = 0; i < OWNER_BOOT_DIGESTS_MAX; i++)
+        assert_int_equal(back.boot_digests[i][0], order[i]);
+#define HASH "2222222222222222222222222222222222222222222222222222222222222222"
 #define FRESH "\"required_walls\":0,\"freshness\":{\"nv_counter\":0,\"reset_count\":0,\"sequence\":0}}"
-    static const char *const bad[] = {"", "{}", "{\"measurement\":\"22\"," FRESH, "{\"measurement\":null," FRESH};
+    static const char *const bad[] = {"",
+                                      "{}",
+                                      "{\"measurement\":\"22\"," FRESH,
+                                      "{\"measurement\":null," FRESH,
+                                      "{\"boot_digests\":[\"22\"],\"measurement\":\"" HASH "\"," FRESH,
+                                      "{\"boot_digests\":\"" HASH "\",\"measurement\":\"" HASH "\"," FRESH};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         write_below("owner/pins.json", bad[i]);
         assert_int_equal(owner_pins_load(&cli, &back), MALFORMED);

@@ -88,7 +88,8 @@ static struct evidence_policy strict(uint8_t digest[CRYPTO_HASH_MAX])
                                     .ak_name = BYTES_OF(node.ak_name),
                                     .measurements = measurements,
                                     .measurement_count = 2,
-                                    .boot_digest = bytes_from(digest, 32),
+                                    .boot_digests = (const uint8_t(*)[EAT_HASH_LEN])(void *)digest,
+                                    .boot_digest_count = 1,
                                     .config = BYTES_OF(config),
                                     .nonce = BYTES_OF(nonce),
                                     .user_data = BYTES_OF(user_data),
@@ -214,12 +215,38 @@ static void measured_by_its_own_word_is_not_measured(void **state)
     uint8_t digest[CRYPTO_HASH_MAX];
     struct evidence_policy policy = strict(digest);
     struct eat_report report = sample();
-    policy.boot_digest = (struct bytes){0};
+    policy.boot_digest_count = 0;
     assert_int_equal(ONLY(EVIDENCE_MONITOR), reasons_of(&report, &policy));
-    policy.boot_digest = BYTES_OF(config);
+    uint8_t others[2][EAT_HASH_LEN] = {{1}, {2}};
+    policy.boot_digests = (const uint8_t(*)[EAT_HASH_LEN])others;
+    policy.boot_digest_count = 2;
     assert_int_equal(ONLY(EVIDENCE_MONITOR), reasons_of(&report, &policy));
     policy.allow_unmeasured_monitor = true;
     assert_int_equal(0, reasons_of(&report, &policy));
+    /* While an update is under way two boot chains are known. */
+    policy.allow_unmeasured_monitor = false;
+    memcpy(others[1], digest, EAT_HASH_LEN);
+    assert_int_equal(0, reasons_of(&report, &policy));
+}
+
+static void measured_is_what_the_policy_knows_and_the_report_does_not_deny(void **state)
+{
+    (void)state;
+    uint8_t digest[CRYPTO_HASH_MAX], room[EAT_EVIDENCE_MAX];
+    struct evidence_policy policy = strict(digest);
+    struct eat_report report = sample();
+    struct evidence_result result;
+    policy.allow_unmeasured_monitor = true;
+    check_ok(evidence_appraise(made(&report, &node.report_key, room), &policy, &result));
+    assert_true(result.monitor_measured);
+    policy.boot_digest_count = 0;
+    check_ok(evidence_appraise(made(&report, &node.report_key, room), &policy, &result));
+    assert_false(result.monitor_measured);
+    policy = strict(digest);
+    policy.allow_unmeasured_monitor = true;
+    report.monitor_measured = false;
+    check_ok(evidence_appraise(made(&report, &node.report_key, room), &policy, &result));
+    assert_false(result.monitor_measured);
 }
 
 static void a_signers_product_is_accepted_from_its_lowest_version(void **state)
@@ -339,6 +366,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_refused),
         cmocka_unit_test(each_claim_that_differs_is_named_alone),
         cmocka_unit_test(measured_by_its_own_word_is_not_measured),
+        cmocka_unit_test(measured_is_what_the_policy_knows_and_the_report_does_not_deny),
         cmocka_unit_test(a_signers_product_is_accepted_from_its_lowest_version),
         cmocka_unit_test(whatever_goes_back_is_rolled_back),
         cmocka_unit_test(another_nonce_breaks_quote_and_report_alike),

@@ -162,6 +162,43 @@ static int start(void **state)
     return crypto_init() == OK ? 0 : 1;
 }
 
+static void a_boot_chain_has_the_digests_a_tpm_makes_of_it(void **state)
+{
+    (void)state;
+    uint8_t pcrs[TPM2_PCR_COUNT][32] = {{0}}, made[32], policy[32], other[32];
+    /* SHA-256 of 32 zeros. */
+    static const char one[] = "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925";
+    char text[65];
+    check_ok(tpm2_pcr_digest(1u << 7, (const uint8_t(*)[32])pcrs, made));
+    check_ok(hex_encode(BYTES_OF(made), text, sizeof text));
+    assert_string_equal(one, text);
+    check_ok(tpm2_pcr_policy(1u << 7, (const uint8_t(*)[32])pcrs, policy));
+    check_ok(tpm2_pcr_policy(1u << 6, (const uint8_t(*)[32])pcrs, other));
+    assert_memory_not_equal(policy, other, sizeof policy); /* which PCR it is counts */
+    check_ok(tpm2_extend_by(pcrs[7], bytes_from_text("x")));
+    check_ok(tpm2_pcr_policy(1u << 7, (const uint8_t(*)[32])pcrs, other));
+    assert_memory_not_equal(policy, other, sizeof policy);
+    assert_int_equal(MALFORMED, tpm2_pcr_digest(0, (const uint8_t(*)[32])pcrs, made));
+    assert_int_equal(MALFORMED, tpm2_pcr_policy(1u << 24, (const uint8_t(*)[32])pcrs, policy));
+    assert_int_equal(MALFORMED, tpm2_extend(pcrs[7], bytes_from(made, 31)));
+    assert_int_equal(8, __builtin_popcount(TPM2_BOOT_PCRS)); /* as many as TPM2_PCR_Read gives at once */
+}
+
+static void an_approval_is_the_boot_signers_word_for_one_policy(void **state)
+{
+    (void)state;
+    struct crypto_key signer = {0};
+    struct tpm2_approval approval;
+    const uint8_t policy[32] = {7};
+    check_ok(crypto_key_generate(&signer, CRYPTO_P256));
+    check_ok(tpm2_approve(&signer, policy, &approval));
+    const struct bytes part = BYTES_OF(approval.policy);
+    check_ok(
+        crypto_verify(CRYPTO_P256, crypto_public_bytes(&signer.public_key), &part, 1, BYTES_OF(approval.signature)));
+    assert_memory_equal(policy, approval.policy, sizeof policy);
+    crypto_key_done(&signer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +209,8 @@ int main(void)
         cmocka_unit_test(only_a_restricted_signing_key_is_an_attestation_key),
         cmocka_unit_test(kdfs_follow_their_formulas),
         cmocka_unit_test(a_credential_keeps_its_secret_and_its_limits),
+        cmocka_unit_test(a_boot_chain_has_the_digests_a_tpm_makes_of_it),
+        cmocka_unit_test(an_approval_is_the_boot_signers_word_for_one_policy),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -127,23 +127,46 @@ static void modules_are_signed_or_cannot_be_loaded(void **unused)
     say("/proc/sys/kernel/modules_disabled", "0\n");
 }
 
+#define PROGRAM "/proc/self/exe" /* on a disk, where /tmp need not be */
+
 static void a_program_is_measured_on_verity_in_a_secure_boot_only(void **unused)
 {
     static const uint8_t on[5] = {6, 0, 0, 0, 1}, off[5] = {6, 0, 0, 0, 0};
     char name[128];
     struct stat facts;
     (void)unused;
-    assert_int_equal(0, stat(root, &facts));
+    assert_int_equal(0, stat(PROGRAM, &facts));
     snprintf(name, sizeof name, "/sys/dev/block/%u:%u/dm/uuid", major(facts.st_dev), minor(facts.st_dev));
     say(name, "CRYPT-VERITY-0123-root\n");
-    assert_false(walls_program_measured(root, root)); /* no secure boot */
+    assert_false(walls_program_measured(root, PROGRAM)); /* no secure boot */
     place(EFI "SecureBoot" GUID, on, 5);
     place(EFI "SetupMode" GUID, off, 5);
-    assert_true(walls_program_measured(root, root));
+    assert_true(walls_program_measured(root, PROGRAM));
     assert_false(walls_program_measured(root, "/no/such/program"));
     say(name, "CRYPT-LUKS2-0123-root\n");
-    assert_false(walls_program_measured(root, root));
+    assert_false(walls_program_measured(root, PROGRAM));
     place(EFI "SecureBoot" GUID, off, 5);
+}
+
+static void a_program_in_memory_is_measured_when_the_stub_says_so(void **unused)
+{
+    static const char stub[] = EFI "StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+    static const uint8_t eleven[] = {6, 0, 0, 0, '1', 0, '1', 0, 0, 0}, twelve[] = {6, 0, 0, 0, '1', 0, '2', 0, 0, 0};
+    char path[] = "/dev/shm/bastide-walls-XXXXXX";
+    int fd = mkstemp(path);
+    (void)unused;
+    if (fd < 0)
+        skip();
+    close(fd);
+    assert_false(walls_program_measured(root, path)); /* in memory, but whoever put it there did not measure it */
+    place(stub, twelve, sizeof twelve);
+    assert_false(walls_program_measured(root, path));
+    place(stub, eleven, 7);
+    assert_false(walls_program_measured(root, path));
+    place(stub, eleven, sizeof eleven);
+    assert_true(walls_program_measured(root, path));
+    assert_false(walls_program_measured(root, PROGRAM)); /* a disk's file is not the image's */
+    unlink(path);
 }
 
 static void a_process_has_the_walls_the_kernel_shows(void **unused)
@@ -212,6 +235,7 @@ int main(void)
         cmocka_unit_test(secure_boot_wants_the_variable_and_no_setup_mode),
         cmocka_unit_test(modules_are_signed_or_cannot_be_loaded),
         cmocka_unit_test(a_program_is_measured_on_verity_in_a_secure_boot_only),
+        cmocka_unit_test(a_program_in_memory_is_measured_when_the_stub_says_so),
         cmocka_unit_test(a_process_has_the_walls_the_kernel_shows),
         cmocka_unit_test(names_and_bits_are_one_to_one),
         cmocka_unit_test(an_unknown_wall_is_named_and_nothing_is_taken),

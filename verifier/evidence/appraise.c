@@ -97,9 +97,10 @@ static void appraise_monitor(struct appraisal *appraisal)
 {
     const struct evidence_policy *policy = appraisal->policy;
     const struct eat_report *report = &appraisal->result->report;
-    bool measured = report->monitor_measured && policy->boot_digest.len == EAT_HASH_LEN &&
-                    bytes_equal(policy->boot_digest, appraisal->pcr_digest);
-    insist(appraisal, EVIDENCE_MONITOR, measured || policy->allow_unmeasured_monitor);
+    bool known = appraisal->pcr_digest.len == EAT_HASH_LEN &&
+                 among(policy->boot_digests, policy->boot_digest_count, appraisal->pcr_digest.data);
+    appraisal->result->monitor_measured = report->monitor_measured && known;
+    insist(appraisal, EVIDENCE_MONITOR, appraisal->result->monitor_measured || policy->allow_unmeasured_monitor);
     if (policy->monitor_count)
         insist(appraisal, EVIDENCE_MONITOR, among(policy->monitors, policy->monitor_count, report->monitor));
 }

@@ -46,8 +46,9 @@ struct evidence_policy {
     struct bytes signer;  /* EAT_HASH_LEN; empty: only the measurements count */
     struct bytes product; /* with signer */
     uint32_t min_security_version;
-    struct bytes boot_digest; /* EAT_HASH_LEN: quoted PCR digest of a boot chain known to measure the monitor; the
-                                 report's own word for monitor=measured counts only together with it */
+    const uint8_t (*boot_digests)[EAT_HASH_LEN]; /* quoted PCR digests of boot chains known to measure the monitor; the
+                                                    report's own word for monitor=measured counts only with one */
+    size_t boot_digest_count;
     const uint8_t (*monitors)[EAT_HASH_LEN]; /* allowed monitor hashes; none given: whatever that boot chain ran */
     size_t monitor_count;
     struct bytes config;    /* EAT_HASH_LEN, must be given */
@@ -69,6 +70,7 @@ struct evidence_result {
     uint8_t ak_name[TPM2_NAME_LEN];
     struct eat_report report;
     struct evidence_freshness freshness;
+    bool monitor_measured; /* by a boot chain the policy knows: not the report's own word */
 };
 
 /* OK: appraised and accepted. DENIED: appraised and refused, result says why (MALFORMED evidence included). INTERNAL:
