@@ -40,9 +40,11 @@ enum status crypto_init(void)
 {
     if (ready)
         return OK;
-    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
+                            NULL) != 1)
         return INTERNAL;
     /* The public and the private generator are made and seeded on first use; and so is the error queue. */
+
     uint8_t discarded[1];
     if (RAND_bytes(discarded, 1) != 1 || RAND_priv_bytes(discarded, 1) != 1)
         return IO;

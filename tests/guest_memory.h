@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,11 +23,12 @@ static enum status guest_reserve(void *user, size_t len, void **window)
     return OK;
 }
 
+static int guest_secret = 1;
+
 static enum status guest_back(void *user, void *at, size_t len)
 {
-    static int secret = 1;
     (void)user;
-    if (secret) {
+    if (guest_secret) {
         int fd = (int)syscall(SYS_memfd_secret, 0);
         void *got = MAP_FAILED;
         if (fd >= 0 && ftruncate(fd, (off_t)len) == 0)
@@ -35,7 +37,7 @@ static enum status guest_back(void *user, void *at, size_t len)
             close(fd);
         if (got == at)
             return OK;
-        secret = 0;
+        guest_secret = 0;
         fprintf(stderr, "note: no memfd_secret here; guests use ordinary memory\n");
     }
     void *got = mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
@@ -48,8 +50,15 @@ static void guest_release(void *user, void *window, size_t len)
     munmap(window, len);
 }
 
+static void guest_touched(void *user, const void *at, size_t len, uint8_t *pages)
+{
+    (void)user;
+    if (!guest_secret || mincore((void *)(uintptr_t)at, len, pages) != 0)
+        memset(pages, 1, len / 4096);
+}
+
 static const struct compartment_memory guest_memory = {
-    .reserve = guest_reserve, .back = guest_back, .release = guest_release};
+    .reserve = guest_reserve, .back = guest_back, .release = guest_release, .touched = guest_touched};
 
 static int guest_seal(const void *data, size_t len)
 {

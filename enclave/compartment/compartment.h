@@ -1,8 +1,8 @@
 /* compartment: loads a WebAssembly module that wasm2c and clang made native, and runs it walled in — own memory, own
  * stack, own CPU budget, and of the program around it only the functions that its policy grants.
  * Never lets a guest call another guest, never trusts an address from a guest, and never recovers from a fault that is
- * not the running guest's own. After set-up its only system call is timer_settime (and sigreturn, when a guest is
- * stopped). */
+ * not the running guest's own. After set-up its only system calls are timer_settime (and sigreturn, when a guest is
+ * stopped) and whatever `touched` below makes. */
 #ifndef BASTIDE_COMPARTMENT_H
 #define BASTIDE_COMPARTMENT_H
 
@@ -18,8 +18,8 @@
 #define COMPARTMENT_ARGUMENTS_MAX 5
 #define COMPARTMENT_OBJECT_MAX 67108864 /* bytes of a module object */
 
-/* Where everything that a guest can write comes from; in an enclave, secret memory. All three are called only by the
- * functions marked [set-up]. `window` and `at` are page-aligned, `len` a multiple of 4096. */
+/* Where everything that a guest can write comes from; in an enclave, secret memory. All but `touched` are called only
+ * by the functions marked [set-up]. `window` and `at` are page-aligned, `len` a multiple of 4096. */
 struct compartment_memory {
     void *user;
     /* Address space that nothing may touch (PROT_NONE); a compartment asks for a little over 8 GiB. */
@@ -28,6 +28,9 @@ struct compartment_memory {
      * until first touch. */
     enum status (*back)(void *user, void *at, size_t len);
     void (*release)(void *user, void *window, size_t len);
+    /* pages[i] becomes 0 where page i of backed memory was never touched, so that it is zero and need not be faulted in
+     * to know it. NULL: any page may have been. */
+    void (*touched)(void *user, const void *at, size_t len, uint8_t *pages);
 };
 
 /* The policy, a text:
@@ -96,7 +99,11 @@ struct compartment_export {
 MUST_USE enum status compartment_find_export(const struct compartment_module *module, const char *name,
                                              struct compartment_export *found);
 
-/* [set-up] An instance with its memory and stack mapped, data and tables initialised. `user` is for host functions. */
+/* [set-up] An instance with its memory and stack mapped, of which hardly a page is touched yet. `user` is for host
+ * functions. Nothing runs in it before compartment_start(), which initialises data and tables. */
+MUST_USE enum status compartment_new(struct compartment_module *module, void *user, struct compartment **compartment);
+MUST_USE enum status compartment_start(struct compartment *compartment); /* once */
+/* [set-up] Both. */
 MUST_USE enum status compartment_instantiate(struct compartment_module *module, void *user,
                                              struct compartment **compartment);
 void compartment_free(struct compartment *compartment); /* [set-up] NULL is fine; wiping is memory's release() */
@@ -140,10 +147,15 @@ MUST_USE enum status compartment_view(const struct compartment *compartment, uin
                                       struct bytes *view);
 uint32_t compartment_memory_len(const struct compartment *compartment); /* bytes, now */
 
-/* [set-up] A pristine image of a living compartment, to which any compartment of the same module can be reset. */
+/* A pristine image of a living compartment, to which any started compartment of the same module can be reset.
+ * compartment_snapshot_new() [set-up] makes room for one, untouched until it is taken. NO_ROOM: more than
+ * COMPARTMENT_IMAGE_MAX bytes of linear memory are not zero. */
+#define COMPARTMENT_IMAGE_MAX (4u << 20)
 struct compartment_snapshot;
+MUST_USE enum status compartment_snapshot_new(const struct compartment_module *module,
+                                              struct compartment_snapshot **snapshot);
 MUST_USE enum status compartment_snapshot_take(const struct compartment *compartment,
-                                               struct compartment_snapshot **snapshot);
+                                               struct compartment_snapshot *snapshot);
 void compartment_snapshot_free(struct compartment_snapshot *snapshot); /* [set-up] NULL is fine */
 /* Back to the image, alive: linear memory, globals and tables, whatever was written since. No system call. */
 MUST_USE enum status compartment_reset(struct compartment *compartment, const struct compartment_snapshot *snapshot);

@@ -101,7 +101,7 @@ struct compartment {
     struct compartment_module *module;
     void *user;
     enum compartment_trap trap;
-    bool running;
+    bool started, running;
     uint64_t deadline; /* in ticks */
     uint8_t *window;   /* guard, stack, guard, linear memory and its guard, control */
     size_t window_len, control_len;

@@ -6,10 +6,12 @@
 #include "compartment_internal.h"
 
 #define INSTANCE_ALIGN 64u
+#define IMAGE_PAGES_MAX (COMPARTMENT_IMAGE_MAX / PAGE)
+#define TOUCHED_AT_ONCE 256u
 
 struct compartment_snapshot {
     const struct compartment_module *module;
-    const struct compartment *source;
+    const struct compartment *source; /* NULL: not taken yet */
     const uint8_t *source_instance;
     size_t own_len;
     uint8_t *instance, *tables;
@@ -68,7 +70,7 @@ static struct compartment *lay_out(struct compartment_module *module, uint8_t *w
     return compartment;
 }
 
-enum status compartment_instantiate(struct compartment_module *module, void *user, struct compartment **compartment)
+enum status compartment_new(struct compartment_module *module, void *user, struct compartment **compartment)
 {
     const struct compartment_memory *memory = module->memory;
     size_t stack_len = round_up_page(module->policy.stack_bytes);
@@ -84,15 +86,31 @@ enum status compartment_instantiate(struct compartment_module *module, void *use
         memory->release(memory->user, window, window_len);
         return status;
     }
-    struct compartment *fresh = lay_out(module, window, window_len, stack_len, control_len);
+    *compartment = lay_out(module, window, window_len, stack_len, control_len);
+    (*compartment)->user = user;
+    return OK;
+}
+
+enum status compartment_start(struct compartment *compartment)
+{
     uint64_t arguments[6], none;
-    arguments[0] = (uint64_t)(uintptr_t)fresh->instance;
+    if (compartment->started)
+        return WRONG_STATE;
+    compartment->started = true;
+    arguments[0] = (uint64_t)(uintptr_t)compartment->instance;
     for (size_t i = 1; i < 6; i++)
-        arguments[i] = (uint64_t)(uintptr_t)fresh; /* one for each imported module, as its host functions' first */
-    fresh->user = user;
-    status = run_guest(fresh, module->instantiate, arguments, &none);
+        arguments[i] =
+            (uint64_t)(uintptr_t)compartment; /* one for each imported module, as its host functions' first */
+    return run_guest(compartment, compartment->module->instantiate, arguments, &none);
+}
+
+enum status compartment_instantiate(struct compartment_module *module, void *user, struct compartment **compartment)
+{
+    struct compartment *fresh;
+    TRY(compartment_new(module, user, &fresh));
+    enum status status = compartment_start(fresh);
     if (status != OK) {
-        memory->release(memory->user, window, window_len);
+        compartment_free(fresh);
         return status;
     }
     *compartment = fresh;
@@ -163,47 +181,72 @@ static uint32_t linear_pages(const struct compartment *compartment)
     return compartment_memory_len(compartment) / PAGE;
 }
 
-enum status compartment_snapshot_take(const struct compartment *compartment, struct compartment_snapshot **snapshot)
+/* Indices of the pages that are not zero, ascending; of the others, those that were never touched stay so. NO_ROOM:
+ * they are more than `cap`. */
+static enum status list_used(const struct compartment *compartment, uint32_t *used, uint32_t cap, uint32_t *count)
 {
-    const struct compartment_module *module = compartment->module;
-    uint32_t used = 0, pages = linear_pages(compartment);
-    if (compartment->trap != COMPARTMENT_RAN || compartment->running)
-        return WRONG_STATE;
-    for (uint32_t i = 0; i < pages; i++)
-        used += page_is_zero(compartment->linear + (size_t)i * PAGE) ? 0 : 1;
-    size_t head = align_up(sizeof(struct compartment_snapshot), INSTANCE_ALIGN);
-    size_t instance = align_up(module->instance_len, INSTANCE_ALIGN), list = align_up(used * sizeof(uint32_t), 64);
-    size_t tables = align_up(compartment->table_used, INSTANCE_ALIGN);
-    size_t front = round_up_page(head + instance + tables + list), len = front + (size_t)used * PAGE;
-    void *own;
-    TRY(module->memory->reserve(module->memory->user, len, &own));
-    enum status status = module->memory->back(module->memory->user, own, len);
-    if (status != OK) {
-        module->memory->release(module->memory->user, own, len);
-        return status;
-    }
-    struct compartment_snapshot *taken = own;
-    uint8_t *at = own;
-    *taken = (struct compartment_snapshot){.module = module,
-                                           .source = compartment,
-                                           .source_instance = compartment->instance,
-                                           .own_len = len,
-                                           .instance = at + head,
-                                           .tables = at + head + instance,
-                                           .tables_len = compartment->table_used,
-                                           .linear_pages = pages,
-                                           .used = (uint32_t *)(void *)(at + head + instance + tables),
-                                           .pages = at + front};
-    memcpy(taken->instance, compartment->instance, module->instance_len);
-    memcpy(taken->tables, compartment->table_data, compartment->table_used);
+    const struct compartment_memory *memory = compartment->module->memory;
+    uint8_t touched[TOUCHED_AT_ONCE];
+    uint32_t pages = linear_pages(compartment), found = 0;
+    memset(touched, 1, sizeof touched);
     for (uint32_t i = 0; i < pages; i++) {
         const uint8_t *page = compartment->linear + (size_t)i * PAGE;
-        if (page_is_zero(page))
+        if (i % TOUCHED_AT_ONCE == 0 && memory->touched != NULL) {
+            size_t some = pages - i < TOUCHED_AT_ONCE ? pages - i : TOUCHED_AT_ONCE;
+            memory->touched(memory->user, page, some * PAGE, touched);
+        }
+        if (touched[i % TOUCHED_AT_ONCE] == 0 || page_is_zero(page))
             continue;
-        memcpy(taken->pages + (size_t)taken->used_count * PAGE, page, PAGE);
-        taken->used[taken->used_count++] = i;
+        if (found == cap)
+            return NO_ROOM;
+        used[found++] = i;
     }
-    *snapshot = taken;
+    *count = found;
+    return OK;
+}
+
+enum status compartment_snapshot_new(const struct compartment_module *module, struct compartment_snapshot **snapshot)
+{
+    const struct compartment_memory *memory = module->memory;
+    size_t head = align_up(sizeof(struct compartment_snapshot), INSTANCE_ALIGN);
+    size_t instance = align_up(module->instance_len, INSTANCE_ALIGN);
+    size_t list = IMAGE_PAGES_MAX * sizeof(uint32_t);
+    size_t tables = align_up(module->policy.table_elements * sizeof(wasm_rt_funcref_t), INSTANCE_ALIGN);
+    size_t front = round_up_page(head + instance + list + tables), len = front + COMPARTMENT_IMAGE_MAX;
+    void *own;
+    TRY(memory->reserve(memory->user, len, &own));
+    enum status status = memory->back(memory->user, own, len);
+    if (status != OK) {
+        memory->release(memory->user, own, len);
+        return status;
+    }
+    uint8_t *at = own;
+    *snapshot = own;
+    **snapshot = (struct compartment_snapshot){.module = module,
+                                               .own_len = len,
+                                               .instance = at + head,
+                                               .used = (uint32_t *)(void *)(at + head + instance),
+                                               .tables = at + head + instance + list,
+                                               .pages = at + front};
+    return OK;
+}
+
+enum status compartment_snapshot_take(const struct compartment *compartment, struct compartment_snapshot *snapshot)
+{
+    const struct compartment_module *module = compartment->module;
+    if (!compartment->started || compartment->trap != COMPARTMENT_RAN || compartment->running ||
+        snapshot->module != module)
+        return WRONG_STATE;
+    snapshot->source = NULL;
+    TRY(list_used(compartment, snapshot->used, IMAGE_PAGES_MAX, &snapshot->used_count));
+    snapshot->source_instance = compartment->instance;
+    snapshot->tables_len = compartment->table_used;
+    snapshot->linear_pages = linear_pages(compartment);
+    memcpy(snapshot->instance, compartment->instance, module->instance_len);
+    memcpy(snapshot->tables, compartment->table_data, compartment->table_used);
+    for (uint32_t i = 0; i < snapshot->used_count; i++)
+        memcpy(snapshot->pages + (size_t)i * PAGE, compartment->linear + (size_t)snapshot->used[i] * PAGE, PAGE);
+    snapshot->source = compartment;
     return OK;
 }
 
@@ -245,7 +288,8 @@ static void restore_instance(struct compartment *compartment, const struct compa
 
 enum status compartment_reset(struct compartment *compartment, const struct compartment_snapshot *snapshot)
 {
-    if (compartment->running || compartment->module != snapshot->module)
+    if (compartment->running || !compartment->started || snapshot->source == NULL ||
+        compartment->module != snapshot->module)
         return WRONG_STATE;
     uint32_t pages = linear_pages(compartment), page = 0;
     if (pages < snapshot->linear_pages)

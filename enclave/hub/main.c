@@ -4,7 +4,7 @@
 #include "runtime.h"
 #include "script.h"
 
-#define CONTEXTS 1 /* the owner's rules are one trust domain; each context costs a launch about 12 ms */
+#define CONTEXTS 1 /* the owner's rules are one trust domain; the first script of a launch makes it */
 
 static struct hub *hub;
 
@@ -43,7 +43,7 @@ static struct hub_config config = {.port = {NULL, send_to_host, advance, head, s
 
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {
-    const struct script_config scripts = {.contexts = CONTEXTS, .prelude = engine_script_prelude()};
+    const struct script_config scripts = {.contexts = CONTEXTS, .prelude = engine_script_prelude(), .deferred = true};
     if (launch->modules_count != 1) {
         put_text(why, "the image of the hub holds one module, the script engine");
         return MALFORMED;

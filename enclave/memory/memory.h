@@ -1,6 +1,6 @@
 /* memory: one pool of secret memory for a process — heap, main stack, signal stack, the program's own data, and what
  * guests may write. Never gives memory back to the kernel, never keeps a descriptor of it, and after memory_enter()
- * makes no system call but in the functions marked [set-up].
+ * makes no system call but in the functions marked [set-up] and in memory_touched().
  *
  * Secret memory (memfd_secret) is out of the kernel's own address space: /proc/PID/mem, process_vm_readv and ptrace's
  * PEEK cannot read it, it is never swapped and never in a core. Its descriptor is closed once it is mapped: who cannot
@@ -55,5 +55,8 @@ struct memory_account memory_account(void);
 MUST_USE enum status memory_reserve(void *user, size_t len, void **window);
 MUST_USE enum status memory_back(void *user, void *at, size_t len);
 void memory_release(void *user, void *window, size_t len);
+/* Of secret memory in a window: pages[i] becomes 0 where nobody ever touched page i since the pool was made, else 1; of
+ * ordinary memory, 1. Its only system call is mincore, so it may come after set-up. */
+void memory_touched(void *user, const void *at, size_t len, uint8_t *pages);
 
 #endif

@@ -176,3 +176,20 @@ void memory_release(void *user, void *window, size_t len)
     }
     munmap(window, len);
 }
+
+/* Ordinary memory may have been swapped out, which mincore does not tell from never having been there. */
+void memory_touched(void *user, const void *at, size_t len, uint8_t *pages)
+{
+    const uint8_t *from = at;
+    (void)user;
+    memset(pages, 1, len / MEMORY_PAGE);
+    for (size_t i = 0; i < PIECES_MAX; i++) {
+        size_t secret = pieces[i].len ? part_before_limit(pieces[i].home, pieces[i].len) : 0;
+        if (secret == 0 || pieces[i].home >= pool + pool_secret || from < pieces[i].at || from >= pieces[i].at + secret)
+            continue;
+        size_t rest = secret - (size_t)(from - pieces[i].at), asked = len < rest ? len : rest;
+        if (mincore((void *)(uintptr_t)at, asked, pages) != 0)
+            memset(pages, 1, len / MEMORY_PAGE);
+        return;
+    }
+}

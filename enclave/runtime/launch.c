@@ -17,7 +17,7 @@
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 
 static const struct compartment_memory guest_memory = {
-    .reserve = memory_reserve, .back = memory_back, .release = memory_release};
+    .reserve = memory_reserve, .back = memory_back, .release = memory_release, .touched = memory_touched};
 
 static bool sealed_len(int fd, size_t *len)
 {

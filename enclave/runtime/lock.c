@@ -44,6 +44,7 @@ static const struct allowed {
     {SYS_getrandom, PIN_NONE, 0, {0}, "keys, nonces; libcrypto's generator seeds itself anew"},
     {SYS_getpid, PIN_NONE, 0, {0}, "libcrypto's generator looks for a fork before each use"},
     {SYS_timer_settime, PIN_NONE, 0, {0}, "a compartment's processor budget starts and stops its tick"},
+    {SYS_mincore, PIN_NONE, 0, {0}, "which pages a guest has touched: reading the others would fault them in"},
     {SYS_rt_sigreturn, PIN_NONE, 0, {0}, "the end of a handler: a tick, or a guest's fault"},
     {SYS_clock_gettime, PIN_NONE, 0, {0}, "libcrypto's generator; a call only where the vDSO cannot read the clock"},
     {SYS_futex,

@@ -10,8 +10,8 @@
  *                a system call filter that kills (the table with its reasons: lock.c)
  *   READY        told to the monitor and answered; start()
  *   loop         receive() for each of the host's messages, idle() when there are no more
- * From the lock on the process makes the ten system calls of the table and no other. A fault outside a guest's window
- * ends it (room `compartment`), as do a broken door and a silent monitor. */
+ * From the lock on the process makes the eleven system calls of the table and no other. A fault outside a guest's
+ * window ends it (room `compartment`), as do a broken door and a silent monitor. */
 #ifndef BASTIDE_RUNTIME_H
 #define BASTIDE_RUNTIME_H
 

@@ -15,9 +15,18 @@ void context_retire(struct script_context *context)
     context->functions_count = 0;
 }
 
+static enum status start(struct script_context *context)
+{
+    if (context->started)
+        return OK;
+    context->started = true;
+    return compartment_start(context->compartment);
+}
+
 static enum status make_pristine(struct script_context *context)
 {
     if (context->dirty) {
+        TRY(start(context));
         TRY(compartment_reset(context->compartment, context->engine->pristine));
         context->dirty = false;
     }
@@ -26,15 +35,25 @@ static enum status make_pristine(struct script_context *context)
     return OK;
 }
 
-static enum status build_pristine(struct script_engine *engine, const struct script_config *config, struct writer *why)
+/* The first context is itself the pristine image's original. A start that failed is not tried again: the image that the
+ * next try found would be half made. */
+static enum status build_pristine(struct script_engine *engine, struct writer *why)
 {
     struct script_context *first = &engine->contexts[0];
-    if (config->prelude.len > SCRIPT_SOURCE_MAX) {
-        put_text(why, "the prelude is longer than 65536 bytes");
-        return NO_ROOM;
+    if (engine->built)
+        return OK;
+    if (first->started)
+        return WRONG_STATE;
+    enum status status = start(first);
+    if (status != OK) {
+        put_text(why, "the JavaScript engine's module does not start");
+        return status;
     }
-    TRY(prelude_run(first, config->prelude, why));
-    return compartment_snapshot_take(first->compartment, &engine->pristine);
+    TRY(prelude_run(first, engine->prelude, why));
+    TRY(compartment_snapshot_take(first->compartment, engine->pristine));
+    first->dirty = false;
+    engine->built = true;
+    return OK;
 }
 
 static enum status fill(struct script_engine *engine, const struct script_config *config, struct writer *why)
@@ -44,20 +63,27 @@ static enum status fill(struct script_engine *engine, const struct script_config
         put_text(why, "the policy's memory is less than the 64 pages that the JavaScript engine needs");
         return NO_ROOM;
     }
-    for (size_t i = 0; i < config->contexts; i++) {
+    if (config->prelude.len > SCRIPT_SOURCE_MAX) {
+        put_text(why, "the prelude is longer than 65536 bytes");
+        return NO_ROOM;
+    }
+    enum status status = compartment_snapshot_new(engine->module, &engine->pristine);
+    for (size_t i = 0; i < config->contexts && status == OK; i++) {
         struct script_context *context = &engine->contexts[i];
         context->engine = engine;
         context->index = (uint32_t)i;
         context->generation = 1; /* so that a zeroed script_function is nobody's */
         context->dirty = true;
-        enum status status = compartment_instantiate(engine->module, context, &context->compartment);
-        if (status != OK) {
-            put_text(why, "the JavaScript engine's contexts do not fit the memory given to them");
-            return status;
-        }
-        engine->contexts_count = i + 1;
+        status = compartment_new(engine->module, context, &context->compartment);
+        if (status == OK)
+            engine->contexts_count = i + 1;
     }
-    return build_pristine(engine, config, why);
+    if (status != OK) {
+        put_text(why, "the JavaScript engine's contexts do not fit the memory given to them");
+        return status;
+    }
+    engine->prelude = config->prelude;
+    return config->deferred ? OK : build_pristine(engine, why);
 }
 
 enum status script_engine_new(struct script_engine **engine, const struct script_config *config,
@@ -125,6 +151,8 @@ enum status script_context(struct script_engine *engine, uint64_t domain, struct
 {
     if (engine->running)
         return WRONG_STATE;
+    struct writer nowhere = writer_over(NULL, 0);
+    TRY(build_pristine(engine, &nowhere));
     struct script_context *found = find(engine, domain);
     if (found == NULL) {
         found = choose(engine);

@@ -24,6 +24,8 @@ struct script_config {
     size_t contexts;      /* in the pool, at least 1; each is at most the policy's memory, faulted as used */
     struct bytes prelude; /* JavaScript evaluated once in the pristine image, before freezing; may set properties of
                              globalThis, among them wrappers for script_define(); empty for none */
+    bool deferred;        /* the pristine image is made by the first script_context(), which may then fail with what
+                             script_engine_new() fails with otherwise; the prelude must stay where it is until then */
 };
 
 /* [set-up] The functions that the module quickjs needs, for compartment_load(), and the engine itself with all its
@@ -35,7 +37,8 @@ MUST_USE enum status script_engine_new(struct script_engine **engine, const stru
 void script_engine_free(struct script_engine *engine); /* NULL is fine */
 
 /* The domain's context, as it was left; else a pristine one, for which the domain used longest ago may lose its own.
- * Valid until the next script_context(); never fails but with WRONG_STATE while a script runs. */
+ * Valid until the next script_context(). WRONG_STATE while a script runs; else it fails only where the engine was
+ * deferred and cannot start, or was started and a fresh context cannot be. */
 MUST_USE enum status script_context(struct script_engine *engine, uint64_t domain, struct script_context **context);
 void script_forget(struct script_engine *engine, uint64_t domain); /* its context goes back to the pool, wiped */
 

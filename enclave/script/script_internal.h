@@ -56,7 +56,7 @@ struct script_context {
     struct compartment *compartment;
     uint32_t index;
     uint64_t domain, generation, used;
-    bool owned, dirty;
+    bool owned, dirty, started;
     bool crashed; /* the guest trapped; every further step fails until recycled */
     guest_value functions[SCRIPT_FUNCTIONS_MAX];
     uint32_t functions_count; /* highest slot ever used, plus one */
@@ -73,6 +73,8 @@ struct script_engine {
     size_t own_len;
     struct compartment_export exports[EXPORTS_COUNT];
     struct compartment_snapshot *pristine;
+    struct bytes prelude;
+    bool built;          /* the pristine image is there */
     uint64_t clock;      /* of use, for the least recent */
     uint32_t scratch;    /* guest address, the same in every context */
     uint32_t context_at; /* the engine's JSContext */

@@ -131,7 +131,9 @@ static int load_probe(void **state)
         return -1;
     }
     check_ok(compartment_instantiate(probe_module, &user_value, &probe));
-    check_ok(compartment_snapshot_take(probe, &pristine));
+    check_ok(compartment_snapshot_new(probe_module, &pristine));
+    check_status(WRONG_STATE, compartment_reset(probe, pristine));
+    check_ok(compartment_snapshot_take(probe, pristine));
     return 0;
 }
 
