@@ -260,10 +260,9 @@ static void load(double seconds, double rate)
             break;
         must(now - heard < STUCK_MS * 1e6, "no answer for a long time");
         bool wait_due = rate > 0 && now < end && busy < connections_count;
-        int wait_ms = wait_due ? 0 : 100; /* until the next is due it only looks: sleeping is too coarse */
-        int ready = epoll_wait(epoll, events, 64, wait_ms);
-        if (wait_due && ready == 0 && due - now > 2e5)
-            usleep(50);
+        double wait_ns = !wait_due ? 1e8 : due > now ? due - now : 0;
+        struct timespec wait = {0, (long)(wait_ns < 1e8 ? wait_ns : 1e8)};
+        int ready = epoll_pwait2(epoll, events, 64, &wait, NULL);
         for (int i = 0; i < ready; i++) {
             bool accepted = true;
             if (!take_answer(events[i].data.ptr, &accepted))

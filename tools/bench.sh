@@ -9,8 +9,8 @@ cmake --build --preset release
 cmake --build --preset release --target benchmarks
 out=build/bench.tsv
 printf 'name\tvalue\tunit\tpeer\tpeer_value\tratio\tspread\n' >"$out"
-for program in build/release/bench/*_bench; do
-  name=$(basename "$program" _bench)
+for program in build/release/bench/*_bench bench/*_bench.py; do
+  name=$(basename "${program%.py}" _bench)
   [ -n "${BENCH:-}" ] && [[ " $BENCH " != *" $name "* ]] && continue
   echo "bench: $name"
   "$program" build/release >>"$out" || { echo "bench: $name failed"; exit 1; }

@@ -12,7 +12,8 @@ extern const struct command command_init, command_up, command_down, command_stat
 #define COMMAND_URL_MAX 128
 #define COMMAND_TEXT_MAX (1u << 20) /* of what a command is given to send; the hub's own limit is lower */
 
-/* The hub's URL as run/node.json has it. CLI_NOT_FOUND was said when there is no node. */
+/* The hub's URL as run/node.json has it. CLI_NOT_FOUND was said when there is no node,
+ * CLI_UNREACHABLE when it is down. */
 int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX]);
 /* --coap and --http exclude each other; neither means HTTP. */
 int command_transport(const struct cli *cli, const char *command, bool coap, bool http);

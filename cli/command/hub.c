@@ -5,6 +5,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define HEALTH_MS 5000
+
+/* Nobody supervises a node of this home and nobody listens where it would: nothing will come of waiting for it. */
+static bool node_is_down(const struct cli *cli, const struct service_settings *settings)
+{
+    struct service supervisor = {.name = "up", .pidfd = -1};
+    if (service_adopt(cli, &supervisor)) {
+        close(supervisor.pidfd);
+        return false;
+    }
+    return service_health(settings->http, HEALTH_MS) == SERVICE_UNREACHABLE;
+}
 
 int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX])
 {
@@ -14,6 +28,9 @@ int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX])
         return cli_fail(cli, CLI_NOT_FOUND, "%s holds no node yet: bastide init makes one", cli->home);
     if (status != OK)
         return cli_fail(cli, CLI_DENIED, "%s/run/node.json %s", cli->home, cli_file_problem(status));
+    if (node_is_down(cli, &settings))
+        return cli_fail(cli, CLI_UNREACHABLE, "the node is not up: nobody listens at %s; bastide up starts it",
+                        settings.http);
     service_url(coap ? "coap" : "http", coap ? settings.coap : settings.http, url, COMMAND_URL_MAX);
     return CLI_OK;
 }

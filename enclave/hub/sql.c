@@ -82,6 +82,8 @@ sqlite3_stmt *hub_sql(struct hub *hub, enum hub_sql which)
 {
     sqlite3_stmt *statement = hub->sql->prepared[which];
     sqlite3_reset(statement); /* an answer nobody read to its end */
+    if (!sqlite3_stmt_readonly(statement))
+        store_begin(hub->store);
     return statement;
 }
 

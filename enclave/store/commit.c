@@ -53,6 +53,26 @@ static const struct store_head *newest(const struct store *store)
     return store->pending_count ? &store->pending[store->pending_count - 1].head : &store->confirmed;
 }
 
+/* ---- A group's transaction ---- */
+
+void store_begin(struct store *store)
+{
+    if (store->state == STORE_SERVING && !store->grouped && sqlite3_get_autocommit(store->db))
+        store->grouped = sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* An error may have made SQLite take back all that the group did so far: then nothing of it may be sealed. */
+static enum status end_group(struct store *store)
+{
+    if (!store->grouped)
+        return sqlite3_get_autocommit(store->db) ? OK : WRONG_STATE;
+    if (sqlite3_get_autocommit(store->db))
+        return INTERNAL;
+    TRY(store_sql_status(sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL)));
+    store->grouped = false;
+    return OK;
+}
+
 /* ---- Seal ---- */
 
 /* Both forms of what the session saw; empty when it comes to nothing. */
@@ -90,10 +110,11 @@ static enum status seal_record(struct store *store, struct store_pending *pendin
 
 enum status store_seal(struct store *store, struct bytes *record)
 {
-    if (store->state != STORE_SERVING || !sqlite3_get_autocommit(store->db))
+    if (store->state != STORE_SERVING)
         return WRONG_STATE;
     if (store->pending_count == STORE_PENDING_MAX)
         return BUSY;
+    TRY(end_group(store));
     struct store_pending pending = {.archive_sequence = store->archive.sequence};
     void *patch = NULL;
     int patch_len = 0;
@@ -183,6 +204,7 @@ static enum status take_back(struct store *store, size_t pending_kept)
         return WRONG_STATE;
     if (!sqlite3_get_autocommit(store->db))
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    store->grouped = false;
     store_archive_forget(store);
     enum status status = store_sql_status(sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL));
     sqlite3session_enable(store->session, 0);

@@ -80,9 +80,13 @@ int store_refused_exit_code(const struct store *store);        /* 7 rolled back,
  * attached databases, no transaction left open across the calls below. */
 struct sqlite3 *store_database(struct store *store);
 
+/* Before a statement that writes: puts all changes of a group into one transaction, which store_seal() ends. Cheap once
+ * it is open. Without it every statement is a transaction of its own, which costs more than the statement. */
+void store_begin(struct store *store);
 /* Seals everything changed since the last seal as the next record; empty when nothing changed. Borrowed until the next
- * store_seal(). BUSY at STORE_PENDING_MAX; NO_ROOM past STORE_RECORD_MAX: discard and take smaller groups. On failure
- * the changes are still there, unsealed. */
+ * store_seal(). BUSY at STORE_PENDING_MAX; NO_ROOM past STORE_RECORD_MAX: discard and take smaller groups;
+ * INTERNAL: SQLite took back the group's transaction, as it may when memory runs out: discard. On failure what changed
+ * is still there, unsealed. */
 MUST_USE enum status store_seal(struct store *store, struct bytes *record);
 /* The oldest unconfirmed record is durable and the monitor's head is on it. */
 void store_confirm(struct store *store);

@@ -67,6 +67,7 @@ struct store {
 
     sqlite3 *db;
     sqlite3_session *session;
+    bool grouped; /* store_begin() opened a transaction that nobody ended */
     sqlite3_stmt *sql[STORE_SQL_COUNT];
     struct store_segment sealing, opening;
 

@@ -147,6 +147,32 @@ static void discarding_leaves_what_was_sealed(void **state)
     rig_free(&rig);
 }
 
+/* As it may do on an error in the middle of a group. */
+static void a_group_that_sqlite_took_back_is_not_sealed(void **state)
+{
+    (void)state;
+    struct rig rig = history(1, 2);
+    check_ok(rig_start(&rig));
+    char *before = rig_dump(&rig);
+    store_begin(rig.store);
+    put(&rig, 50);
+    check_ok(rig_sql(&rig, "ROLLBACK"));
+    store_begin(rig.store);
+    put(&rig, 51);
+    check_status(INTERNAL, rig_seal(&rig, false));
+    check_ok(store_discard(rig.store));
+    check_same(&rig, before);
+    check_status(NOT_FOUND, rig_seal(&rig, false));
+    store_begin(rig.store);
+    store_begin(rig.store);
+    put(&rig, 52);
+    check_ok(rig_commit(&rig));
+    before = rig_dump(&rig);
+    check_ok(rig_start(&rig));
+    check_same(&rig, before);
+    rig_free(&rig);
+}
+
 /* For every N: the log ends after write N, loses write N, has N twice, or N and its successor in the other order. */
 static void a_log_that_is_cut_reordered_or_repeated_at_any_write_is_refused(void **state)
 {
@@ -412,6 +438,7 @@ int main(void)
         cmocka_unit_test(what_was_committed_is_there_after_a_restart),
         cmocka_unit_test(a_revert_undoes_every_unconfirmed_group_and_the_open_changes),
         cmocka_unit_test(discarding_leaves_what_was_sealed),
+        cmocka_unit_test(a_group_that_sqlite_took_back_is_not_sealed),
         cmocka_unit_test(a_log_that_is_cut_reordered_or_repeated_at_any_write_is_refused),
         cmocka_unit_test(exactly_one_record_beyond_the_head_is_accepted),
         cmocka_unit_test(a_record_of_a_commit_taken_back_cannot_stand_for_the_confirmed_one),
