@@ -30,11 +30,8 @@ static enum status reply(struct coap_endpoint *endpoint, struct coap_recent *rec
                          const struct coap_body *body, const struct coap_splice *splice)
 {
     bool confirmable = recent->type == COAP_CON;
-    struct coap_message message = {.type = confirmable ? COAP_ACK : COAP_NON,
-                                   .message_id =
-                                       confirmable ? recent->message_id : coap_next_id(endpoint, &recent->peer),
-                                   .token = token,
-                                   .body = *body};
+    uint16_t id = confirmable ? recent->message_id : coap_next_id(endpoint, &recent->peer);
+    struct coap_message message = {confirmable ? COAP_ACK : COAP_NON, id, token, *body};
     uint8_t datagram[COAP_DATAGRAM_MAX];
     struct writer writer = writer_over(datagram, sizeof datagram);
     coap_encode_spliced(&writer, &message, splice);
