@@ -206,4 +206,33 @@ static inline void rig_is_wiped(const struct edhoc_session *session)
     assert_memory_equal(&left, &none, sizeof none);
 }
 
+/* ---- Messages that are not to be accepted ---- */
+
+static const enum rig_step rig_sends[] = {PUT_1, PUT_2, PUT_3, PUT_4};
+static const enum rig_step rig_judges[] = {VERIFY_2, VERIFY_2, VERIFY_3,
+                                           TAKE_4}; /* the last step to refuse message n in */
+
+/* Goes on after message `number` was made and changed. The step in which a side refuses it, and keeps nothing. */
+static inline enum rig_step rig_refusal(struct rig *rig, size_t number, enum status *status)
+{
+    enum rig_step step = rig_sends[number - 1] + 1;
+    while (step < RIG_STEPS && (*status = rig_step(rig, step)) == OK)
+        step++;
+    if (step > rig_judges[number - 1])
+        fail_msg("message %zu was accepted", number);
+    struct edhoc_session *session = rig_is_responders(step) ? &rig->responder : &rig->initiator;
+    uint8_t key[16];
+    rig_is_wiped(session);
+    check_status(WRONG_STATE, edhoc_export(session, 0, (struct bytes){0}, key, sizeof key));
+    if (number < 4)
+        check_status(WRONG_STATE, edhoc_export(&rig->responder, 0, (struct bytes){0}, key, sizeof key));
+    return step;
+}
+
+static inline void rig_begin(struct rig *rig, size_t number)
+{
+    rig_anew(rig);
+    rig_run(rig, PUT_1, rig_sends[number - 1] + 1);
+}
+
 #endif
