@@ -2,6 +2,8 @@
 #include "check.h"
 #include "x509.h"
 
+#include <openssl/x509_vfy.h>
+
 #define NOW 1795000000
 #define DAY 86400
 
@@ -338,6 +340,43 @@ static void an_unknown_clock_leaves_dates_unchecked_and_says_so(void **state)
     check_refused(&policy, X509_WRONG_ROLE, 0);
 }
 
+/* libcrypto's own path validation, at this time and for this purpose. */
+static int judged_by_libcrypto(int64_t now_s, const char *purpose)
+{
+    const struct bytes ders[] = {hub.der, ca.der, owner.der};
+    X509 *x509[3];
+    for (size_t i = 0; i < 3; i++) {
+        const unsigned char *at = ders[i].data;
+        x509[i] = d2i_X509(NULL, &at, (long)ders[i].len);
+        assert_non_null(x509[i]);
+    }
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *context = X509_STORE_CTX_new();
+    STACK_OF(X509) *between = sk_X509_new_null();
+    sk_X509_push(between, x509[1]);
+    X509_STORE_add_cert(store, x509[2]);
+    X509_STORE_CTX_init(context, store, x509[0], between);
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(context);
+    X509_STORE_CTX_set_default(context, purpose);
+    X509_VERIFY_PARAM_set_time(param, now_s);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT | X509_V_FLAG_CHECK_SS_SIGNATURE);
+    int error = X509_verify_cert(context) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(context);
+    X509_STORE_CTX_free(context);
+    sk_X509_free(between);
+    X509_STORE_free(store);
+    for (size_t i = 0; i < 3; i++)
+        X509_free(x509[i]);
+    return error;
+}
+
+static void libcrypto_accepts_the_same_chain(void **state)
+{
+    (void)state;
+    assert_int_equal(judged_by_libcrypto(NOW, "ssl_server"), X509_V_OK);
+    assert_int_equal(judged_by_libcrypto(NOW, "ssl_client"), X509_V_ERR_INVALID_PURPOSE);
+    assert_int_equal(judged_by_libcrypto(hub.certificate.not_after_s + 1, "ssl_server"), X509_V_ERR_CERT_HAS_EXPIRED);
+}
+
 /* ---- Checking: each reason alone ---- */
 
 static void malformed(void **state)
@@ -656,6 +695,7 @@ int main(void)
         cmocka_unit_test_setup(a_chain_to_the_owner_is_accepted, make_site),
         cmocka_unit_test_setup(a_site_ca_is_accepted_as_what_it_is, make_site),
         cmocka_unit_test_setup(an_unknown_clock_leaves_dates_unchecked_and_says_so, make_site),
+        cmocka_unit_test_setup(libcrypto_accepts_the_same_chain, make_site),
         cmocka_unit_test_setup(malformed, make_site),
         cmocka_unit_test_setup(a_policy_that_lacks_something_accepts_nothing, make_site),
         cmocka_unit_test_setup(another_owner, make_site),
