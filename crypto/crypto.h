@@ -149,16 +149,22 @@ MUST_USE enum status crypto_verify_hash(enum crypto_curve curve, struct bytes pu
  * much as `text`. It authenticates nothing. */
 MUST_USE enum status crypto_aes128_cfb_encrypt(struct bytes key, struct bytes iv, struct bytes text, uint8_t *out);
 
-/* The public key of one DER certificate with nothing behind it; of the certificate nothing else is checked.
- * UNSUPPORTED unless P-256 or P-384. */
-MUST_USE enum status crypto_certificate_key(struct bytes der, struct crypto_public *key);
-
 /* Files of the owner's machine. Appends PEM, PKCS #8 without a password: secret, wipe the writer's room. P-256, P-384.
  */
 MUST_USE enum status crypto_key_put_pem(struct writer *writer, const struct crypto_key *key);
 /* The first private key in the text, of exactly this curve. UNSUPPORTED for another kind of key, MALFORMED also for one
  * behind a password. */
 MUST_USE enum status crypto_key_take_pem(struct crypto_key *key, enum crypto_curve curve, struct bytes pem);
+/* The same behind a passphrase: PKCS #8 with scrypt (N 2^14, r 8, p 5: 16 MiB and a quarter of a second) and
+ * AES-256-CBC, which openssl(1) reads too. MALFORMED for an empty passphrase. Owner's machine only: no enclave links
+ * it. */
+#define CRYPTO_PASSPHRASE_MAX 1024
+MUST_USE enum status crypto_key_put_locked_pem(struct writer *writer, const struct crypto_key *key,
+                                               struct bytes passphrase);
+/* AUTH: another passphrase. MALFORMED: no such file. UNSUPPORTED as above. */
+MUST_USE enum status crypto_key_take_locked_pem(struct crypto_key *key, enum crypto_curve curve, struct bytes pem,
+                                                struct bytes passphrase);
+bool crypto_pem_is_locked(struct bytes pem);
 MUST_USE enum status crypto_certificate_put_pem(struct writer *writer, struct bytes der);
 /* Appends the DER of a CA certificate for `key` by itself, ECDSA with SHA-256, common name `name` (UTF-8, 1 to 64
  * characters), valid from Unix time time_s on without an end. */

@@ -17,4 +17,7 @@ EVP_PKEY *keys_public_pkey(const struct crypto_public *key);
 /* The group of P-256 or P-384; NULL for other curves and before crypto_init(). */
 const EC_GROUP *keys_group(enum crypto_curve curve);
 
+/* What PEM and PKCS #8 held, as a key of ours. UNSUPPORTED unless it is of this curve. */
+enum status pem_adopt(struct crypto_key *key, enum crypto_curve curve, EVP_PKEY *pkey);
+
 #endif

@@ -41,23 +41,25 @@ static bool is_of_curve(const EVP_PKEY *pkey, enum crypto_curve curve)
            bytes_equal(bytes_from_text(group), bytes_from_text(wanted));
 }
 
+enum status pem_adopt(struct crypto_key *key, enum crypto_curve curve, EVP_PKEY *pkey)
+{
+    struct crypto_key given = {.public_key.curve = curve, .pkey = pkey};
+    SECRET scalar = {.len = 0};
+    if (!is_of_curve(pkey, curve))
+        return UNSUPPORTED;
+    TRY(crypto_key_export(&given, &scalar));
+    return crypto_key_import(key, curve, secret_bytes(&scalar));
+}
+
 enum status crypto_key_take_pem(struct crypto_key *key, enum crypto_curve curve, struct bytes pem)
 {
     if (pem.len == 0 || pem.len > INT32_MAX)
         return MALFORMED;
     BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
-    struct crypto_key given = {.public_key.curve = curve};
-    given.pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
     BIO_free(bio);
-    SECRET scalar = {.len = 0};
-    enum status status = given.pkey ? OK : MALFORMED;
-    if (status == OK && !is_of_curve(given.pkey, curve))
-        status = UNSUPPORTED;
-    if (status == OK)
-        status = crypto_key_export(&given, &scalar);
-    if (status == OK)
-        status = crypto_key_import(key, curve, secret_bytes(&scalar));
-    EVP_PKEY_free(given.pkey);
+    enum status status = pkey ? pem_adopt(key, curve, pkey) : MALFORMED;
+    EVP_PKEY_free(pkey);
     ERR_clear_error();
     return status;
 }

@@ -2,6 +2,7 @@
 #include "image.h"
 
 #include "cbor.h"
+#include "pki.h"
 
 #include <string.h>
 
@@ -28,6 +29,7 @@ static void expect_key(struct reader *reader, uint64_t key)
 enum status image_configuration_decode(struct bytes encoded, struct image_configuration *configuration)
 {
     struct image_configuration got = {0};
+    struct pki_certificate certificate;
     uint8_t digest[CRYPTO_HASH_MAX];
     struct reader reader = reader_over(encoded);
     if (encoded.len > IMAGE_CONFIGURATION_MAX)
@@ -45,7 +47,8 @@ enum status image_configuration_decode(struct bytes encoded, struct image_config
     if (site.len != sizeof got.site || (!got.insecure_dev && !bytes_equal(mode, bytes_from_text(PRODUCTION))))
         return MALFORMED;
     memcpy(got.site, site.data, sizeof got.site);
-    TRY(crypto_certificate_key(got.certificate, &got.owner));
+    TRY(pki_certificate_decode(got.certificate, &certificate));
+    got.owner = certificate.key;
     if (got.owner.curve != CRYPTO_P256)
         return UNSUPPORTED;
     TRY(crypto_hash(CRYPTO_SHA256, &encoded, 1, digest));
