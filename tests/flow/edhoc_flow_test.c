@@ -127,12 +127,13 @@ enum wrong {
     OTHER_VALUE,
     BAD_PROOF,
     BAD_SYNTAX,
+    LONG_PROOF, /* by a byte: the first of EAD_2, whose others read as four labels */
     NOTHING_INSIDE,
     WRONGS,
 };
 
-/* One verify with this wrong, and what it cost. */
-static void cost_of(struct rig *rig, size_t number, enum wrong wrong, size_t *ecdh, size_t *verify)
+/* One verify with this wrong. */
+static void try_wrong(struct rig *rig, size_t number, enum wrong wrong)
 {
     static struct rig_party other;
     struct writer *message = &rig->message[number - 1];
@@ -149,6 +150,10 @@ static void cost_of(struct rig *rig, size_t number, enum wrong wrong, size_t *ec
         data[message->len - 10] ^= 1;
     if (wrong == BAD_SYNTAX)
         data[encrypted_from(rig, number)] ^= 0xe0; /* C_R or ID_CRED_I is of another type */
+    if (wrong == LONG_PROOF) {
+        data[message->len - 5 - proof_len(&rig->initiator, rig->method == 0) - 1] ^= 1;
+        data[message->len - 4] ^= 0x40;
+    }
     if (wrong == NOTHING_INSIDE) {
         struct bytes g = crypto_public_x(&rig->r.key.public_key);
         *message = writer_over(data, RIG_ROOM);
@@ -156,25 +161,24 @@ static void cost_of(struct rig *rig, size_t number, enum wrong wrong, size_t *ec
     }
     *believed = wrong == UNKNOWN ? NULL : &credential;
     check_ok(rig_step(rig, number == 2 ? TAKE_2 : TAKE_3));
+    if (wrong == LONG_PROOF && number == 2)
+        assert_true(rig->reference[0].kind != EDHOC_NONE && rig->got[1].count == 4);
     memset(&spent, 0, sizeof spent);
     check_status(wrong == RIGHT ? OK : AUTH, rig_step(rig, rig_judges[number - 1]));
-    *ecdh = spent.ecdh;
-    *verify = spent.verify;
     *believed = kept;
     rig_party_done(&other);
 }
 
 static void what_is_wrong_is_not_told_by_what_its_refusal_costs(void **state)
 {
-    size_t ecdh, verify;
     (void)state;
     for (unsigned method = 0; method < 4; method += 3) {
         start(method);
         for (size_t number = 2; number <= 3; number++)
             for (enum wrong wrong = RIGHT; wrong < WRONGS; wrong++) {
-                cost_of(&rigs[0], number, wrong, &ecdh, &verify);
-                assert_int_equal(ecdh, method == 3);
-                assert_int_equal(verify, method == 0);
+                try_wrong(&rigs[0], number, wrong);
+                assert_int_equal(spent.ecdh, method == 3);
+                assert_int_equal(spent.verify, method == 0);
             }
         done();
     }
@@ -249,8 +253,6 @@ static void a_message_twice_is_out_of_order_and_disturbs_nothing(void **state)
             if (step == TAKE_1 || step == TAKE_2 || step == TAKE_3 || step == TAKE_4)
                 check_status(WRONG_STATE, rig_step(&rigs[0], step));
         }
-        assert_int_equal(rigs[0].initiator.state, EDHOC_COMPLETED);
-        assert_int_equal(rigs[0].responder.state, EDHOC_COMPLETED);
         done();
     }
 }
