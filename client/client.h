@@ -74,5 +74,9 @@ size_t client_pending(const struct client *client); /* whose `done` is still to 
  * answer, which nobody vouches for yet. AUTH, DENIED: the hub refused the hello; `why` quotes it. */
 MUST_USE enum status client_first_contact(const char *url, struct bytes hello, uint32_t timeout_ms,
                                           struct writer *answer, char *why, size_t cap);
+/* The same for a credential that the node's TPM is to open (verifier/evidence: evidence_challenge); HTTP only. Appends
+ * what it found. */
+MUST_USE enum status client_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
+                                  char *why, size_t cap);
 
 #endif

@@ -51,12 +51,12 @@ static void take_answer(void *user, enum status status, const struct client_answ
     snprintf(meeting->why, meeting->cap, "%.120s refused the hello (%s): \"%s\"", who, code, words);
 }
 
-enum status client_first_contact(const char *url, struct bytes hello, uint32_t timeout_ms, struct writer *answer,
-                                 char *why, size_t cap)
+static enum status contact(const char *url, uint32_t content_format, struct bytes payload, uint32_t timeout_ms,
+                           struct writer *answer, char *why, size_t cap)
 {
     struct meeting meeting = {.answer = answer, .status = INTERNAL, .why = why, .cap = cap};
     const struct client_request request = {
-        .code = COAP_POST, .path = ".well-known/bastide", .content_format = COAP_FORMAT_CBOR, .payload = hello};
+        .code = COAP_POST, .path = ".well-known/bastide", .content_format = content_format, .payload = payload};
     struct client *client;
     TRY(client_open_plain(url, timeout_ms, &client, why, cap));
     meeting.client = client;
@@ -67,4 +67,16 @@ enum status client_first_contact(const char *url, struct bytes hello, uint32_t t
         snprintf(why, cap, "%s", client_why(client));
     client_close(client);
     return status == OK ? meeting.status : status;
+}
+
+enum status client_first_contact(const char *url, struct bytes hello, uint32_t timeout_ms, struct writer *answer,
+                                 char *why, size_t cap)
+{
+    return contact(url, COAP_FORMAT_CBOR, hello, timeout_ms, answer, why, cap);
+}
+
+enum status client_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
+                         char *why, size_t cap)
+{
+    return contact(url, COAP_FORMAT_OCTETS, credential, timeout_ms, answer, why, cap);
 }

@@ -135,6 +135,10 @@ static bool put_headers(struct http_transfer *transfer, const struct coap_body *
     if (*protected && base64url_encode(option.len ? option : BYTES_OF(zero), line + 8, sizeof line - 8) != OK)
         return false;
     /* "Expect:" alone keeps libcurl from asking whether it may go on. */
+    uint32_t format = COAP_FORMAT_CBOR;
+    if (!*protected && coap_option_find_uint(outer->options, COAP_CONTENT_FORMAT, &format) == OK &&
+        format == COAP_FORMAT_OCTETS)
+        return add_header(transfer, "Content-Type: application/octet-stream") && add_header(transfer, "Expect:");
     return add_header(transfer, *protected ? "Content-Type: application/oscore" : "Content-Type: application/cbor") &&
            add_header(transfer, "Expect:") && (!*protected || add_header(transfer, line));
 }

@@ -7,7 +7,7 @@
 #include "service.h"
 
 extern const struct command command_init, command_up, command_down, command_status, command_client, command_send,
-    command_watch, command_rule, command_history, command_report, command_reinitialise;
+    command_watch, command_rule, command_history, command_report, command_doctor, command_boot, command_reinitialise;
 
 #define COMMAND_URL_MAX 128
 #define COMMAND_TEXT_MAX (1u << 20) /* of what a command is given to send; the hub's own limit is lower */
@@ -35,12 +35,13 @@ void command_tell_memory(const struct cli *cli);
 int command_check_json(const struct cli *cli, const char *what, const char *text, bool array_too);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
-    const char *image, *tcti, *coap, *http, *require, *pool_mib, *body_max;
+    const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;
     bool no_secret_memory;
 };
 #define COMMAND_NODE_OPTIONS(node)                                                                                     \
     {"image", &(node).image, NULL, NULL}, {"tcti", &(node).tcti, NULL, NULL}, {"coap", &(node).coap, NULL, NULL},      \
         {"http", &(node).http, NULL, NULL}, {"require", &(node).require, NULL, NULL},                                  \
+        {"allow-missing", &(node).allow_missing, NULL, NULL},                                                          \
         {"pool-mib", &(node).pool_mib, NULL, NULL}, {"body-max", &(node).body_max, NULL, NULL},                        \
     {                                                                                                                  \
         "no-secret-memory", NULL, &(node).no_secret_memory, NULL                                                       \
@@ -53,7 +54,8 @@ struct command_node {
     "  --require WALL,…    walls without which the node refuses to run (exit code 10): secret-memory, no-new-code,\n" \
     "                      syscall-filter, namespaces, other-user, non-dumpable, monitor-secret, no-ptrace, "           \
     "lockdown,\n"                                                                                                       \
-    "                      secure-boot, signed-modules\n"                                                               \
+    "                      secure-boot, signed-modules. A production node requires all of them\n"                      \
+    "  --allow-missing W,… walls that a production node may do without, each by its name\n"                            \
     "  --pool-mib N        memory of the enclave (64)\n"                                                                \
     "  --body-max N        longest body of a request in bytes (65536)\n"
 int command_node_settings(const struct cli *cli, const char *command, const struct command_node *node,

@@ -139,6 +139,9 @@ int command_node_settings(const struct cli *cli, const char *command, const stru
         result = take_text(cli, command, "http", node->http, settings->http, sizeof settings->http);
     if (result == CLI_OK)
         result = take_text(cli, command, "require", node->require, settings->require, sizeof settings->require);
+    if (result == CLI_OK)
+        result = take_text(cli, command, "allow-missing", node->allow_missing, settings->allow_missing,
+                           sizeof settings->allow_missing);
     if (result == CLI_OK && node->tcti)
         result = check_tcti(cli, command, node->tcti, insecure_dev);
     if (result == CLI_OK)
@@ -147,6 +150,8 @@ int command_node_settings(const struct cli *cli, const char *command, const stru
         result = cli_check_address(cli, command, "http", settings->http);
     if (result == CLI_OK && owner_walls_parse(settings->require, &walls, unknown, sizeof unknown) != OK)
         result = cli_usage(cli, command, "--require: \"%s\" is no wall", unknown);
+    if (result == CLI_OK && owner_walls_parse(settings->allow_missing, &walls, unknown, sizeof unknown) != OK)
+        result = cli_usage(cli, command, "--allow-missing: \"%s\" is no wall", unknown);
     if (result == CLI_OK && node->no_secret_memory && !insecure_dev)
         result = cli_usage(cli, command, "--no-secret-memory is for sites made with --insecure-dev");
     settings->no_secret_memory = settings->no_secret_memory || node->no_secret_memory;

@@ -19,16 +19,20 @@ static const char help[] =
     "  --boot-digest HEX   the digest of a boot chain known to measure the monitor (production)\n"
     "  --allow-unmeasured-monitor\n"
     "                      accept a node whose boot chain does not vouch for the monitor: its administrator can forge\n"
+    "  --remote            the node is another machine's, at --http: nothing is started here. Needs --ek-name, or a "
+    "TPM\n"
+    "                      pinned by bastide boot sign\n"
     "  --renew             first contact once more: after an upgrade of the image, or when the hub lost the "
     "session\n" COMMAND_NODE_HELP "\nExamples:\n"
     "  bastide init --insecure-dev\n"
     "  bastide --home /srv/site init --insecure-dev --http 127.0.0.1:9080 --coap 127.0.0.1:9683\n"
     "  bastide init --ek-name 000b4f… --boot-digest 9a31…\n"
+    "  bastide init --remote --http 192.0.2.7:8080 --coap 192.0.2.7:5683\n"
     "  bastide init --renew\n";
 
 struct init {
     const char *ek_name, *boot_digest;
-    bool insecure_dev, allow_unmeasured, renew;
+    bool insecure_dev, allow_unmeasured, renew, remote;
     struct command_node node;
 };
 
@@ -48,6 +52,7 @@ static int take_options(const struct cli *cli, int argc, char **argv, struct ini
         {"boot-digest", &init->boot_digest, NULL, NULL},
         {"allow-unmeasured-monitor", NULL, &init->allow_unmeasured, NULL},
         {"renew", NULL, &init->renew, NULL},
+        {"remote", NULL, &init->remote, NULL},
         COMMAND_NODE_OPTIONS(init->node),
     };
     int result = cli_options(cli, "init", options, sizeof options / sizeof options[0], &argc, argv);
@@ -106,7 +111,7 @@ static int find_site(const struct cli *cli, const struct init *init, struct stat
                         cli->home);
     if (result != CLI_NOT_FOUND)
         return result;
-    if (!init->insecure_dev && !init->node.tcti && stat("/dev/tpmrm0", &facts) != 0)
+    if (!init->insecure_dev && !init->remote && !init->node.tcti && stat("/dev/tpmrm0", &facts) != 0)
         return cli_fail(cli, CLI_TPM,
                         "there is no TPM at /dev/tpmrm0 (%s). To try Bastide out on this machine: bastide "
                         "init --insecure-dev",
@@ -121,6 +126,7 @@ static int find_settings(const struct cli *cli, const struct init *init, struct 
     enum status status = service_settings_load(cli, &state->settings);
     if (status != OK && status != NOT_FOUND)
         return cli_fail(cli, CLI_DENIED, "%s/run/node.json %s", cli->home, cli_file_problem(status));
+    state->settings.remote = state->settings.remote || init->remote;
     return command_node_settings(cli, "init", &init->node, state->insecure_dev, &state->settings);
 }
 
@@ -128,6 +134,12 @@ static int start_node(const struct cli *cli, struct state *state)
 {
     char path[PATH_MAX];
     struct stat facts;
+    if (state->settings.remote && !state->pins.has_ek)
+        return cli_fail(cli, CLI_DENIED, "nothing says which TPM the node has: --ek-name, or bastide boot sign");
+    if (state->settings.remote)
+        return service_settings_save(cli, &state->settings) == OK
+                   ? CLI_OK
+                   : cli_fail(cli, CLI_DENIED, "%s/run/node.json cannot be written", cli->home);
     bool first =
         !state->owner.configuration.insecure_dev && stat(cli_path(cli, "node/monitor/sealed", path), &facts) != 0;
     int result = first ? owner_lend_boot_signer(cli) : CLI_OK;
@@ -163,12 +175,16 @@ static int meet(const struct cli *cli, struct state *state)
     char url[COMMAND_URL_MAX], unknown[64];
     struct evidence_result result = {0};
     memcpy(state->pins.measurement, state->image.measurement, sizeof state->pins.measurement);
-    if (owner_walls_parse(state->settings.require, &state->pins.required_walls, unknown, sizeof unknown) != OK)
+    uint32_t allowed = 0;
+    if (owner_walls_parse(state->settings.require, &state->pins.required_walls, unknown, sizeof unknown) != OK ||
+        owner_walls_parse(state->settings.allow_missing, &allowed, unknown, sizeof unknown) != OK)
         return CLI_INTERNAL;
+    if (!state->insecure_dev)
+        state->pins.required_walls |= OWNER_WALLS_ALL & ~allowed;
     service_url("http", state->settings.http, url, sizeof url);
     state->new_session = true;
     cli_progress(cli, "first contact with %s …", url);
-    return owner_meet(cli, &state->owner, url, &state->pins, &result);
+    return owner_meet(cli, &state->owner, url, state->settings.remote, &state->pins, &result);
 }
 
 static void report(const struct cli *cli, const struct state *state)
@@ -189,8 +205,11 @@ static void report(const struct cli *cli, const struct state *state)
     }
     cli_line(cli, "owner", "%s %s/owner/owner.key and owner.crt", state->new_site ? "made" : "kept", cli->home);
     cli_line(cli, "site", "%s, %s", site, mode);
-    cli_line(cli, "node", "%s: CoAP %s, HTTP %s", state->started ? "started" : "was up", state->settings.coap,
-             state->settings.http);
+    cli_line(cli, "node", "%s: CoAP %s, HTTP %s",
+             state->settings.remote ? "another machine"
+             : state->started       ? "started"
+                                    : "was up",
+             state->settings.coap, state->settings.http);
     command_tell_memory(cli);
     cli_line(cli, "measurement", "%s", measurement);
     if (state->new_session)

@@ -5,8 +5,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_init,  &command_up,   &command_down,    &command_status, &command_client,       &command_send,
-    &command_watch, &command_rule, &command_history, &command_report, &command_reinitialise,
+    &command_init,   &command_up,    &command_down,         &command_status,  &command_client,
+    &command_send,   &command_watch, &command_rule,         &command_history, &command_report,
+    &command_doctor, &command_boot,  &command_reinitialise,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -21,7 +22,7 @@ static const char exit_codes[] = "Exit codes:\n"
                                  "   7  the sealed store is older than what was acknowledged\n"
                                  "   8  the sealed store is damaged, another site's or another signer's\n"
                                  "   9  the TPM failed\n"
-                                 "  10  a wall that --require names is missing\n"
+                                 "  10  a wall is missing that --require names, or that production requires\n"
                                  "  11  a limit of this machine is too small\n"
                                  "  12  the enclave image was refused\n"
                                  "  13  the archive cannot be opened\n"

@@ -70,6 +70,8 @@ static int run(struct cli *cli, int argc, char **argv)
     enum status status = service_settings_load(cli, &settings);
     if (status != OK && status != NOT_FOUND)
         return cli_fail(cli, CLI_DENIED, "%s/run/node.json %s", cli->home, cli_file_problem(status));
+    if (settings.remote)
+        return cli_fail(cli, CLI_DENIED, "the node of %s is another machine's: start it there", cli->home);
     result = command_node_settings(cli, "up", &node, insecure_dev, &settings);
     if (result)
         return result;

@@ -6,6 +6,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #define CONTACT_MS 30000
 #define ACTIVATE_MS 20000
 #define PROOF_LEN 32
+#define PROVE_LOOK_MS 500
 
 struct meeting {
     const struct cli *cli;
@@ -23,6 +25,8 @@ struct meeting {
     uint8_t room[ANSWER_MAX];
     struct contact_answer answer; /* borrows from `room` */
     struct oscore_input input;
+    const char *url;
+    bool remote;
 };
 
 static int say_hello(struct meeting *meeting, const char *url)
@@ -49,6 +53,24 @@ static int say_hello(struct meeting *meeting, const char *url)
     return CLI_OK;
 }
 
+/* The TPM takes one question every few seconds. */
+static enum status ask_remote(struct meeting *meeting, struct bytes credential, struct secret *opened)
+{
+    uint8_t room[SECRET_CAP];
+    char why[256];
+    enum status status = BUSY;
+    for (uint64_t begun = cli_now_ms(); status == BUSY && cli_now_ms() - begun < ACTIVATE_MS; (void)poll(NULL, 0, PROVE_LOOK_MS)) {
+        struct writer answer = writer_over(room, sizeof room);
+        status = client_prove(meeting->url, credential, ACTIVATE_MS, &answer, why, sizeof why);
+        if (status == OK)
+            status = secret_set(opened, writer_bytes(&answer));
+        else if (status == DENIED)
+            status = BUSY;
+    }
+    wipe(room, sizeof room);
+    return status;
+}
+
 /* The report names keys of a TPM; only a credential shows that both are in the same one. */
 static int prove_key(struct meeting *meeting, const struct evidence_result *result, struct owner_pins *pins)
 {
@@ -62,11 +84,14 @@ static int prove_key(struct meeting *meeting, const struct evidence_result *resu
         status = evidence_challenge(meeting->answer.evidence, BYTES_OF(proof), &blob);
     if (status != OK)
         return cli_fail(cli, CLI_EVIDENCE, "the keys in the evidence are none that a credential can be made for");
-    status = control_activate(cli_path(cli, "run/monitor.sock", path), ACTIVATE_MS, writer_bytes(&blob), &opened);
+    cli_path(cli, "run/monitor.sock", path);
+    status = meeting->remote ? ask_remote(meeting, writer_bytes(&blob), &opened)
+                             : control_activate(path, ACTIVATE_MS, writer_bytes(&blob), &opened);
     bool proved = status == OK && opened.len == sizeof proof && ct_equal(opened.data, proof, sizeof proof);
     wipe(proof, sizeof proof);
-    if (status == NOT_FOUND || status == IO)
-        return cli_fail(cli, CLI_UNREACHABLE, "the monitor does not answer on %s: its TPM cannot prove its keys", path);
+    if (status == NOT_FOUND || status == IO || status == BUSY)
+        return cli_fail(cli, CLI_UNREACHABLE, "the monitor does not answer on %s: its TPM cannot prove its keys",
+                        meeting->remote ? meeting->url : path);
     if (!proved)
         return cli_fail(cli, CLI_EVIDENCE, "the attestation key is not in the TPM of that endorsement key");
     pins->has_ak = pins->has_ek = true;
@@ -123,7 +148,7 @@ static int meet(struct meeting *meeting, const char *url, struct owner_pins *pin
     return code;
 }
 
-int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, struct owner_pins *pins,
+int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, bool remote, struct owner_pins *pins,
                struct evidence_result *result)
 {
     struct meeting *meeting = calloc(1, sizeof *meeting);
@@ -131,6 +156,8 @@ int owner_meet(const struct cli *cli, const struct owner *owner, const char *url
         return cli_fail(cli, CLI_INTERNAL, "out of memory");
     meeting->cli = cli;
     meeting->owner = owner;
+    meeting->url = url;
+    meeting->remote = remote;
     int code = meet(meeting, url, pins, result);
     /* Its strings live in `room`. */
     result->report.port = result->report.product = (struct bytes){0};

@@ -129,6 +129,23 @@ static enum status boot_signer(const struct cli *cli, struct secret *scalar)
     return status == OK ? save(cli, "owner/boot_signer", secret_bytes(scalar)) : status;
 }
 
+int owner_boot_signer(const struct cli *cli, uint8_t public_half[65], struct crypto_key *key)
+{
+    SECRET scalar = {.len = 0};
+    struct crypto_key made = {0};
+    enum status status = boot_signer(cli, &scalar);
+    if (status == OK)
+        status = crypto_key_import(&made, CRYPTO_P256, secret_bytes(&scalar));
+    if (status != OK)
+        return cli_fail(cli, CLI_DENIED, "%s/owner/boot_signer %s", cli->home, cli_file_problem(status));
+    memcpy(public_half, made.public_key.data, 65);
+    if (key)
+        *key = made;
+    else
+        crypto_key_done(&made);
+    return CLI_OK;
+}
+
 int owner_lend_boot_signer(const struct cli *cli)
 {
     SECRET scalar = {.len = 0};

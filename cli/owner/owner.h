@@ -26,6 +26,8 @@ void owner_done(struct owner *owner);
  * for its first start. */
 int owner_lend_boot_signer(const struct cli *cli);
 void owner_take_boot_signer_back(const struct cli *cli);
+/* Its public half, 0x04 || x || y, and with `key` the whole of it; made when there is none. */
+int owner_boot_signer(const struct cli *cli, uint8_t public_half[65], struct crypto_key *key);
 
 struct owner_image {
     struct image_manifest manifest;
@@ -70,14 +72,16 @@ struct owner_wall {
     const char *missing; /* what then does not, and how to raise it */
 };
 const struct owner_wall *owner_walls(size_t *count);
+#define OWNER_WALLS_ALL 0xf7fu
 /* NOT_FOUND: `unknown` has the first name that is none. */
 MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *unknown, size_t cap);
 
 /* ---- contact.c ---- */
 
 /* First contact: hello, evidence held to the pins, the attestation key proved, a session that one authenticated request
- * settled and that is then kept in owner/session. Saves the pins. */
-int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, struct owner_pins *pins,
+ * settled and that is then kept in owner/session. Saves the pins. `remote`: the node is not of this home, and its TPM is
+ * asked through its gateway. */
+int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, bool remote, struct owner_pins *pins,
                struct evidence_result *result);
 
 /* ---- session.c ---- */

@@ -14,7 +14,9 @@ struct service_settings {
     char image[PATH_MAX];
     char tcti[PATH_MAX]; /* empty: a software TPM of our own, in development mode */
     char coap[64], http[64];
-    char require[256]; /* walls; empty: none */
+    char require[256];       /* walls; empty: none but what production requires */
+    char allow_missing[256]; /* walls that production does without */
+    bool remote;             /* the node runs on another machine: nothing is started or stopped here */
     uint64_t pool_mib; /* 0: the monitor's own */
     uint64_t body_max; /* bytes of a request; 0: 65536 */
     bool insecure_dev;

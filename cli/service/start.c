@@ -67,7 +67,8 @@ static int check_running(const struct cli *cli, const struct service_settings *w
                         cli->home);
     bool same = strcmp(running.image, wanted->image) == 0 && strcmp(running.tcti, wanted->tcti) == 0 &&
                 strcmp(running.coap, wanted->coap) == 0 && strcmp(running.http, wanted->http) == 0 &&
-                strcmp(running.require, wanted->require) == 0 && running.pool_mib == wanted->pool_mib &&
+                strcmp(running.require, wanted->require) == 0 &&
+                strcmp(running.allow_missing, wanted->allow_missing) == 0 && running.pool_mib == wanted->pool_mib &&
                 running.body_max == wanted->body_max && running.insecure_dev == wanted->insecure_dev &&
                 running.no_secret_memory == wanted->no_secret_memory;
     return same ? CLI_OK

@@ -101,6 +101,8 @@ static enum status start_holder(struct supervisor *up)
         argv[count++] = always[i];
     if (settings->insecure_dev)
         argv[count++] = "--insecure-dev";
+    if (settings->allow_missing[0])
+        argv[count++] = "--allow-missing", argv[count++] = settings->allow_missing;
     if (settings->require[0])
         argv[count++] = "--require", argv[count++] = settings->require;
     if (settings->pool_mib) {

@@ -59,12 +59,16 @@ int keeper_fd(const struct keeper *keeper);
 
 /* ---- link.c: the monitor's control socket ---- */
 
-enum link_event { LINK_NOTHING, LINK_ATTACHED, LINK_LAUNCHED, LINK_DIED, LINK_LOST };
+enum link_event { LINK_NOTHING, LINK_ATTACHED, LINK_LAUNCHED, LINK_DIED, LINK_PROVED, LINK_LOST };
+#define LINK_PROOF_MAX 64
+
 struct link {
     char path[108];
     int fd; /* -1 while not connected */
     uint64_t retry_ms;
     uint32_t back_off_ms;
+    uint8_t proof[LINK_PROOF_MAX]; /* after LINK_PROVED: what the TPM found in the credential */
+    size_t proof_len;              /* 0: it found nothing */
     int launched[3]; /* after LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
 };
 
@@ -72,5 +76,7 @@ MUST_USE enum status link_init(struct link *link, const char *home);
 void link_connect(struct link *link, uint64_t now_ms);
 enum link_event link_read(struct link *link, uint64_t now_ms); /* LINK_NOTHING: nothing more there */
 void link_close(struct link *link, uint64_t now_ms);
+/* Asks for a credential to be opened; LINK_PROVED comes later. BUSY: not attached, or the monitor does not keep up. */
+MUST_USE enum status link_prove(struct link *link, struct bytes credential);
 
 #endif

@@ -11,6 +11,7 @@
 #define BACK_OFF_FIRST_MS 50u
 #define BACK_OFF_MAX_MS 2000u
 #define DOOR_DESCRIPTORS 3
+#define CREDENTIAL_MAX 512
 #define PASSED_MAX 8 /* room for more than we want, so that none is left open unseen */
 
 enum status link_init(struct link *link, const char *home)
@@ -38,6 +39,21 @@ void link_connect(struct link *link, uint64_t now_ms)
     if (link->fd < 0 || connect(link->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
         send(link->fd, &attach, sizeof attach, MSG_NOSIGNAL) != (ssize_t)sizeof attach)
         link_close(link, now_ms);
+}
+
+enum status link_prove(struct link *link, struct bytes credential)
+{
+    struct monitor_header header = {
+        .version = MONITOR_VERSION, .operation = MONITOR_ACTIVATE, .len = (uint32_t)credential.len};
+    uint8_t packet[sizeof header + CREDENTIAL_MAX];
+    struct writer writer = writer_over(packet, sizeof packet);
+    put_bytes(&writer, bytes_from(&header, sizeof header));
+    put_bytes(&writer, credential);
+    TRY(writer_end(&writer));
+    if (link->fd < 0 || credential.len == 0 ||
+        send(link->fd, packet, writer.len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)writer.len)
+        return BUSY;
+    return OK;
 }
 
 struct packet {
@@ -128,6 +144,10 @@ enum link_event link_read(struct link *link, uint64_t now_ms)
         event = launched(link, &packet);
     } else if (packet.header.operation == MONITOR_DIED) {
         event = died(&packet);
+    } else if (packet.header.operation == MONITOR_ACTIVATE) {
+        event = LINK_PROVED;
+        link->proof_len = packet.header.status == OK && packet.len <= sizeof link->proof ? packet.len : 0;
+        memcpy(link->proof, packet.payload, link->proof_len);
     } else {
         event = LINK_LOST;
     }

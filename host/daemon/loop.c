@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define VERSION "0.1"
+#define PROOF_EVERY_MS 2000u
 #define STOP_MS 1000u /* for answering what is pending */
 
 struct daemon {
@@ -23,6 +24,8 @@ struct daemon {
     int door_seen;
     int link_seen;
     uint64_t stop_ms; /* 0: serving */
+    uint64_t proof;   /* the channel that waits for the TPM; 0: none */
+    uint64_t proof_ms; /* not again before: it is the TPM's time */
 };
 
 void daemon_log(const char *level, const char *event, const char *format, ...)
@@ -87,6 +90,30 @@ static void detach(struct daemon *daemon, uint64_t now_ms, const char *reason)
     pump_detach(daemon->pump, now_ms);
 }
 
+/* Whoever asks: what the TPM opens for him says no more than which keys are in it. */
+static enum status prove(void *context, uint64_t channel, struct bytes credential)
+{
+    struct daemon *daemon = context;
+    uint64_t now = clock_ms();
+    if (daemon->proof || now < daemon->proof_ms)
+        return BUSY;
+    TRY(link_prove(&daemon->link, credential));
+    daemon->proof = channel;
+    daemon->proof_ms = now + PROOF_EVERY_MS;
+    return OK;
+}
+
+static void answer_proof(struct daemon *daemon, uint64_t now_ms, uint8_t code, struct bytes found)
+{
+    uint8_t room[LINK_PROOF_MAX + 16];
+    struct writer writer = writer_over(room, sizeof room);
+    const struct coap_body body = {.code = code, .payload = found};
+    coap_body_encode(&writer, &body);
+    if (daemon->proof && gateway_reply(daemon->gateway, now_ms, daemon->proof, writer_bytes(&writer), false) != OK)
+        daemon_log("info", "proof", "reason=\"who asked is gone\"");
+    daemon->proof = 0;
+}
+
 static void run_link(struct daemon *daemon, uint64_t now_ms)
 {
     if (daemon->link.fd < 0 && now_ms >= daemon->link.retry_ms && !daemon->stop_ms)
@@ -104,7 +131,12 @@ static void run_link(struct daemon *daemon, uint64_t now_ms)
         case LINK_DIED:
             detach(daemon, now_ms, "the enclave died");
             break;
+        case LINK_PROVED:
+            answer_proof(daemon, now_ms, daemon->link.proof_len ? COAP_CHANGED : COAP_FORBIDDEN,
+                         bytes_from(daemon->link.proof, daemon->link.proof_len));
+            break;
         case LINK_LOST:
+            answer_proof(daemon, now_ms, COAP_UNAVAILABLE, (struct bytes){0});
             detach(daemon, now_ms, "the monitor hung up");
             break;
         case LINK_NOTHING:
@@ -174,6 +206,8 @@ static int start(struct daemon *daemon, const struct daemon_options *options, co
         .version = VERSION,
         .ask = pump_ask,
         .gone = pump_gone,
+        .prove = prove,
+        .prove_context = daemon,
     };
     sigset_t asked;
     sigemptyset(&asked);

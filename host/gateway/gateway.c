@@ -109,11 +109,28 @@ enum status gateway_ask(struct gateway *gateway, uint64_t id, struct channel **c
     return OK;
 }
 
+enum status gateway_prove(struct gateway *gateway, uint64_t id, struct channel **channel, struct bytes credential)
+{
+    struct channel *opened = channel_open(gateway, id);
+    if (!opened)
+        return NO_ROOM;
+    enum status status = gateway->config.prove(gateway->config.prove_context, id, credential);
+    if (status != OK) {
+        channel_close(gateway, opened);
+        return status;
+    }
+    opened->proof = true;
+    *channel = opened;
+    return OK;
+}
+
 void gateway_lost(struct gateway *gateway, struct channel *channel)
 {
     uint64_t id = channel->id;
+    bool proof = channel->proof;
     channel_close(gateway, channel);
-    gateway->config.gone(gateway->config.context, id);
+    if (!proof)
+        gateway->config.gone(gateway->config.context, id);
 }
 
 void gateway_run(struct gateway *gateway, uint64_t now_ms, bool intake)

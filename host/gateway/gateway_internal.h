@@ -33,6 +33,7 @@ struct channel {
     uint32_t handle;
     bool wants_observe;
     bool observed; /* CoAP: answered, takes notifications */
+    bool proof;    /* for the TPM, not for the enclave */
     struct notice *first, *last;
     unsigned notices;
 };
@@ -80,6 +81,8 @@ void channel_unhold(struct channel *channel);                                  /
 
 /* gateway.c */
 MUST_USE enum status gateway_ask(struct gateway *gateway, uint64_t id, struct channel **channel, struct bytes body);
+MUST_USE enum status gateway_prove(struct gateway *gateway, uint64_t id, struct channel **channel,
+                                   struct bytes credential);
 void gateway_lost(struct gateway *gateway, struct channel *channel); /* closes, and tells the daemon */
 uint64_t channel_id(enum door_transport transport, uint64_t number);
 

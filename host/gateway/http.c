@@ -12,7 +12,7 @@
 #define CONNECTION_MEMORY ((size_t)16 * 1024) /* headers and buffers of one connection */
 #define INACTIVE_S 20u
 
-enum request_kind { KIND_OSCORE, KIND_FIRST_CONTACT, KIND_HEALTH };
+enum request_kind { KIND_OSCORE, KIND_FIRST_CONTACT, KIND_PROOF, KIND_HEALTH };
 enum request_phase { PHASE_ARRIVING, PHASE_WAITING, PHASE_ANSWERED };
 
 struct http_request {
@@ -67,7 +67,7 @@ static void refuse(struct http_request *request, unsigned status, const char *te
     }
 }
 
-static void check_headers(struct http_request *request, const struct headers *headers)
+static void check_headers(struct http_request *request, const struct headers *headers, bool proves)
 {
     uint32_t format;
     if (headers->repeated) {
@@ -76,7 +76,9 @@ static void check_headers(struct http_request *request, const struct headers *he
         refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/oscore\n");
     } else if (request->kind == KIND_FIRST_CONTACT && format != COAP_FORMAT_OSCORE) {
         request->content_format = format;
-        if (format != COAP_FORMAT_CBOR && format != COAP_FORMAT_JSON)
+        if (format == COAP_FORMAT_OCTETS && proves)
+            request->kind = KIND_PROOF;
+        else if (format != COAP_FORMAT_CBOR && format != COAP_FORMAT_JSON)
             refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                    "Content-Type must be application/cbor or application/json here\n");
     } else if (format != COAP_FORMAT_OSCORE) {
@@ -180,7 +182,7 @@ static enum MHD_Result begin(struct gateway *gateway, struct MHD_Connection *con
         refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED,
                request->kind == KIND_HEALTH ? "GET only\n" : "POST only (RFC 8613 11.1)\n");
     else if (request->kind != KIND_HEALTH)
-        check_headers(request, &headers);
+        check_headers(request, &headers, gateway->config.prove != NULL);
     /* The library has checked that it is a number; one too large for us is larger than any limit too. */
     unsigned long long declared = headers.length ? strtoull(headers.length, NULL, 10) : 0;
     if (declared > body_cap(gateway))
@@ -225,7 +227,9 @@ static enum MHD_Result ask(struct gateway *gateway, struct http_request *request
         refuse(request, MHD_HTTP_BAD_REQUEST, "the body is empty\n");
         return send_refusal(request);
     }
-    if (gateway_ask(gateway, channel_id(DOOR_HTTP, ++gateway->serial), &channel, writer_bytes(&body)) != OK) {
+    uint64_t id = channel_id(DOOR_HTTP, ++gateway->serial);
+    if ((request->kind == KIND_PROOF ? gateway_prove(gateway, id, &channel, payload)
+                                     : gateway_ask(gateway, id, &channel, writer_bytes(&body))) != OK) {
         refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE,
                gateway->up ? "the enclave is busy\n" : "the enclave is not running\n");
         return send_refusal(request);

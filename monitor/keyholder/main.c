@@ -16,10 +16,11 @@
 
 static const char usage[] =
     "usage: bastide-keyholder --home DIR --image DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
-    "                         [--pool-mib N] [--body-max N] [--no-secret-memory] [--authorise]\n"
+    "                         [--allow-missing WALL,...] [--pool-mib N] [--body-max N] [--no-secret-memory] [--authorise]\n"
     "TPM: device:/dev/tpmrm0, or with --insecure-dev swtpm:path=SOCKET or swtpm:host=ADDRESS,port=N.\n"
     "--require: walls without which it refuses to run (exit 10): secret-memory, no-new-code, syscall-filter,\n"
     "  namespaces, other-user, non-dumpable, monitor-secret, no-ptrace, lockdown, secure-boot, signed-modules.\n"
+    "  Without --insecure-dev it requires all of them but those that --allow-missing names.\n"
     "--authorise: sign the present boot chain with node/monitor/boot_signer, and exit.\n"
     "--pool-mib: memory of the enclave (64). --body-max: bytes of a request (65536). --no-secret-memory: with "
     "--insecure-dev only, for tests.\n"
@@ -71,6 +72,7 @@ static int run(void *user)
                                           {"tcti", required_argument, NULL, 't'},
                                           {"insecure-dev", no_argument, NULL, 'd'},
                                           {"require", required_argument, NULL, 'r'},
+                                          {"allow-missing", required_argument, NULL, 'w'},
                                           {"pool-mib", required_argument, NULL, 'm'},
                                           {"body-max", required_argument, NULL, 'b'},
                                           {"no-secret-memory", no_argument, NULL, 'n'},

@@ -23,7 +23,7 @@
 
 static const char usage[] =
     "usage: bastide-monitor --home DIR --image DIR --programs DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
-    "                       [--pool-mib N] [--body-max N] [--no-secret-memory] [--check]\n"
+    "                       [--allow-missing WALL,...] [--pool-mib N] [--body-max N] [--no-secret-memory] [--check]\n"
     "Started by bastide-keyholder, which alone has the keys it needs. --check: refuse or not, without keys.\n";
 
 static int misused(const char *why, const char *what)
@@ -49,6 +49,7 @@ static int run(void *user)
                                           {"programs", required_argument, NULL, 'p'},
                                           {"insecure-dev", no_argument, NULL, 'd'},
                                           {"require", required_argument, NULL, 'r'},
+                                          {"allow-missing", required_argument, NULL, 'w'},
                                           {"pool-mib", required_argument, NULL, 'm'},
                                           {"body-max", required_argument, NULL, 'b'},
                                           {"no-secret-memory", no_argument, NULL, 'n'},
@@ -56,6 +57,7 @@ static int run(void *user)
                                           {0}};
     struct serve_options options = {.pool_len = (uint64_t)POOL_MIB_DEFAULT << 20};
     char unknown[WALLS_TEXT_MAX];
+    uint32_t allowed = 0;
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         char *end = NULL;
         unsigned long number = option == 'm' || option == 'b' ? strtoul(optarg, &end, 10) : 0;
@@ -75,6 +77,8 @@ static int run(void *user)
             options.check = true;
         else if (option == 'r' && walls_parse(optarg, &options.required, unknown) != OK)
             return misused("is no wall", unknown);
+        else if (option == 'w' && walls_parse(optarg, &allowed, unknown) != OK)
+            return misused("is no wall", unknown);
         else if (option == 'm' && (*end || number < POOL_MIB_MIN || number > POOL_MIB_MAX))
             return misused("is no number of MiB from 16 to 4096", optarg);
         else if (option == 'b' && (*end || number < BODY_MIN || number > BODY_MAX))
@@ -83,13 +87,15 @@ static int run(void *user)
             options.pool_len = (uint64_t)number << 20;
         else if (option == 'b')
             options.body_max = (uint32_t)number;
-        else if (option != 'r')
+        else if (option != 'r' && option != 'w')
             return misused("is wanted", "another option");
     }
     if (optind != argc || !options.home || !options.image || !options.programs || !options.tcti)
         return misused("are needed", "--home, --image, --programs and --tcti");
     if (options.no_secret_memory && !options.insecure_dev)
         return misused("is for --insecure-dev only", "--no-secret-memory");
+    if (!options.insecure_dev)
+        options.required |= WALLS_ALL & ~allowed;
     bool network = strncmp(options.tcti, "swtpm:host=", 11) == 0;
     if (node_lock_down(options.check ? 2 : KEYHOLDER_FD, network) != OK || crypto_init() != OK) {
         node_log("error", "monitor", "not_started", "reason=\"the process cannot be locked down\"");

@@ -13,7 +13,7 @@ struct serve_options {
     const char *image;    /* directory */
     const char *programs; /* directory with bastide-launcher */
     const char *tcti;
-    uint32_t required; /* walls that must stand */
+    uint32_t required; /* walls that must stand: in production all but those allowed to be missing */
     uint64_t pool_len;
     bool insecure_dev;
     uint32_t body_max;     /* bytes of a request; 0: the enclave's own */
