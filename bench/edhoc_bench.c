@@ -128,7 +128,8 @@ static void run(struct handshake *h, unsigned method, const struct party *initia
 }
 
 /* What no handshake of method 0 can do without: on each side a key made, an agreement, a signature made and one
- * verified. The keys are points in full, as certificates have them. */
+ * verified. The ephemeral keys are x coordinates, as they travel in EDHOC: to find y belongs to an agreement on them.
+ */
 static void public_key_operations(const struct party *initiator, const struct party *responder)
 {
     uint8_t signature[CRYPTO_SIGNATURE_MAX];
@@ -138,7 +139,7 @@ static void public_key_operations(const struct party *initiator, const struct pa
         SECRET shared = {0};
         struct bytes text = bytes_from("a text to be signed over", 24);
         struct crypto_public signer = parties[i]->key.public_key;
-        must(crypto_ecdh(&own[i], crypto_public_bytes(&own[1 - i].public_key), &shared) == OK &&
+        must(crypto_ecdh(&own[i], crypto_public_x(&own[1 - i].public_key), &shared) == OK &&
                  crypto_sign(&parties[i]->key, &text, 1, signature) == OK &&
                  crypto_verify(CRYPTO_P256, crypto_public_bytes(&signer), &text, 1,
                                bytes_from(signature, crypto_signature_len(CRYPTO_P256))) == OK,

@@ -8,12 +8,29 @@
 #include <openssl/param_build.h>
 
 static EC_GROUP *groups[2];
+/* Keys of P-256 and P-384 that are a group and nothing else: a copy is made faster than a group by its name. */
+static EVP_PKEY *blanks[2];
+
+static EVP_PKEY *make_blank(char *group_name)
+{
+    EVP_PKEY *blank = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group_name, 0),
+                           OSSL_PARAM_construct_end()};
+    if (!context || EVP_PKEY_fromdata_init(context) != 1 ||
+        EVP_PKEY_fromdata(context, &blank, EVP_PKEY_KEY_PARAMETERS, params) != 1)
+        blank = NULL;
+    EVP_PKEY_CTX_free(context);
+    return blank;
+}
 
 bool keys_fetch_all(void)
 {
     static const int names[2] = {NID_X9_62_prime256v1, NID_secp384r1};
+    char group_names[2][8] = {"P-256", "P-384"};
     for (size_t i = 0; i < 2; i++)
-        if (!groups[i] && !(groups[i] = EC_GROUP_new_by_curve_name(names[i])))
+        if ((!groups[i] && !(groups[i] = EC_GROUP_new_by_curve_name(names[i]))) ||
+            (!blanks[i] && !(blanks[i] = make_blank(group_names[i]))))
             return false;
     return true;
 }
@@ -116,22 +133,22 @@ static const char *group_name(enum crypto_curve curve)
     return curve == CRYPTO_P256 ? "P-256" : "P-384";
 }
 
-/* A P-256 or P-384 key from its point and, when `scalar` is not NULL, its private part. */
+/* A P-256 or P-384 key from its point and its private part. */
 static EVP_PKEY *nist_pkey(const struct crypto_public *public_key, const BIGNUM *scalar)
 {
     EVP_PKEY *pkey = NULL;
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     OSSL_PARAM *params = NULL;
-    int selection = scalar ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY;
     if (context && build &&
         OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, group_name(public_key->curve), 0) == 1 &&
         OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, public_key->data, public_key->len) == 1 &&
-        (!scalar || OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, scalar) == 1))
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, scalar) == 1)
         params = OSSL_PARAM_BLD_to_param(build);
-    if (params && EVP_PKEY_fromdata_init(context) == 1 && EVP_PKEY_fromdata(context, &pkey, selection, params) != 1)
+    if (params && EVP_PKEY_fromdata_init(context) == 1 &&
+        EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_KEYPAIR, params) != 1)
         pkey = NULL;
-    if (params && scalar) {
+    if (params) {
         OSSL_PARAM *secret = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PRIV_KEY);
         wipe(secret->data, secret->data_size);
     }
@@ -144,8 +161,13 @@ static EVP_PKEY *nist_pkey(const struct crypto_public *public_key, const BIGNUM 
 
 EVP_PKEY *keys_public_pkey(const struct crypto_public *key)
 {
-    if (is_nist(key->curve))
-        return nist_pkey(key, NULL);
+    if (is_nist(key->curve)) {
+        EVP_PKEY *blank = blanks[key->curve == CRYPTO_P384], *pkey = blank ? EVP_PKEY_dup(blank) : NULL;
+        if (pkey && EVP_PKEY_set1_encoded_public_key(pkey, key->data, key->len) == 1)
+            return pkey;
+        EVP_PKEY_free(pkey);
+        return NULL;
+    }
     return EVP_PKEY_new_raw_public_key_ex(NULL, type_name(key->curve), NULL, key->data, key->len);
 }
 
@@ -162,13 +184,23 @@ static enum status fill_public(struct crypto_key *key, enum crypto_curve curve)
     return done == 1 && len == crypto_public_len(curve) ? OK : INTERNAL;
 }
 
+static EVP_PKEY *nist_generate(enum crypto_curve curve)
+{
+    EVP_PKEY *blank = blanks[curve == CRYPTO_P384], *made = NULL;
+    EVP_PKEY_CTX *context = blank ? EVP_PKEY_CTX_new_from_pkey(NULL, blank, NULL) : NULL;
+    if (!context || EVP_PKEY_keygen_init(context) != 1 || EVP_PKEY_generate(context, &made) != 1)
+        made = NULL;
+    EVP_PKEY_CTX_free(context);
+    return made;
+}
+
 enum status crypto_key_generate(struct crypto_key *key, enum crypto_curve curve)
 {
     struct crypto_key made = {0};
     if (crypto_private_len(curve) == 0)
         return UNSUPPORTED;
     if (is_nist(curve))
-        made.pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", group_name(curve));
+        made.pkey = nist_generate(curve);
     else
         made.pkey = EVP_PKEY_Q_keygen(NULL, NULL, type_name(curve));
     enum status status = made.pkey ? fill_public(&made, curve) : INTERNAL;
