@@ -29,11 +29,12 @@ enum cli_exit {
 };
 
 struct cli {
-    char home[PATH_MAX];    /* of everything: owner/, node/, run/, tpm/ */
-    char program[PATH_MAX]; /* the directory our own programs are in */
-    bool json;              /* machine-readable output, one JSON document (or one a line, for streams) */
-    bool colour;            /* standard output is a terminal and NO_COLOR is not set */
-    bool progress;          /* standard error is a terminal */
+    char home[PATH_MAX];         /* of everything: owner/, node/, run/, tpm/ */
+    char program[PATH_MAX];      /* the directory our own programs are in */
+    const char *passphrase_file; /* --passphrase-file; NULL: the terminal is asked */
+    bool json;                   /* machine-readable output, one JSON document (or one a line, for streams) */
+    bool colour;                 /* standard output is a terminal and NO_COLOR is not set */
+    bool progress;               /* standard error is a terminal */
 };
 
 /* $BASTIDE_HOME, else ~/.bastide, unless `home` is given; an absolute path. CLI_USAGE was said when it is not OK. */

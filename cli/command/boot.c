@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 static const char help[] =
-    "Usage: bastide boot prepare DIR\n"
+    "Usage: bastide boot prepare DIR [--no-passphrase]\n"
     "       bastide boot expect IMAGE.efi\n"
     "       bastide boot sign IMAGE.efi --chain FILE [--out FILE]\n\n"
     "For nodes whose boot chain measures the monitor (docs/node.md leads there step by step). The image is made by\n"
@@ -23,6 +23,9 @@ static const char help[] =
     "  sign                approve this image for the machine of FILE: adds an approval to --out, for the boot\n"
     "                      partition, and the quote to expect to owner/pins.json. Signed beforehand, an update keeps\n"
     "                      the node's data\n\n"
+    "  --no-passphrase     keep the key of an owner made now without a passphrase (else --passphrase-file, or the "
+    "terminal is\n"
+    "                      asked)\n"
     "  --chain FILE        boot_chain.json as the machine wrote it when it started an image, in your presence: "
     "firmware\n"
     "                      and secure boot, PCRs 0, 2 and 7, are believed from it, and its endorsement key is pinned\n"
@@ -105,14 +108,14 @@ static int write_prepared(const struct cli *cli, const char *directory, const ui
     return status == OK ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
 }
 
-static int prepare(const struct cli *cli, const char *directory)
+static int prepare(const struct cli *cli, const char *directory, bool no_passphrase)
 {
     struct owner owner;
     uint8_t signer[65];
     int result = owner_open(cli, true, &owner);
     bool made = result == CLI_NOT_FOUND;
     if (made)
-        result = owner_make(cli, false, &owner);
+        result = owner_make(cli, false, no_passphrase, &owner);
     if (result)
         return result;
     if (owner.configuration.insecure_dev)
@@ -249,14 +252,16 @@ static int sign(const struct cli *cli, const char *image, const char *chain_file
 static int run(struct cli *cli, int argc, char **argv)
 {
     const char *chain = NULL, *out = "approved";
-    const struct cli_option options[] = {{"chain", &chain, NULL, NULL}, {"out", &out, NULL, NULL}};
+    bool no_passphrase = false;
+    const struct cli_option options[] = {
+        {"chain", &chain, NULL, NULL}, {"out", &out, NULL, NULL}, {"no-passphrase", NULL, &no_passphrase, NULL}};
     int result = cli_options(cli, "boot", options, sizeof options / sizeof options[0], &argc, argv);
     if (result)
         return result;
     if (argc != 3)
         return cli_usage(cli, "boot", "say prepare DIR, expect IMAGE.efi or sign IMAGE.efi");
     if (strcmp(argv[1], "prepare") == 0)
-        return prepare(cli, argv[2]);
+        return prepare(cli, argv[2], no_passphrase);
     if (strcmp(argv[1], "expect") == 0)
         return expect(cli, argv[2]);
     if (strcmp(argv[1], "sign") == 0)

@@ -22,17 +22,20 @@ static const char help[] =
     "  --remote            the node is another machine's, at --http: nothing is started here. Needs --ek-name, or a "
     "TPM\n"
     "                      pinned by bastide boot sign\n"
+    "  --no-passphrase     keep the owner's key without a passphrase (as development mode does, unless there is a\n"
+    "                      --passphrase-file). A key that is kept already is locked by\n"
+    "                      openssl pkcs8 -topk8 -scrypt -in owner.key -out locked.key && mv locked.key owner.key\n"
     "  --renew             first contact once more: after an upgrade of the image, or when the hub lost the "
     "session\n" COMMAND_NODE_HELP "\nExamples:\n"
     "  bastide init --insecure-dev\n"
     "  bastide --home /srv/site init --insecure-dev --http 127.0.0.1:9080 --coap 127.0.0.1:9683\n"
-    "  bastide init --ek-name 000b4f… --boot-digest 9a31…\n"
+    "  bastide init --ek-name 000b4f… --boot-digest 9a31… --passphrase-file /run/keys/owner\n"
     "  bastide init --remote --http 192.0.2.7:8080 --coap 192.0.2.7:5683\n"
     "  bastide init --renew\n";
 
 struct init {
     const char *ek_name, *boot_digest;
-    bool insecure_dev, allow_unmeasured, renew, remote;
+    bool insecure_dev, allow_unmeasured, renew, remote, no_passphrase;
     struct command_node node;
 };
 
@@ -53,6 +56,7 @@ static int take_options(const struct cli *cli, int argc, char **argv, struct ini
         {"allow-unmeasured-monitor", NULL, &init->allow_unmeasured, NULL},
         {"renew", NULL, &init->renew, NULL},
         {"remote", NULL, &init->remote, NULL},
+        {"no-passphrase", NULL, &init->no_passphrase, NULL},
         COMMAND_NODE_OPTIONS(init->node),
     };
     int result = cli_options(cli, "init", options, sizeof options / sizeof options[0], &argc, argv);
@@ -197,13 +201,16 @@ static void report(const struct cli *cli, const struct state *state)
         hex_encode(BYTES_OF(state->pins.ek_name), ek, sizeof ek) != OK)
         return;
     if (cli->json) {
-        cli_print_json(json_pack("{s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:b,s:b}", "home", cli->home, "site", site, "mode",
-                                 mode, "new_site", state->new_site, "coap", state->settings.coap, "http",
+        cli_print_json(json_pack("{s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:b,s:b,s:b}", "home", cli->home, "site", site,
+                                 "mode", mode, "new_site", state->new_site, "coap", state->settings.coap, "http",
                                  state->settings.http, "measurement", measurement, "ek_name", ek, "pinned_on_first_use",
-                                 state->pins.first_use, "new_session", state->new_session));
+                                 state->pins.first_use, "new_session", state->new_session, "key_locked",
+                                 state->owner.locked));
         return;
     }
     cli_line(cli, "owner", "%s %s/owner/owner.key and owner.crt", state->new_site ? "made" : "kept", cli->home);
+    if (!state->owner.locked)
+        cli_line(cli, "", "the key has no passphrase: whoever reads that file is the owner");
     cli_line(cli, "site", "%s, %s", site, mode);
     cli_line(cli, "node", "%s: CoAP %s, HTTP %s",
              state->settings.remote ? "another machine"
@@ -234,13 +241,16 @@ static int run_with(struct cli *cli, const struct init *init, struct state *stat
     if (result == CLI_OK)
         result = owner_measure(cli, state->settings.image, &state->image);
     if (result == CLI_OK && state->new_site)
-        result = owner_make(cli, state->insecure_dev, &state->owner);
+        result = owner_make(cli, state->insecure_dev, init->no_passphrase, &state->owner);
+    bool meets = !has_session(cli) || init->renew;
+    if (result == CLI_OK && meets) /* a hello is signed then */
+        result = owner_unlock(cli, &state->owner);
     if (result == CLI_OK)
         result = start_node(cli, state);
     if (result)
         return result;
     service_url("http", state->settings.http, url, sizeof url);
-    result = has_session(cli) && !init->renew ? check_session(cli, url) : meet(cli, state);
+    result = meets ? meet(cli, state) : check_session(cli, url);
     if (result == CLI_OK)
         report(cli, state);
     return result;

@@ -95,6 +95,8 @@ static int begin_anew(struct cli *cli, uint64_t counter)
     struct owner owner;
     char aside[PATH_MAX];
     int result = owner_open(cli, false, &owner);
+    if (result == CLI_OK)
+        result = owner_unlock(cli, &owner);
     if (result)
         return result;
     result = write_token(cli, &owner, counter);

@@ -31,6 +31,10 @@ static const char exit_codes[] = "Exit codes:\n"
 static const char common[] =
     "Options for every command:\n"
     "  --home DIR          everything this machine keeps: owner/, node/, run/, tpm/ ($BASTIDE_HOME, else ~/.bastide)\n"
+    "  --passphrase-file FILE\n"
+    "                      the passphrase of the owner's key is the file's first line (else the terminal is asked, "
+    "when\n"
+    "                      something has to be signed with that key)\n"
     "  --json              machine-readable output; errors as JSON on standard error\n"
     "  --help              help with examples\n";
 
@@ -74,30 +78,39 @@ static int print_topic(const struct cli *cli, const char *topic)
     return cli_usage(cli, "", "there is no help on \"%s\"", topic);
 }
 
-/* The options every command has may stand anywhere before "--"; what is left is the command's own. */
-static bool take_common(struct cli *cli, int *argc, char **argv, const char **home, bool *help)
+/* --name VALUE or --name=VALUE at argv[0]: how many words it takes, 0 when it is not this option, -1 without a value.
+ */
+static int take_value(char **argv, const char *name, const char **value)
+{
+    size_t len = strlen(name);
+    if (strncmp(argv[0], name, len) != 0 || (argv[0][len] && argv[0][len] != '='))
+        return 0;
+    *value = argv[0][len] ? argv[0] + len + 1 : argv[1];
+    return !*value || !**value ? -1 : argv[0][len] ? 1 : 2;
+}
+
+/* The options every command has may stand anywhere before "--"; what is left is the command's own. NULL, or the option
+ * that needs a value. */
+static const char *take_common(struct cli *cli, int *argc, char **argv, const char **home, bool *help)
 {
     for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0;) {
         int taken = 1;
-        if (strcmp(argv[i], "--json") == 0) {
+        if (strcmp(argv[i], "--json") == 0)
             cli->json = true;
-        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             *help = true;
-        } else if (strncmp(argv[i], "--home=", 7) == 0) {
-            *home = argv[i] + 7;
-        } else if (strcmp(argv[i], "--home") == 0) {
-            if (i + 1 >= *argc)
-                return false;
-            *home = argv[i + 1];
-            taken = 2;
-        } else {
+        else if ((taken = take_value(argv + i, "--home", home)) == 0)
+            taken = take_value(argv + i, "--passphrase-file", &cli->passphrase_file);
+        if (taken < 0)
+            return argv[i];
+        if (taken == 0) {
             i++;
             continue;
         }
         memmove(argv + i, argv + i + taken, sizeof *argv * (size_t)(*argc - i - taken + 1));
         *argc -= taken;
     }
-    return true;
+    return NULL;
 }
 
 int command_main(int argc, char **argv)
@@ -105,8 +118,10 @@ int command_main(int argc, char **argv)
     struct cli cli = {0};
     const char *home = NULL;
     bool help = false;
-    if (!take_common(&cli, &argc, argv, &home, &help) || (home && !*home))
-        return cli_usage(&cli, "", "--home needs a directory");
+    const char *lacking = take_common(&cli, &argc, argv, &home, &help);
+    if (lacking)
+        return cli_usage(&cli, "", "%.*s needs a %s", (int)strcspn(lacking, "="), lacking,
+                         strncmp(lacking, "--home", 6) == 0 ? "directory" : "file");
     if (argc < 2 || (strcmp(argv[1], "help") == 0 && argc < 3)) {
         print_help(argc < 2 && !help ? stderr : stdout);
         return argc < 2 && !help ? CLI_USAGE : CLI_OK;

@@ -59,7 +59,8 @@ static enum status ask_remote(struct meeting *meeting, struct bytes credential, 
     uint8_t room[SECRET_CAP];
     char why[256];
     enum status status = BUSY;
-    for (uint64_t begun = cli_now_ms(); status == BUSY && cli_now_ms() - begun < ACTIVATE_MS; (void)poll(NULL, 0, PROVE_LOOK_MS)) {
+    for (uint64_t begun = cli_now_ms(); status == BUSY && cli_now_ms() - begun < ACTIVATE_MS;
+         (void)poll(NULL, 0, PROVE_LOOK_MS)) {
         struct writer answer = writer_over(room, sizeof room);
         status = client_prove(meeting->url, credential, ACTIVATE_MS, &answer, why, sizeof why);
         if (status == OK)

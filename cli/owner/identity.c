@@ -1,6 +1,8 @@
 /* Who owns the site, and what it is: files of owner/, copies for the node, the image measured. */
 #include "owner.h"
 
+#include "x509.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +17,32 @@ static enum status save(const struct cli *cli, const char *name, struct bytes co
     return cli_write_file(cli_path(cli, name, path), content);
 }
 
-static int read_key(const struct cli *cli, struct crypto_key *key)
+/* The key as it lies there. Without a passphrase a locked one is no failure, and none is loaded. */
+static enum status load_key(const struct cli *cli, struct owner *owner, struct bytes passphrase)
 {
     char path[PATH_MAX];
-    uint8_t *pem = NULL;
+    uint8_t *data = NULL;
     size_t len = 0;
-    enum status status = cli_read_file(cli_path(cli, "owner/owner.key", path), PEM_MAX, &pem, &len);
-    if (status == OK) {
-        status = crypto_key_take_pem(key, CRYPTO_P256, bytes_from(pem, len));
-        wipe(pem, len);
-        free(pem);
-    }
-    return status == OK ? CLI_OK
-                        : cli_fail(cli, CLI_DENIED, "%s %s (a P-256 key in PEM without a password)", path,
-                                   cli_file_problem(status));
+    TRY(cli_read_file(cli_path(cli, "owner/owner.key", path), PEM_MAX, &data, &len));
+    struct bytes pem = bytes_from(data, len);
+    enum status status = OK;
+    owner->locked = crypto_pem_is_locked(pem);
+    if (!owner->locked)
+        status = crypto_key_take_pem(&owner->key, CRYPTO_P256, pem);
+    else if (passphrase.len)
+        status = crypto_key_take_locked_pem(&owner->key, CRYPTO_P256, pem, passphrase);
+    wipe(data, len);
+    free(data);
+    return status;
+}
+
+static int check_key(const struct cli *cli, struct owner *owner)
+{
+    if (bytes_equal(crypto_public_bytes(&owner->key.public_key), crypto_public_bytes(&owner->configuration.owner)))
+        return CLI_OK;
+    crypto_key_done(&owner->key);
+    return cli_fail(cli, CLI_DENIED, "%s/owner/owner.key is not the key of the certificate in %s/owner/configuration",
+                    cli->home, cli->home);
 }
 
 int owner_open(const struct cli *cli, bool quiet, struct owner *owner)
@@ -47,14 +61,32 @@ int owner_open(const struct cli *cli, bool quiet, struct owner *owner)
     free(data);
     if (image_configuration_decode(bytes_from(owner->encoded, len), &owner->configuration) != OK)
         return cli_fail(cli, CLI_DENIED, "%s is not a launch configuration", path);
-    int result = read_key(cli, &owner->key);
-    if (result == CLI_OK &&
-        !bytes_equal(crypto_public_bytes(&owner->key.public_key), crypto_public_bytes(&owner->configuration.owner))) {
-        crypto_key_done(&owner->key);
-        result =
-            cli_fail(cli, CLI_DENIED, "%s/owner/owner.key is not the key of the certificate in %s", cli->home, path);
-    }
-    return result;
+    status = load_key(cli, owner, (struct bytes){0});
+    if (status != OK)
+        return cli_fail(cli, CLI_DENIED, "%s/owner/owner.key %s (a P-256 key in PEM)", cli->home,
+                        cli_file_problem(status));
+    return owner->locked ? CLI_OK : check_key(cli, owner);
+}
+
+struct locked {
+    const struct cli *cli;
+    struct owner *owner;
+};
+
+static enum status unlock(void *context, struct bytes passphrase)
+{
+    const struct locked *locked = context;
+    return load_key(locked->cli, locked->owner, passphrase);
+}
+
+int owner_unlock(const struct cli *cli, struct owner *owner)
+{
+    char path[PATH_MAX];
+    struct locked locked = {cli, owner};
+    if (!owner->locked || owner->key.pkey)
+        return CLI_OK;
+    int result = owner_passphrase_try(cli, cli_path(cli, "owner/owner.key", path), unlock, &locked);
+    return result ? result : check_key(cli, owner);
 }
 
 void owner_done(struct owner *owner)
@@ -62,11 +94,12 @@ void owner_done(struct owner *owner)
     crypto_key_done(&owner->key);
 }
 
-static enum status write_key(const struct cli *cli, const struct crypto_key *key)
+static enum status write_key(const struct cli *cli, const struct crypto_key *key, struct bytes passphrase)
 {
     uint8_t room[PEM_MAX];
     struct writer pem = writer_over(room, sizeof room);
-    enum status status = crypto_key_put_pem(&pem, key);
+    enum status status =
+        passphrase.len ? crypto_key_put_locked_pem(&pem, key, passphrase) : crypto_key_put_pem(&pem, key);
     if (status == OK)
         status = save(cli, "owner/owner.key", writer_bytes(&pem));
     wipe(room, sizeof room);
@@ -74,32 +107,42 @@ static enum status write_key(const struct cli *cli, const struct crypto_key *key
 }
 
 /* The configuration comes last, because its being there says that all is. */
-static enum status make(const struct cli *cli, bool insecure_dev, struct owner *owner)
+static enum status make(const struct cli *cli, bool insecure_dev, struct bytes passphrase, struct owner *owner)
 {
-    uint8_t der[PEM_MAX], text[PEM_MAX];
+    uint8_t der[PKI_CERTIFICATE_MAX], text[2 * PKI_CERTIFICATE_MAX], serial[X509_SERIAL_LEN];
     struct writer certificate = writer_over(der, sizeof der), pem = writer_over(text, sizeof text);
     struct writer encoded = writer_over(owner->encoded, sizeof owner->encoded);
     struct image_configuration configuration = {.insecure_dev = insecure_dev};
     TRY(crypto_key_generate(&owner->key, CRYPTO_P256));
     TRY(crypto_random(configuration.site, sizeof configuration.site));
-    TRY(crypto_certificate_self_signed(&certificate, &owner->key, "Bastide owner", (int64_t)(cli_unix_ms() / 1000)));
+    TRY(crypto_random(serial, sizeof serial));
+    TRY(x509_issue_root(&certificate, &owner->key, serial, (int64_t)(cli_unix_ms() / 1000)));
     TRY(crypto_certificate_put_pem(&pem, writer_bytes(&certificate)));
     configuration.certificate = writer_bytes(&certificate);
     image_put_configuration(&encoded, &configuration);
     TRY(writer_end(&encoded));
     TRY(image_configuration_decode(writer_bytes(&encoded), &owner->configuration));
-    TRY(write_key(cli, &owner->key));
+    TRY(write_key(cli, &owner->key, passphrase));
     TRY(save(cli, "owner/owner.crt", writer_bytes(&pem)));
     TRY(save(cli, "node/configuration", writer_bytes(&encoded)));
     return save(cli, "owner/configuration", writer_bytes(&encoded));
 }
 
-int owner_make(const struct cli *cli, bool insecure_dev, struct owner *owner)
+int owner_make(const struct cli *cli, bool insecure_dev, bool no_passphrase, struct owner *owner)
 {
+    OWNER_PASSPHRASE passphrase = {.len = 0};
     memset(owner, 0, sizeof *owner);
+    if (no_passphrase && cli->passphrase_file)
+        return cli_fail(cli, CLI_USAGE, "--no-passphrase and --passphrase-file exclude each other");
+    if (!no_passphrase && (cli->passphrase_file || !insecure_dev)) {
+        int result = owner_passphrase_new(cli, &passphrase);
+        if (result)
+            return result;
+    }
     if (cli_make_directories(cli) != OK)
         return cli_fail(cli, CLI_DENIED, "%s cannot be made: %s", cli->home, strerror(errno));
-    enum status status = make(cli, insecure_dev, owner);
+    enum status status = make(cli, insecure_dev, owner_passphrase_bytes(&passphrase), owner);
+    owner->locked = passphrase.len > 0;
     if (status != OK)
         return cli_fail(cli, CLI_INTERNAL, "the owner's files in %s/owner could not be made: %s", cli->home,
                         status_word(status));

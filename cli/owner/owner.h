@@ -12,15 +12,19 @@
 /* ---- identity.c: owner.key, owner.crt, configuration ---- */
 
 struct owner {
-    struct crypto_key key;
+    struct crypto_key key; /* empty while `locked` */
+    bool locked;           /* the key is behind a passphrase */
     uint8_t encoded[IMAGE_CONFIGURATION_MAX];
     struct image_configuration configuration; /* borrows from `encoded` */
 };
 
 /* The site of this home. CLI_NOT_FOUND was said when there is none yet; with `quiet` it is not. */
 int owner_open(const struct cli *cli, bool quiet, struct owner *owner);
-/* Makes key, certificate and configuration, for the owner and for the node. */
-int owner_make(const struct cli *cli, bool insecure_dev, struct owner *owner);
+/* Before something is signed: asks for the passphrase when the key has one. CLI_DENIED was said otherwise. */
+int owner_unlock(const struct cli *cli, struct owner *owner);
+/* Makes key, certificate and configuration, for the owner and for the node. The key goes behind a passphrase, but in
+ * development mode without --passphrase-file, and with `no_passphrase`. */
+int owner_make(const struct cli *cli, bool insecure_dev, bool no_passphrase, struct owner *owner);
 void owner_done(struct owner *owner);
 /* In production the owner signs the node's boot chain: owner/boot_signer, lent to the node as node/monitor/boot_signer
  * for its first start. */
@@ -35,6 +39,23 @@ struct owner_image {
 };
 /* Reads the image, checks every file against the manifest, measures it. CLI_IMAGE was said when it is refused. */
 int owner_measure(const struct cli *cli, const char *directory, struct owner_image *image);
+
+/* ---- passphrase.c: from --passphrase-file or the terminal ---- */
+
+struct owner_passphrase {
+    uint8_t text[CRYPTO_PASSPHRASE_MAX];
+    size_t len;
+};
+
+#define OWNER_PASSPHRASE __attribute__((cleanup(owner_passphrase_wipe))) struct owner_passphrase
+void owner_passphrase_wipe(struct owner_passphrase *passphrase);
+struct bytes owner_passphrase_bytes(const struct owner_passphrase *passphrase);
+/* One to be. CLI_USAGE or CLI_DENIED was said. */
+int owner_passphrase_new(const struct cli *cli, struct owner_passphrase *passphrase);
+/* One that is: hands it to `unlock`, which says AUTH while it is the wrong one; on a terminal there are three tries.
+ * `path` names the file for messages. */
+int owner_passphrase_try(const struct cli *cli, const char *path,
+                         enum status (*unlock)(void *context, struct bytes passphrase), void *context);
 
 /* ---- pins.c: owner/pins.json, what evidence is held to ---- */
 
