@@ -100,8 +100,8 @@ MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *
 /* ---- contact.c ---- */
 
 /* First contact: hello, evidence held to the pins, the attestation key proved, a session that one authenticated request
- * settled and that is then kept in owner/session. Saves the pins. `remote`: the node is not of this home, and its TPM is
- * asked through its gateway. */
+ * settled and that is then kept in owner/session. Saves the pins. `remote`: the node is not of this home, and its TPM
+ * is asked through its gateway. */
 int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, bool remote, struct owner_pins *pins,
                struct evidence_result *result);
 

@@ -7,8 +7,7 @@
 
 static const char *const plain[X509_REASON_COUNT] = {
     [X509_MALFORMED] = "cannot be read: damaged, cut, or of a kind we do not take",
-    [X509_OTHER_OWNER] = "belongs to another owner: the chain does not end at the owner's certificate that was given "
-                         "beforehand",
+    [X509_OTHER_OWNER] = "belongs to another owner: the chain does not end at the certificate given beforehand",
     [X509_BROKEN_CHAIN] = "was not issued by the certificate that follows it",
     [X509_BAD_SIGNATURE] = "has a bad signature: the issuer it names did not sign it",
     [X509_NOT_A_CA] = "issued another one and is no CA",
