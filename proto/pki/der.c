@@ -38,6 +38,21 @@ struct bytes der_take(struct reader *reader, unsigned tag)
     return take_bytes(reader, take_length(reader));
 }
 
+/* §8.19.2: each arc in the fewest bytes, the last of which has its first bit clear. */
+struct bytes der_take_oid(struct reader *reader)
+{
+    struct bytes oid = der_take(reader, DER_OID);
+    bool begins = true;
+    for (size_t i = 0; i < oid.len; i++) {
+        if (begins && oid.data[i] == 0x80)
+            reader_fail(reader, MALFORMED);
+        begins = !(oid.data[i] & 0x80);
+    }
+    if (oid.len == 0 || !begins)
+        reader_fail(reader, MALFORMED);
+    return oid;
+}
+
 bool der_is_next(const struct reader *reader, unsigned tag)
 {
     return reader->status == OK && reader->rest.len && peek_u8(reader) == tag;

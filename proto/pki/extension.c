@@ -77,14 +77,12 @@ static void take_purposes(struct reader *value, struct pki_certificate *certific
 {
     struct reader area = reader_over(der_take(value, DER_SEQUENCE));
     do {
-        struct bytes oid = der_take(&area, DER_OID);
+        struct bytes oid = der_take_oid(&area);
         unsigned purpose = bytes_equal(oid, BYTES_OF(any_purpose_oid)) ? PKI_ANY_PURPOSE : PKI_OTHER_PURPOSE;
         for (unsigned i = 0; i < 2; i++)
             if (bytes_equal(oid, BYTES_OF(purpose_oids[i])))
                 purpose = 1u << i;
         certificate->purposes |= purpose;
-        if (oid.len == 0)
-            reader_fail(&area, MALFORMED);
     } while (area.status == OK && area.rest.len);
     if (area.status != OK)
         reader_fail(value, MALFORMED);
@@ -205,7 +203,7 @@ static bool is_new(const struct bytes *seen, size_t count, struct bytes oid)
     for (size_t i = 0; i < count; i++)
         if (bytes_equal(seen[i], oid))
             return false;
-    return oid.len > 0;
+    return true;
 }
 
 void extensions_take(struct reader *reader, struct pki_certificate *certificate)
@@ -215,7 +213,7 @@ void extensions_take(struct reader *reader, struct pki_certificate *certificate)
     size_t count = 0;
     do {
         struct reader area = reader_over(der_take(&list, DER_SEQUENCE));
-        struct bytes oid = der_take(&area, DER_OID);
+        struct bytes oid = der_take_oid(&area);
         bool critical = der_take_true(&area);
         struct reader value = reader_over(der_take(&area, DER_OCTET_STRING));
         if (list.status != OK || der_end(&area) != OK || !is_new(seen, count, oid))

@@ -38,9 +38,9 @@ enum status key_take(struct reader *reader, struct crypto_public *key)
 {
     struct reader area = reader_over(der_take(reader, DER_SEQUENCE));
     struct reader kind = reader_over(der_take(&area, DER_SEQUENCE));
-    struct bytes type = der_take(&kind, DER_OID);
+    struct bytes type = der_take_oid(&kind);
     bool named = der_is_next(&kind, DER_OID);
-    struct bytes parameter = named ? der_take(&kind, DER_OID) : (struct bytes){0};
+    struct bytes parameter = named ? der_take_oid(&kind) : (struct bytes){0};
     struct bytes point = der_take_bits(&area);
     TRY(reader->status);
     TRY(der_end(&area));
@@ -87,7 +87,7 @@ enum status pki_key_id(const struct crypto_public *key, uint8_t id[PKI_KEY_ID_LE
 enum pki_algorithm algorithm_take(struct reader *reader)
 {
     struct reader area = reader_over(der_take(reader, DER_SEQUENCE));
-    struct bytes oid = der_take(&area, DER_OID);
+    struct bytes oid = der_take_oid(&area);
     if (area.status != OK)
         reader_fail(reader, MALFORMED);
     for (size_t i = 0; area.rest.len == 0 && i < sizeof algorithms / sizeof *algorithms; i++)

@@ -39,21 +39,31 @@ bool name_is_text(struct bytes text)
     return text.len && reader.status == OK;
 }
 
+static bool is_ascii(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] > 0x7f)
+            return false;
+    return true;
+}
+
 static void take_attribute(struct bytes element, struct reader *reader, struct bytes *common_name)
 {
     struct reader outer = reader_over(element);
     struct reader attribute = reader_over(der_take(&outer, DER_SEQUENCE));
-    struct bytes type = der_take(&attribute, DER_OID);
+    struct bytes type = der_take_oid(&attribute);
     unsigned tag = 0;
     struct reader value = reader_over(der_take_element(&attribute, &tag));
     struct bytes text = der_take(&value, tag);
-    if (der_end(&outer) != OK || der_end(&attribute) != OK || type.len == 0 || tag == 0 || (tag & 0xe0))
+    if (der_end(&outer) != OK || der_end(&attribute) != OK)
+        reader_fail(reader, MALFORMED);
+    else if (tag != DER_UTF8 && tag != DER_PRINTABLE && tag != DER_IA5)
+        reader_fail(reader, UNSUPPORTED);
+    else if (!name_is_text(text) || (tag != DER_UTF8 && !is_ascii(text)))
         reader_fail(reader, MALFORMED);
     if (reader->status != OK || !bytes_equal(type, BYTES_OF(common_name_oid)))
         return;
-    if (tag != DER_UTF8 && tag != DER_PRINTABLE && tag != DER_IA5)
-        reader_fail(reader, UNSUPPORTED);
-    else if (common_name->len || !name_is_text(text))
+    if (common_name->len)
         reader_fail(reader, MALFORMED);
     else if (text.len > PKI_COMMON_NAME_MAX)
         reader_fail(reader, NO_ROOM);

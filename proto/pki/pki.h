@@ -72,7 +72,8 @@ struct pki_certificate {
 
 /* One certificate with nothing behind it. Its signature is not checked here. MALFORMED: not DER, not X.509, a rule of
  * RFC 5280 broken (a serial that is not positive, an extension twice, a date that is none, two URIs or two common
- * names …). UNSUPPORTED: another version than 3, unique identifiers, keys other than P-256, P-384, Ed25519 and X25519,
+ * names …). UNSUPPORTED: another version than 3, unique identifiers, names in
+ * other strings than UTF8String, PrintableString and IA5String, keys other than P-256, P-384, Ed25519 and X25519,
  * other signatures than pki_algorithm has. NO_ROOM: beyond one of the limits above. */
 MUST_USE enum status pki_certificate_decode(struct bytes der, struct pki_certificate *certificate);
 /* AUTH unless `issuer` signed it. */

@@ -27,6 +27,7 @@ enum der_tag {
 struct bytes der_take(struct reader *reader, unsigned tag);
 /* The element with its head. *tag may be any low tag; NULL: not wanted. */
 struct bytes der_take_element(struct reader *reader, unsigned *tag);
+struct bytes der_take_oid(struct reader *reader);
 bool der_is_next(const struct reader *reader, unsigned tag);
 bool der_take_true(struct reader *reader);             /* BOOLEAN DEFAULT FALSE: there is TRUE, or there is nothing */
 struct bytes der_take_positive(struct reader *reader); /* INTEGER above zero, without a leading zero byte */

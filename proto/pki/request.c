@@ -9,7 +9,7 @@ static void pass_attributes(struct reader *reader)
     struct reader list = reader_over(der_take(reader, DER_CONTEXT_HELD));
     while (list.status == OK && list.rest.len) {
         struct reader attribute = reader_over(der_take(&list, DER_SEQUENCE));
-        (void)der_take(&attribute, DER_OID);
+        (void)der_take_oid(&attribute);
         (void)der_take(&attribute, DER_SET);
         if (der_end(&attribute) != OK)
             reader_fail(&list, MALFORMED);

@@ -70,7 +70,11 @@ static const struct row {
     {SUBJECT, OK, "3000"},
     {SUBJECT, OK, "300c310a30080603550403130161"},            /* PrintableString */
     {SUBJECT, UNSUPPORTED, "300d310b300906035504031e020061"}, /* BMPString */
-    {SUBJECT, OK, "300d310b300906035504061e020061"},          /* that is no common name */
+    {SUBJECT, UNSUPPORTED, "300d310b300906035504061e020061"},
+    {SUBJECT, OK, "300c310a30080603550406160161"}, /* IA5String */
+    {SUBJECT, MALFORMED, "300d310b3009060355040616026180"},
+    {SUBJECT, MALFORMED, "300c310a300806035504060c0180"},
+    {SUBJECT, MALFORMED, "300d310b300906035504061602c3a9"},
     {SUBJECT, MALFORMED, "300c310a300806035504030c0100"},
     {SUBJECT, MALFORMED, "300c310a300806035504030c0180"},
     {SUBJECT, MALFORMED, "300d310b300906035504030c02c080"},
@@ -81,8 +85,8 @@ static const struct row {
     {SUBJECT, MALFORMED, "30023100"},
     {SUBJECT, MALFORMED, "3009310730050603550403"},
     {SUBJECT, MALFORMED, "300f310d300b06035504030c01610c0162"},
-    {SUBJECT, MALFORMED, "300e310c300a06035504032c030c0161"},
-    {SUBJECT, MALFORMED, "300c310a30080603550403000161"},
+    {SUBJECT, UNSUPPORTED, "300e310c300a06035504032c030c0161"},
+    {SUBJECT, UNSUPPORTED, "300c310a30080603550403000161"},
     {SUBJECT, MALFORMED, "3018310a300806035504030c0161310a300806035504030c0162"}, /* two common names */
     {SUBJECT, OK, "3018310a300806035504030c0161310a3008060355040a0c0162"},
     {SUBJECT, OK, "301631143008060355040a0c01613008060355040a0c0162"},        /* a set, in order */
@@ -325,6 +329,10 @@ static const struct extension_row {
     {OK, "551d20", "", "ff"}, /* others are nobody's business */
     {OK, "2a03", "", ""},
     {MALFORMED, "", "", ""},
+    {MALFORMED, "551dda", "", ""}, /* an arc without end, and one with a zero in front */
+    {MALFORMED, "55801d", "", ""},
+    {MALFORMED, "80", "", ""},
+    {OK, "55813d", "", ""},
 };
 
 static void each_extension_keeps_to_its_rules(void **state)
@@ -432,10 +440,11 @@ static void as_many_and_as_long_as_the_limits_allow(void **state)
     for (size_t len = PKI_NAME_MAX - 40; len < PKI_NAME_MAX; len++) { /* O=aaa… */
         struct writer writer = writer_over(scratch, sizeof scratch);
         static const uint8_t oid[] = {0x55, 0x04, 0x0a};
+        memset(filler, 'a', sizeof filler);
         size_t name = der_open(&writer, DER_SEQUENCE), set = der_open(&writer, DER_SET);
         size_t attribute = der_open(&writer, DER_SEQUENCE);
         der_put(&writer, DER_OID, BYTES_OF(oid));
-        der_put(&writer, DER_OCTET_STRING, bytes_from(filler, len));
+        der_put(&writer, DER_UTF8, bytes_from(filler, len));
         der_close(&writer, attribute);
         der_close(&writer, set);
         der_close(&writer, name);
