@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "edhoc.h"
+#include "x509.h"
 
 #define RUNS 15
 #define ROUNDS 100
@@ -27,6 +28,24 @@ struct party {
 
 enum naming { BY_X5T, BY_X5CHAIN, BY_KID };
 
+/* A hub's certificate and its site CA's, as long as they come; one key has to do for all of them. */
+static bool make_chain(const struct crypto_key *key, const char *name, struct writer *end_entity,
+                       struct writer *site_ca)
+{
+    uint8_t room[PKI_CERTIFICATE_MAX];
+    struct writer root = writer_over(room, sizeof room);
+    struct pki_certificate issuer;
+    struct x509_order order = {.identity = {.role = X509_SITE_CA, .name = bytes_from_text("site")},
+                               .key = key->public_key,
+                               .now_s = 1700000000};
+    if (x509_issue_root(&root, key, order.serial, order.now_s) != OK ||
+        pki_certificate_decode(writer_bytes(&root), &issuer) != OK || x509_issue(site_ca, key, &issuer, &order) != OK ||
+        pki_certificate_decode(writer_bytes(site_ca), &issuer) != OK)
+        return false;
+    order.identity = (struct x509_identity){.role = X509_HUB, .name = bytes_from_text(name)};
+    return x509_issue(end_entity, key, &issuer, &order) == OK;
+}
+
 static void make_party(struct party *party, const char *name, enum naming naming)
 {
     struct writer value = writer_over(party->value_room, sizeof party->value_room);
@@ -36,9 +55,7 @@ static void make_party(struct party *party, const char *name, enum naming naming
     if (naming == BY_KID)
         edhoc_put_claims(&value, name, &party->key.public_key, bytes_from_text(name));
     else
-        must(crypto_certificate_self_signed(&value, &party->key, name, 1700000000) == OK &&
-                 crypto_certificate_self_signed(&issuer, &party->key, "site", 1700000000) == OK,
-             "crypto_certificate_self_signed");
+        must(make_chain(&party->key, name, &value, &issuer), "x509_issue");
     const struct bytes chain[] = {writer_bytes(&value), writer_bytes(&issuer)};
     if (naming == BY_KID)
         edhoc_put_kid(&id, bytes_from_text(name));

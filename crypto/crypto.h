@@ -166,9 +166,5 @@ MUST_USE enum status crypto_key_take_locked_pem(struct crypto_key *key, enum cry
                                                 struct bytes passphrase);
 bool crypto_pem_is_locked(struct bytes pem);
 MUST_USE enum status crypto_certificate_put_pem(struct writer *writer, struct bytes der);
-/* Appends the DER of a CA certificate for `key` by itself, ECDSA with SHA-256, common name `name` (UTF-8, 1 to 64
- * characters), valid from Unix time time_s on without an end. */
-MUST_USE enum status crypto_certificate_self_signed(struct writer *writer, const struct crypto_key *key,
-                                                    const char *name, int64_t time_s);
 
 #endif

@@ -1,11 +1,9 @@
-/* Files of the owner's machine: a private key and a self-signed certificate as PEM. Secret: the key and its PEM. */
+/* Files of the owner's machine: a private key and a certificate as PEM. Secret: the key and its PEM. */
 #include "crypto_internal.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <time.h>
 
 /* Out of a memory BIO, whose room libcrypto wipes because it is a secure one. */
 static enum status take_out(BIO *bio, bool good, struct writer *writer)
@@ -69,51 +67,4 @@ enum status crypto_certificate_put_pem(struct writer *writer, struct bytes der)
     BIO *bio = BIO_new(BIO_s_mem());
     bool good = bio && der.len <= INT32_MAX && PEM_write_bio(bio, "CERTIFICATE", "", der.data, (long)der.len) > 0;
     return take_out(bio, good, writer);
-}
-
-static bool add_extension(X509 *certificate, int name, const char *value)
-{
-    X509V3_CTX context;
-    X509V3_set_ctx_nodb(&context);
-    X509V3_set_ctx(&context, certificate, certificate, NULL, NULL, 0);
-    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, name, value);
-    bool good = extension && X509_add_ext(certificate, extension, -1) == 1;
-    X509_EXTENSION_free(extension);
-    return good;
-}
-
-/* RFC 5280 §4.1.2: a positive serial, and the end of time where none is meant (§4.1.2.5). */
-static bool fill_in(X509 *certificate, const char *name, int64_t time_s, const uint8_t serial[16])
-{
-    BIGNUM *number = BN_bin2bn(serial, 16, NULL);
-    bool good = number && BN_set_bit(number, 120) == 1 && BN_mask_bits(number, 127) == 1 &&
-                BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
-    BN_free(number);
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    return good && X509_set_version(certificate, X509_VERSION_3) == 1 &&
-           X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const uint8_t *)name, -1, -1, 0) == 1 &&
-           X509_set_issuer_name(certificate, subject) == 1 &&
-           ASN1_TIME_adj(X509_getm_notBefore(certificate), (time_t)time_s, 0, 0) != NULL &&
-           ASN1_TIME_set_string_X509(X509_getm_notAfter(certificate), "99991231235959Z") == 1;
-}
-
-enum status crypto_certificate_self_signed(struct writer *writer, const struct crypto_key *key, const char *name,
-                                           int64_t time_s)
-{
-    uint8_t serial[16], *der = NULL;
-    TRY(crypto_random(serial, sizeof serial));
-    X509 *certificate = X509_new();
-    bool good = certificate && fill_in(certificate, name, time_s, serial) &&
-                X509_set_pubkey(certificate, key->pkey) == 1 &&
-                add_extension(certificate, NID_basic_constraints, "critical,CA:TRUE") &&
-                add_extension(certificate, NID_key_usage, "critical,digitalSignature,keyCertSign,cRLSign") &&
-                add_extension(certificate, NID_subject_key_identifier, "hash") &&
-                X509_sign(certificate, key->pkey, EVP_sha256()) > 0;
-    int len = good ? i2d_X509(certificate, &der) : 0;
-    if (len > 0)
-        put_bytes(writer, bytes_from(der, (size_t)len));
-    OPENSSL_free(der);
-    X509_free(certificate);
-    ERR_clear_error();
-    return len > 0 ? writer_end(writer) : INTERNAL;
 }

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "edhoc_internal.h"
+#include "x509.h"
 
 #define RIG_ROOM (EDHOC_MESSAGE_MAX + 64)
 
@@ -32,7 +33,7 @@ static inline void rig_party_make(struct rig_party *party, const char *name, enu
     bool is_certificate = naming == RIG_X5T || naming == RIG_X5CHAIN;
     check_ok(crypto_key_generate(&party->key, curve));
     if (is_certificate)
-        check_ok(crypto_certificate_self_signed(&value, &party->key, name, 1700000000));
+        check_ok(x509_issue_root(&value, &party->key, (const uint8_t[X509_SERIAL_LEN]){1}, 1700000000));
     else
         edhoc_put_claims(&value, name, &party->key.public_key, (struct bytes){0});
     struct bytes bytes = writer_bytes(&value);

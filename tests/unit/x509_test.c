@@ -377,6 +377,41 @@ static void libcrypto_accepts_the_same_chain(void **state)
     assert_int_equal(judged_by_libcrypto(hub.certificate.not_after_s + 1, "ssl_server"), X509_V_ERR_CERT_HAS_EXPIRED);
 }
 
+/* An owner's certificate and key as the first versions made them: SHA-1 key identifier, no path length. */
+static const char first_certificate[] =
+    "3082017330820118a0030201020210450827c29015f77d6f2907fc63d84299300a06082a8648ce3d0403023018311630"
+    "1406035504030c0d42617374696465206f776e65723020170d3235313132353138303030305a180f3939393931323331"
+    "3233353935395a30183116301406035504030c0d42617374696465206f776e65723059301306072a8648ce3d02010608"
+    "2a8648ce3d0301070342000445aece7b3462eeffc5e1a9e3aef2a966dfe7ee0fdd959aa8bf44e5d50fb929fd5ffa091d"
+    "ca158384ba1e8cfb1b6a16a1eac61c9a104e461d0380e8b88180872da3423040300f0603551d130101ff040530030101"
+    "ff300e0603551d0f0101ff040403020186301d0603551d0e041604149d402cbf4d7e0911a42ce4bb589f426542f8e5d6"
+    "300a06082a8648ce3d04030203490030460221009ac4cbae648015327dc876cade3a0b4ca8329be0e34eb462be2ee6b5"
+    "852516df022100d39145e56791e4b18ddbc3f580d4c5fc88ffd00c5e3fad951adaa73f996b4b00";
+static const char first_key[] = "d47adf53f2c1d7a377e4b7911e646df8e66c0c787cb05591c6cc0cc05dc8a668";
+
+static void the_first_owners_certificates_still_hold(void **state)
+{
+    (void)state;
+    uint8_t room[PKI_CERTIFICATE_MAX], scalar[32], first_room[PKI_CERTIFICATE_MAX];
+    struct writer der = writer_over(first_room, sizeof first_room), key = writer_over(scalar, sizeof scalar);
+    struct writer writer = writer_over(room, sizeof room);
+    struct crypto_key first = {0};
+    struct pki_certificate root;
+    struct x509_result result;
+    check_ok(hex_decode(first_certificate, &der));
+    check_ok(hex_decode(first_key, &key));
+    check_ok(crypto_key_import(&first, CRYPTO_P256, writer_bytes(&key)));
+    check_ok(pki_certificate_decode(writer_bytes(&der), &root));
+    struct x509_order order = order_for(X509_SITE_CA, "house", &ca_key);
+    check_ok(x509_issue(&writer, &first, &root, &order));
+    struct x509_policy policy = policy_of(X509_SITE_CA);
+    policy.anchor = writer_bytes(&der);
+    policy.usage = PKI_KEY_CERT_SIGN;
+    const struct bytes chain[] = {writer_bytes(&writer)};
+    check_ok(x509_check_chain(chain, 1, &policy, &result));
+    crypto_key_done(&first);
+}
+
 /* ---- Checking: each reason alone ---- */
 
 static void malformed(void **state)
@@ -696,6 +731,7 @@ int main(void)
         cmocka_unit_test_setup(a_site_ca_is_accepted_as_what_it_is, make_site),
         cmocka_unit_test_setup(an_unknown_clock_leaves_dates_unchecked_and_says_so, make_site),
         cmocka_unit_test_setup(libcrypto_accepts_the_same_chain, make_site),
+        cmocka_unit_test_setup(the_first_owners_certificates_still_hold, make_site),
         cmocka_unit_test_setup(malformed, make_site),
         cmocka_unit_test_setup(a_policy_that_lacks_something_accepts_nothing, make_site),
         cmocka_unit_test_setup(another_owner, make_site),
