@@ -41,8 +41,8 @@ struct command_node {
 #define COMMAND_NODE_OPTIONS(node)                                                                                     \
     {"image", &(node).image, NULL, NULL}, {"tcti", &(node).tcti, NULL, NULL}, {"coap", &(node).coap, NULL, NULL},      \
         {"http", &(node).http, NULL, NULL}, {"require", &(node).require, NULL, NULL},                                  \
-        {"allow-missing", &(node).allow_missing, NULL, NULL},                                                          \
-        {"pool-mib", &(node).pool_mib, NULL, NULL}, {"body-max", &(node).body_max, NULL, NULL},                        \
+        {"allow-missing", &(node).allow_missing, NULL, NULL}, {"pool-mib", &(node).pool_mib, NULL, NULL},              \
+        {"body-max", &(node).body_max, NULL, NULL},                                                                    \
     {                                                                                                                  \
         "no-secret-memory", NULL, &(node).no_secret_memory, NULL                                                       \
     }
@@ -54,8 +54,8 @@ struct command_node {
     "  --require WALL,…    walls without which the node refuses to run (exit code 10): secret-memory, no-new-code,\n" \
     "                      syscall-filter, namespaces, other-user, non-dumpable, monitor-secret, no-ptrace, "           \
     "lockdown,\n"                                                                                                       \
-    "                      secure-boot, signed-modules. A production node requires all of them\n"                      \
-    "  --allow-missing W,… walls that a production node may do without, each by its name\n"                            \
+    "                      secure-boot, signed-modules. A production node requires all of them\n"                       \
+    "  --allow-missing W,… walls that a production node may do without, each by its name\n"                           \
     "  --pool-mib N        memory of the enclave (64)\n"                                                                \
     "  --body-max N        longest body of a request in bytes (65536)\n"
 int command_node_settings(const struct cli *cli, const char *command, const struct command_node *node,

@@ -17,8 +17,8 @@ struct service_settings {
     char require[256];       /* walls; empty: none but what production requires */
     char allow_missing[256]; /* walls that production does without */
     bool remote;             /* the node runs on another machine: nothing is started or stopped here */
-    uint64_t pool_mib; /* 0: the monitor's own */
-    uint64_t body_max; /* bytes of a request; 0: 65536 */
+    uint64_t pool_mib;       /* 0: the monitor's own */
+    uint64_t body_max;       /* bytes of a request; 0: 65536 */
     bool insecure_dev;
     bool no_secret_memory;
 };

@@ -58,11 +58,11 @@ enum status service_settings_load(const struct cli *cli, struct service_settings
 enum status service_settings_save(const struct cli *cli, const struct service_settings *settings)
 {
     char path[PATH_MAX];
-    json_t *tree = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:b,s:b}", "image", settings->image, "tcti", settings->tcti,
-                             "coap", settings->coap, "http", settings->http, "require", settings->require,
-                             "allow_missing", settings->allow_missing, "remote", settings->remote, "pool_mib",
-                             (json_int_t)settings->pool_mib, "body_max", (json_int_t)settings->body_max, "insecure_dev",
-                             settings->insecure_dev, "no_secret_memory", settings->no_secret_memory);
+    json_t *tree = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:b,s:b}", "image", settings->image, "tcti",
+                             settings->tcti, "coap", settings->coap, "http", settings->http, "require",
+                             settings->require, "allow_missing", settings->allow_missing, "remote", settings->remote,
+                             "pool_mib", (json_int_t)settings->pool_mib, "body_max", (json_int_t)settings->body_max,
+                             "insecure_dev", settings->insecure_dev, "no_secret_memory", settings->no_secret_memory);
     char *text = tree ? json_dumps(tree, JSON_INDENT(2)) : NULL;
     json_decref(tree);
     if (!text)

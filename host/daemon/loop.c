@@ -23,8 +23,8 @@ struct daemon {
     int gateway_seen; /* descriptors as they are in the epoll set; -1: not in it */
     int door_seen;
     int link_seen;
-    uint64_t stop_ms; /* 0: serving */
-    uint64_t proof;   /* the channel that waits for the TPM; 0: none */
+    uint64_t stop_ms;  /* 0: serving */
+    uint64_t proof;    /* the channel that waits for the TPM; 0: none */
     uint64_t proof_ms; /* not again before: it is the TPM's time */
 };
 

@@ -32,9 +32,9 @@ struct gateway_config {
     /* The peer of an open channel left: nothing more can be said to it. */
     void (*gone)(void *context, uint64_t channel);
     void *context;
-    /* A credential for the node's TPM (application/octet-stream to the first contact's path, HTTP only): answered like a
-     * request, by gateway_reply(); BUSY is answered 503. May be NULL: then there is no such thing. gone() is not called
-     * for it. */
+    /* A credential for the node's TPM (application/octet-stream to the first contact's path, HTTP only): answered like
+     * a request, by gateway_reply(); BUSY is answered 503. May be NULL: then there is no such thing. gone() is not
+     * called for it. */
     enum status (*prove)(void *context, uint64_t channel, struct bytes credential);
     void *prove_context;
 };

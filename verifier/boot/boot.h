@@ -6,7 +6,7 @@
 #include "base.h"
 #include "tpm2.h"
 
-#define BOOT_SECTIONS_MAX 32 /* of a PE file */
+#define BOOT_SECTIONS_MAX 32                             /* of a PE file */
 #define BOOT_PLATFORM_PCRS (1u << 0 | 1u << 2 | 1u << 7) /* the machine's own: no image tells them */
 
 struct boot_chain {

@@ -1,5 +1,5 @@
-/* The measurements of one boot, in their order: by the firmware (TCG PC Client Platform Firmware Profile §3.3.4.5) and by
- * systemd's stub (systemd-stub(7), "TPM PCR Notes"). */
+/* The measurements of one boot, in their order: by the firmware (TCG PC Client Platform Firmware Profile §3.3.4.5) and
+ * by systemd's stub (systemd-stub(7), "TPM PCR Notes"). */
 #include "boot.h"
 
 #include <string.h>
@@ -39,7 +39,7 @@ static enum status predict_parts(struct bytes image, uint8_t pcr[32])
     static const struct {
         const char *name;
         bool needed, refused;
-    } parts[] = {{".linux", true, false},   {".osrel", false, false}, {".cmdline", true, false},
+    } parts[] = {{".linux", true, false},   {".osrel", false, false},  {".cmdline", true, false},
                  {".initrd", true, false},  {".splash", false, false}, {".dtb", false, true},
                  {".pcrpkey", false, true}, {".uname", false, true}};
     TRY(check_stub(image));
