@@ -47,7 +47,7 @@ static void renew(struct client *client, enum session_phase phase)
     client->generation++;
     client->proved = client->newest = 0;
     client->phase = phase;
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         struct client_pending *pending = &client->pending[i];
         if (pending->phase != PENDING_FLYING && pending->phase != PENDING_OBSERVING)
             continue;
@@ -62,9 +62,15 @@ static void restart(struct client *client)
     renew(client, SESSION_NONE);
 }
 
+/* The handshake itself. */
+static bool is_plain(const struct client *client, const struct client_pending *pending)
+{
+    return pending == &client->pending[HANDSHAKE];
+}
+
 static void refuse_to_send(struct client *client, struct client_pending *pending, enum status status)
 {
-    if (status == NO_ROOM && !client->plain)
+    if (status == NO_ROOM && !is_plain(client, pending))
         client_say(client, "the body has %zu bytes, and this session takes %zu in one request, its options included",
                    pending->payload_len, crypto_aead_text_max(client->session.input.aead));
     else
@@ -81,7 +87,7 @@ static bool send_one(struct client *client, struct client_pending *pending)
     client_put_message(&options, pending, pending->path, pending->query, &message);
     enum status status = writer_end(&options);
     outer = message;
-    if (status == OK && !client->plain)
+    if (status == OK && !is_plain(client, pending))
         status = protect(client, pending, &message, &outer);
     /* Sequence numbers or an 8-byte tag are worn out. */
     if (status == WRONG_STATE && client->phase != SESSION_NONE) {
@@ -102,7 +108,8 @@ static bool send_one(struct client *client, struct client_pending *pending)
     pending->generation = client->generation;
     pending->epoch = client->epoch;
     pending->sent_ms = client->sent_ms = client->now_ms;
-    client->newest = pending->sequence;
+    if (!is_plain(client, pending))
+        client->newest = pending->sequence;
     client_set_phase(client, pending, PENDING_FLYING);
     return true;
 }
@@ -111,7 +118,9 @@ static bool may_send(const struct client *client)
 {
     if (client->counts[PENDING_QUEUED] == 0 || client->now_ms < client->quiet_until_ms)
         return false;
-    if (client->plain || client->phase == SESSION_OPEN || client->counts[PENDING_FLYING] == 0)
+    if (client->handshake.under_way)
+        return client->pending[HANDSHAKE].phase == PENDING_QUEUED;
+    if (client->phase == SESSION_OPEN || client->counts[PENDING_FLYING] == 0)
         return true;
     return client->phase == SESSION_DOUBTED && client->now_ms - client->sent_ms >= PROBE_MS;
 }
@@ -122,7 +131,7 @@ static bool may_send(const struct client *client)
 static bool window_full(const struct client *client, uint64_t *until_ms)
 {
     *until_ms = 0;
-    for (size_t i = 0; i < CLIENT_PENDING_MAX && !client->plain; i++) {
+    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
         const struct client_pending *pending = &client->pending[i];
         if (pending->phase == PENDING_FLYING && client->newest - pending->sequence >= OSCORE_WINDOW - 1 &&
             pending->sent_ms + PROBE_MS > *until_ms)
@@ -131,17 +140,26 @@ static bool window_full(const struct client *client, uint64_t *until_ms)
     return *until_ms > client->now_ms;
 }
 
+static struct client_pending *next_queued(struct client *client)
+{
+    struct client_pending *first = NULL;
+    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+        struct client_pending *pending = &client->pending[i];
+        if (pending->phase == PENDING_QUEUED && (!first || pending->order < first->order))
+            first = pending;
+    }
+    return first;
+}
+
 void client_send_due(struct client *client)
 {
     uint64_t until_ms;
     while (may_send(client) && !window_full(client, &until_ms)) {
-        struct client_pending *first = NULL;
-        for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
-            struct client_pending *pending = &client->pending[i];
-            if (pending->phase == PENDING_QUEUED && (!first || pending->order < first->order))
-                first = pending;
+        if (client_needs_handshake(client)) {
+            client_shake_hands(client);
+            continue;
         }
-        if (!send_one(client, first))
+        if (!send_one(client, client->handshake.under_way ? &client->pending[HANDSHAKE] : next_queued(client)))
             return;
     }
 }
@@ -177,7 +195,7 @@ void client_take_trouble(struct client *client, struct client_pending *pending, 
 
 void client_take_refusal(struct client *client)
 {
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         struct client_pending *pending = &client->pending[i];
         if (pending->phase == PENDING_FLYING || pending->phase == PENDING_OBSERVING)
             client_take_trouble(client, pending, TROUBLE_REFUSED);
@@ -211,7 +229,7 @@ static void give_up(struct client *client, struct client_pending *pending)
 
 void client_expire(struct client *client)
 {
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         struct client_pending *pending = &client->pending[i];
         bool flying = pending->phase == PENDING_FLYING;
         if (pending->phase == PENDING_ENDED) {
@@ -236,7 +254,7 @@ static void sooner(const struct client *client, uint64_t due_ms, uint32_t *wait_
 
 uint32_t client_due_ms(const struct client *client, uint32_t wait_ms)
 {
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         const struct client_pending *pending = &client->pending[i];
         if (pending->phase == PENDING_ENDED)
             return 0;
@@ -299,15 +317,18 @@ static void take_challenge(struct client *client)
         back_off(client);
 }
 
-static void fail_all(struct client *client)
+/* What is begun by those that are told waits for its own end. */
+void client_fail_waiting(struct client *client, enum status status)
 {
+    char why[WHY_MAX];
     uint64_t begun = client->begun;
+    memcpy(why, client->why, sizeof why);
     for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
         struct client_pending *pending = &client->pending[i];
         if (pending->phase != PENDING_QUEUED || pending->order >= begun)
             continue;
-        pending->trouble = TROUBLE_UNKNOWN;
-        give_up(client, pending);
+        memcpy(client->why, why, sizeof why);
+        client_finish(client, pending, status, NULL);
     }
 }
 
@@ -329,7 +350,8 @@ static void take_unknown(struct client *client, struct client_pending *pending)
         back_off(client);
     if (client->refusals >= REFUSALS_MAX && client->now_ms - client->refused_since_ms >= REFUSALS_MS) {
         client->refusals = 0;
-        fail_all(client);
+        client_say(client, "the hub at %s knows no session with this key", client->url.base);
+        client_fail_waiting(client, AUTH);
     }
 }
 
@@ -349,7 +371,7 @@ static void take_unprotected(struct client *client, struct client_pending *pendi
     }
 }
 
-/* First contact: the answer is whatever the node says, its momentary troubles excepted. */
+/* A handshake's answer is whatever the node says, its momentary troubles excepted. */
 static void take_plain(struct client *client, struct client_pending *pending, const struct coap_body *outer)
 {
     bool momentary =
@@ -366,7 +388,7 @@ static void take_plain(struct client *client, struct client_pending *pending, co
 void client_take_reply(struct client *client, struct client_pending *pending, const struct coap_body *outer, bool more)
 {
     struct coap_body message;
-    if (client->plain) {
+    if (is_plain(client, pending)) {
         take_plain(client, pending, outer);
         return;
     }

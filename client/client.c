@@ -39,10 +39,10 @@ static enum status set_up(struct client *client, const struct client_config *con
     client->transport = client->url.http ? &client_http : &client_udp;
     client->timeout_ms = config->timeout_ms ? config->timeout_ms : CLIENT_TIMEOUT_MS;
     client->udp = -1;
-    client->plain = config->input == NULL;
     client->outer = malloc(OUTER_MAX);
     client->plain_text = malloc(OUTER_MAX + 1);
     enum status status = client->outer && client->plain_text ? crypto_init() : NO_ROOM;
+    client->handshake.config = config->edhoc;
     if (status == OK && config->input)
         status = oscore_session_init(&client->session, OSCORE_CLIENT, config->input);
     if (status != OK) {
@@ -52,35 +52,26 @@ static enum status set_up(struct client *client, const struct client_config *con
     return client->transport->open(client, why, cap);
 }
 
-static enum status open_with(const struct client_config *config, struct client **client, char *why, size_t cap)
+enum status client_open(const struct client_config *config, struct client **client, char *why, size_t cap)
 {
+    if ((config->input == NULL) == (config->edhoc == NULL)) {
+        snprintf(why, cap, "a session needs a key, one way or the other");
+        return MALFORMED;
+    }
     struct client *made = calloc(1, sizeof *made);
     if (!made) {
         snprintf(why, cap, "out of memory");
         return NO_ROOM;
     }
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++)
+    for (size_t i = 0; i < SLOTS; i++)
         made->pending[i].client = made;
-    made->counts[PENDING_FREE] = CLIENT_PENDING_MAX;
+    made->counts[PENDING_FREE] = SLOTS;
     enum status status = set_up(made, config, why, cap);
     if (status == OK)
         *client = made;
     else
         client_close(made);
     return status;
-}
-
-enum status client_open(const struct client_config *config, struct client **client, char *why, size_t cap)
-{
-    if (config->input)
-        return open_with(config, client, why, cap);
-    snprintf(why, cap, "a session needs a key");
-    return MALFORMED;
-}
-
-enum status client_open_plain(const char *url, uint32_t timeout_ms, struct client **client, char *why, size_t cap)
-{
-    return open_with(&(struct client_config){.url = url, .timeout_ms = timeout_ms}, client, why, cap);
 }
 
 static void free_secret(uint8_t *data, size_t len)
@@ -115,12 +106,13 @@ void client_close(struct client *client)
     if (!client)
         return;
     if (client->transport) {
-        for (size_t i = 0; i < CLIENT_PENDING_MAX; i++)
+        for (size_t i = 0; i < SLOTS; i++)
             if (client->pending[i].phase != PENDING_FREE)
                 forget(&client->pending[i]);
         client->transport->close(client);
     }
     oscore_session_done(&client->session);
+    edhoc_done(&client->handshake.session);
     free_secret(client->plain_text, OUTER_MAX + 1);
     free_secret(client->kept, client->kept_len);
     free(client->outer);
@@ -153,7 +145,7 @@ static enum status check(struct client *client, const struct client_request *req
         client_say(client, "the body has %zu bytes; the limit is %u", request->payload.len, CLIENT_REQUEST_MAX);
         return NO_ROOM;
     }
-    if (client->counts[PENDING_FREE] == 0) {
+    if (client_pending(client) == CLIENT_PENDING_MAX) {
         client_say(client, "%d requests are under way, and that is the limit", CLIENT_PENDING_MAX);
         return BUSY;
     }
@@ -183,12 +175,9 @@ static enum status fill(struct client_pending *pending, const struct client_requ
     return OK;
 }
 
-enum status client_begin(struct client *client, const struct client_request *request, client_done *done, void *user)
+enum status client_put_in(struct client *client, struct client_pending *pending, const struct client_request *request,
+                          client_done *done, void *user)
 {
-    TRY(check(client, request));
-    struct client_pending *pending = client->pending;
-    while (pending->phase != PENDING_FREE)
-        pending++;
     client_set_phase(client, pending, PENDING_QUEUED);
     if (fill(pending, request) != OK) {
         forget(pending);
@@ -202,9 +191,18 @@ enum status client_begin(struct client *client, const struct client_request *req
     return OK;
 }
 
+enum status client_begin(struct client *client, const struct client_request *request, client_done *done, void *user)
+{
+    TRY(check(client, request));
+    struct client_pending *pending = client->pending;
+    while (pending->phase != PENDING_FREE)
+        pending++;
+    return client_put_in(client, pending, request, done, user);
+}
+
 size_t client_pending(const struct client *client)
 {
-    return CLIENT_PENDING_MAX - client->counts[PENDING_FREE];
+    return SLOTS - client->counts[PENDING_FREE] - (client->pending[HANDSHAKE].phase != PENDING_FREE);
 }
 
 void client_finish(struct client *client, struct client_pending *pending, enum status status,
@@ -294,7 +292,7 @@ enum status client_ask(struct client *client, const struct client_request *reque
     TRY(client_begin(client, request, keep_answer, &asking));
     while (!asking.over) {
         enum status status = client_run(client, 1000);
-        for (size_t i = 0; status != OK && !asking.over && i < CLIENT_PENDING_MAX; i++)
+        for (size_t i = 0; status != OK && !asking.over && i < SLOTS; i++)
             if (client->pending[i].phase != PENDING_FREE && client->pending[i].user == &asking)
                 forget(&client->pending[i]);
         if (!asking.over)

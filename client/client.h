@@ -7,8 +7,10 @@
 #ifndef BASTIDE_CLIENT_H
 #define BASTIDE_CLIENT_H
 
+#include "attest.h"
 #include "base.h"
 #include "coap.h"
+#include "edhoc.h"
 #include "oscore.h"
 
 struct client; /* one session with one hub, over one socket or connection pool; one thread at a time */
@@ -19,10 +21,35 @@ struct client; /* one session with one hub, over one socket or connection pool; 
 #define CLIENT_TIMEOUT_MS 30000u          /* of one request, B.2 and resending included */
 #define CLIENT_NO_FORMAT UINT32_MAX       /* the answer names no content format */
 
+/* What a hub showed of itself in EDHOC. Borrows for the call. */
+struct client_hub {
+    const struct edhoc_reference *reference; /* certificates, or a bare key */
+    struct bytes credential;                 /* CRED_R: the DER of its certificate, or its claims set */
+    struct bytes evidence;                   /* the value of EAD_4 (proto/attest); empty when it gave none */
+    const struct attest_binder *binder;
+    struct bytes nonce;
+};
+
+/* A session agreed on by EDHOC (RFC 9528), in which the hub proves what it is before anything else is sent. It is
+ * agreed on anew whenever the hub lost it. Everything borrowed until client_close(). */
+struct client_edhoc {
+    unsigned method;   /* 0 to 3; 0: both sign */
+    const int *suites; /* the most preferred first */
+    size_t suites_count;
+    struct edhoc_credential own; /* id_cred: by reference */
+    struct bytes own_by_value;   /* ID_CRED_I for a hub that does not know the reference; empty: there is none */
+    /* May the key named here be our hub's? Before the hub learns who we are. `why`: a sentence. NULL: any may. */
+    enum status (*meet)(void *user, const struct client_hub *hub, char *why, size_t cap);
+    /* Is it what it should be? Before any request is sent. `why`: a sentence. */
+    enum status (*appraise)(void *user, const struct client_hub *hub, char *why, size_t cap);
+    void *user;
+};
+
 struct client_config {
     const char *url;                  /* "coap://127.0.0.1:5683" or "http://127.0.0.1:8080"; [::1] and names too */
-    const struct oscore_input *input; /* copied */
-    uint32_t timeout_ms;              /* 0: CLIENT_TIMEOUT_MS */
+    const struct oscore_input *input; /* a secret agreed on beforehand; copied. Or: */
+    const struct client_edhoc *edhoc;
+    uint32_t timeout_ms; /* 0: CLIENT_TIMEOUT_MS */
 };
 
 /* Looks a host's name up, for as long as that takes. MALFORMED: the URL; IO, NO_ROOM, INTERNAL. `why`: a sentence. */
@@ -46,9 +73,10 @@ struct client_answer {
 };
 
 /* One request, to its end, serving all others meanwhile. OK: an authenticated answer, whatever its code. IO: nobody
- * answers; AUTH: answers do not verify, or the hub says it knows no session with this key; NO_ROOM: the request is
- * longer than the session's algorithm or the node takes, or the answer longer than CLIENT_ANSWER_MAX; MALFORMED,
- * UNSUPPORTED: the request. client_why() has the sentence. WRONG_STATE: called from within `done`. */
+ * answers; DENIED: the hub is not what it should be (edhoc), and nothing was sent to it; AUTH: answers do not verify,
+ * or the hub says it knows no session with this key; NO_ROOM: the request is longer than the session's algorithm or the
+ * node takes, or the answer longer than CLIENT_ANSWER_MAX; MALFORMED, UNSUPPORTED: the request. client_why() has the
+ * sentence. WRONG_STATE: called from within `done`. */
 MUST_USE enum status client_ask(struct client *client, const struct client_request *request,
                                 struct client_answer *answer);
 const char *client_why(const struct client *client);
@@ -70,12 +98,8 @@ MUST_USE enum status client_begin(struct client *client, const struct client_req
 MUST_USE enum status client_run(struct client *client, int wait_ms);
 size_t client_pending(const struct client *client); /* whose `done` is still to be called */
 
-/* Unprotected POST /.well-known/bastide over the URL's transport, resent like any request. Appends the payload of the
- * answer, which nobody vouches for yet. AUTH, DENIED: the hub refused the hello; `why` quotes it. */
-MUST_USE enum status client_first_contact(const char *url, struct bytes hello, uint32_t timeout_ms,
-                                          struct writer *answer, char *why, size_t cap);
-/* The same for a credential that the node's TPM is to open (verifier/evidence: evidence_challenge); HTTP only. Appends
- * what it found. */
+/* Has the TPM of the node at this http:// URL open a credential (verifier/evidence: evidence_challenge). Appends what it
+ * found. BUSY: its TPM is asked too often, try again; IO, UNSUPPORTED. `why`: a sentence. */
 MUST_USE enum status client_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
                                   char *why, size_t cap);
 

@@ -21,6 +21,10 @@
 #define ADDRESS_MAX 320u  /* of a URL, as text */
 #define RECEIVE_MAX 256   /* datagrams in one round */
 #define QUOTE_MAX 80      /* of an unprotected answer's text, in a sentence */
+#define SLOTS (CLIENT_PENDING_MAX + 1u) /* the last is the handshake's */
+#define HANDSHAKE CLIENT_PENDING_MAX
+#define HANDSHAKES_MAX 3u    /* in a row that the hub refused or lost */
+#define CREDENTIAL_MAX 4096u /* bytes of CRED_R */
 
 /* ---- url.c ---- */
 
@@ -105,6 +109,19 @@ extern const struct transport client_udp, client_http;
 
 /* ---- the client ---- */
 
+/* Of EDHOC; config NULL: the secret was agreed on beforehand. */
+struct client_handshake {
+    const struct client_edhoc *config;
+    struct edhoc_profile profile;
+    struct edhoc_session session;
+    const struct edhoc_suite *suite;
+    bool under_way, by_value;
+    unsigned failures; /* in a row */
+    uint8_t nonce[32];
+    uint8_t credential[CREDENTIAL_MAX];
+    size_t credential_len;
+};
+
 enum session_phase {
     SESSION_NONE,    /* no context at the hub that we know of: one request, until its response #1 (RFC 8613 B.2.1) */
     SESSION_DOUBTED, /* new, or there was trouble: one request goes ahead */
@@ -115,10 +132,10 @@ struct client {
     const struct transport *transport;
     struct client_url url;
     uint32_t timeout_ms;
-    bool plain;   /* first contact: there is no session */
     bool running; /* within client_run() */
     char why[WHY_MAX];
 
+    struct client_handshake handshake;
     struct oscore_session session;
     enum session_phase phase;
     uint32_t generation; /* of contexts */
@@ -135,7 +152,7 @@ struct client {
     uint64_t sent_ms; /* the last time */
     uint64_t now_ms;
 
-    struct client_pending pending[CLIENT_PENDING_MAX];
+    struct client_pending pending[SLOTS];
     size_t counts[PENDING_PHASES];
     uint64_t begun;
     uint32_t told; /* callbacks in this round */
@@ -161,8 +178,8 @@ void client_set_phase(struct client *client, struct client_pending *pending, enu
 void client_finish(struct client *client, struct client_pending *pending, enum status status,
                    const struct client_answer *answer); /* frees it, then tells the caller */
 void client_say(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
-MUST_USE enum status client_open_plain(const char *url, uint32_t timeout_ms, struct client **client, char *why,
-                                       size_t cap);
+MUST_USE enum status client_put_in(struct client *client, struct client_pending *pending,
+                                   const struct client_request *request, client_done *done, void *user);
 
 /* attempt.c: one try of a request after the other */
 void client_put_message(struct writer *options, const struct client_pending *pending, const char *path,
@@ -170,6 +187,13 @@ void client_put_message(struct writer *options, const struct client_pending *pen
 void client_send_due(struct client *client);
 void client_expire(struct client *client);
 uint32_t client_due_ms(const struct client *client, uint32_t wait_ms); /* until one of these has work */
+/* Everything that waits for a session ends so. */
+void client_fail_waiting(struct client *client, enum status status);
+
+/* handshake.c */
+bool client_needs_handshake(const struct client *client);
+void client_shake_hands(struct client *client);
+
 /* From transports. `more`: the exchange lives on. */
 void client_take_reply(struct client *client, struct client_pending *pending, const struct coap_body *outer, bool more);
 void client_take_trouble(struct client *client, struct client_pending *pending, enum trouble trouble);

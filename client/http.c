@@ -10,7 +10,7 @@
 #define CONNECT_MS 5000L
 #define BODY_FIRST 4096u
 #define OPTION_BYTES_MAX 255u
-#define FIRST_CONTACT "/.well-known/bastide"
+#define EDHOC_PATH "/.well-known/edhoc"
 
 static enum status http_open(struct client *client, char *why, size_t cap)
 {
@@ -34,7 +34,7 @@ static void http_cancel(struct client *client, struct client_pending *pending)
 
 static void http_close(struct client *client)
 {
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         http_cancel(client, &client->pending[i]);
         curl_easy_cleanup(client->pending[i].transfer.easy);
         free(client->pending[i].transfer.body);
@@ -135,24 +135,21 @@ static bool put_headers(struct http_transfer *transfer, const struct coap_body *
     if (*protected && base64url_encode(option.len ? option : BYTES_OF(zero), line + 8, sizeof line - 8) != OK)
         return false;
     /* "Expect:" alone keeps libcurl from asking whether it may go on. */
-    uint32_t format = COAP_FORMAT_CBOR;
-    if (!*protected && coap_option_find_uint(outer->options, COAP_CONTENT_FORMAT, &format) == OK &&
-        format == COAP_FORMAT_OCTETS)
-        return add_header(transfer, "Content-Type: application/octet-stream") && add_header(transfer, "Expect:");
-    return add_header(transfer, *protected ? "Content-Type: application/oscore" : "Content-Type: application/cbor") &&
+    return add_header(transfer, *protected ? "Content-Type: application/oscore"
+                                           : "Content-Type: application/cid-edhoc+cbor-seq") &&
            add_header(transfer, "Expect:") && (!*protected || add_header(transfer, line));
 }
 
 static enum status http_send(struct client *client, struct client_pending *pending, const struct coap_body *outer)
 {
     struct http_transfer *transfer = &pending->transfer;
-    char url[ADDRESS_MAX + sizeof FIRST_CONTACT];
+    char url[ADDRESS_MAX + sizeof EDHOC_PATH];
     bool protected;
     if (!set_up(client, pending) || !put_headers(transfer, outer, &protected)) {
         http_cancel(client, pending);
         return INTERNAL;
     }
-    snprintf(url, sizeof url, "%s%s", client->url.base, protected ? "/" : FIRST_CONTACT);
+    snprintf(url, sizeof url, "%s%s", client->url.base, protected ? "/" : EDHOC_PATH);
     transfer->len = 0;
     transfer->option_count = 0;
     transfer->too_long = false;

@@ -106,7 +106,7 @@ static void udp_cancel(struct client *client, struct client_pending *pending)
 
 static struct client_pending *pending_of(struct client *client, uint32_t handle)
 {
-    for (size_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         struct client_pending *pending = &client->pending[i];
         if (pending->handle == handle && (pending->phase == PENDING_FLYING || pending->phase == PENDING_OBSERVING))
             return pending;

@@ -7,8 +7,10 @@
 #include "check.h"
 
 #include "abi.h"
+#include "attest.h"
 #include "client.h"
 #include "crypto.h"
+#include "edhoc.h"
 #include "gateway.h"
 
 #include <arpa/inet.h>
@@ -42,17 +44,23 @@ struct rig {
     size_t asked_count;
 
     bool accepted[RIG_IDS_MAX]; /* durable: outlives a hub that forgets its session */
-    unsigned served, challenged, contexts, hellos;
+    unsigned served, challenged, contexts;
     uint8_t last_context[OSCORE_CONTEXT_MAX];
     size_t last_context_len;
 
-    unsigned swallow;     /* so many requests get no answer */
-    unsigned flip;        /* so many answers have a flipped bit */
-    unsigned plain;       /* so many are replaced by an unprotected 2.05 */
-    unsigned unknown;     /* so many by an unprotected 4.01 */
-    bool knows_nobody;    /* every request is answered 4.01 */
-    uint8_t contact_code; /* of the answer to a hello */
-    const char *contact_text;
+    unsigned swallow;  /* so many requests get no answer */
+    unsigned flip;     /* so many answers have a flipped bit */
+    unsigned plain;    /* so many are replaced by an unprotected 2.05 */
+    unsigned unknown;  /* so many by an unprotected 4.01 */
+    bool knows_nobody; /* every request is answered 4.01 */
+
+    struct edhoc_session edhoc; /* the responder's */
+    struct crypto_key hub_key, attestation_key;
+    unsigned handshakes, met;     /* messages 1, and 3 that verified */
+    bool no_offer, no_evidence;   /* attestation that the hub does not do, or does not end */
+    bool bend_binder, bend_nonce; /* evidence of another session, or made for another nonce */
+    unsigned forget_1;            /* so many handshakes are lost between their messages */
+    struct bytes known;           /* the only client certificate this hub knows */
 
     bool observed;
     uint64_t watch_channel;
@@ -238,18 +246,150 @@ static inline void rig_serve_inner(struct rig *rig, uint64_t channel, struct osc
     }
 }
 
-static inline void rig_serve_hello(struct rig *rig, uint64_t channel, const struct coap_body *outer)
+/* ---- EDHOC ---- */
+
+static inline void rig_reply_edhoc(struct rig *rig, uint64_t channel, uint8_t code, struct bytes message)
 {
-    uint8_t room[1024];
-    uint32_t format = 0;
-    struct writer writer = writer_over(room, sizeof room);
-    check_ok(coap_option_find_uint(outer->options, COAP_CONTENT_FORMAT, &format));
-    assert_int_equal(COAP_FORMAT_CBOR, format);
-    struct bytes said = rig->contact_text ? bytes_from_text(rig->contact_text) : outer->payload;
-    struct coap_body body = {rig->contact_code ? rig->contact_code : COAP_CHANGED, {0}, said};
-    rig->hellos++;
+    static uint8_t room[EDHOC_MESSAGE_MAX + 64];
+    uint8_t small[16];
+    struct writer writer = writer_over(room, sizeof room), options = writer_over(small, sizeof small);
+    struct coap_option_writer option = coap_options_to(&options);
+    coap_put_option_uint(&option, COAP_CONTENT_FORMAT, COAP_FORMAT_EDHOC);
+    struct coap_body body = {code, writer_bytes(&options), message};
     coap_body_encode(&writer, &body);
+    check_ok(writer_end(&writer));
     rig_reply(rig, channel, writer_bytes(&writer), false);
+}
+
+static inline void rig_refuse_edhoc(struct rig *rig, uint64_t channel, const char *text)
+{
+    uint8_t room[128];
+    struct writer error = writer_over(room, sizeof room);
+    edhoc_put_error(&error, text);
+    rig_reply_edhoc(rig, channel, COAP_BAD_REQUEST, writer_bytes(&error));
+}
+
+static inline void rig_put_hub(struct rig *rig, struct writer *claims, struct writer *id_cred,
+                               struct edhoc_credential *hub)
+{
+    if (!rig->hub_key.pkey) {
+        check_ok(crypto_key_generate(&rig->hub_key, CRYPTO_P256));
+        check_ok(crypto_key_generate(&rig->attestation_key, CRYPTO_P256));
+    }
+    edhoc_put_claims(claims, "hub", &rig->hub_key.public_key, (struct bytes){0});
+    edhoc_put_kccs(id_cred, writer_bytes(claims));
+    *hub = (struct edhoc_credential){
+        .value = writer_bytes(claims), .private_key = &rig->hub_key, .id_cred = writer_bytes(id_cred)};
+}
+
+static const int rig_suites[] = {3};
+static const uint32_t rig_labels[] = {ATTEST_EAD, ATTEST_EAD_TRIGGER};
+static const struct edhoc_profile rig_profile = {EDHOC_SIGN_SIGN, rig_suites, 1, rig_labels, 2};
+
+static inline void rig_answer_1(struct rig *rig, uint64_t channel, struct bytes message_1)
+{
+    static const uint32_t formats[] = {60, ATTEST_FORMAT};
+    static const struct edhoc_id c_r = {{1, 2, 3}, 3};
+    uint8_t claims_room[160], id_room[176], proposal_room[16], room[1024];
+    struct writer claims = writer_over(claims_room, sizeof claims_room), id = writer_over(id_room, sizeof id_room);
+    struct writer proposal = writer_over(proposal_room, sizeof proposal_room), out = writer_over(room, sizeof room);
+    struct crypto_key ephemeral = {0};
+    struct edhoc_credential hub;
+    struct edhoc_eads eads;
+    edhoc_done(&rig->edhoc);
+    rig->handshakes++;
+    if (edhoc_take_message_1(&rig->edhoc, &rig_profile, message_1, &eads) != OK) {
+        bool suite = rig->edhoc.wrong_suite;
+        rig->edhoc = (struct edhoc_session){0};
+        edhoc_put_error_suites(&out, &rig_profile);
+        if (suite)
+            rig_reply_edhoc(rig, channel, COAP_BAD_REQUEST, writer_bytes(&out));
+        else
+            rig_refuse_edhoc(rig, channel, "no\x1b[31m \"message\"");
+        return;
+    }
+    rig_put_hub(rig, &claims, &id, &hub);
+    attest_put_proposal(&proposal, formats, 2);
+    struct edhoc_eads offer = {{{.label = ATTEST_EAD, .has_value = true, .value = writer_bytes(&proposal)}},
+                               !rig->no_offer && edhoc_find_ead(&eads, ATTEST_EAD_TRIGGER)};
+    check_ok(crypto_key_generate(&ephemeral, CRYPTO_P256));
+    check_ok(edhoc_put_message_2(&rig->edhoc, &ephemeral, &c_r, &hub, &offer, &out));
+    rig_reply_edhoc(rig, channel, COAP_CHANGED, writer_bytes(&out));
+    if (rig->forget_1 > 0) {
+        rig->forget_1--;
+        edhoc_done(&rig->edhoc);
+    }
+}
+
+static inline void rig_put_evidence(struct rig *rig, const struct edhoc_ead *asked, struct writer *evidence)
+{
+    struct attest_request request;
+    struct attest_binder binder;
+    uint8_t claims_room[160], id_room[176], other[32] = {9};
+    struct writer claims = writer_over(claims_room, sizeof claims_room), id = writer_over(id_room, sizeof id_room);
+    struct edhoc_credential hub;
+    check_ok(attest_request_decode(asked->value, &request));
+    check_ok(attest_binder(&rig->edhoc, &binder));
+    rig_put_hub(rig, &claims, &id, &hub);
+    binder.data[0] ^= rig->bend_binder;
+    struct attest_evidence made = {.nonce = rig->bend_nonce ? BYTES_OF(other) : request.nonce,
+                                   .key = rig->attestation_key.public_key,
+                                   .launch = bytes_from_text("launch")};
+    check_ok(crypto_hash(CRYPTO_SHA256, &hub.value, 1, made.credential));
+    check_ok(attest_evidence_sign(evidence, &rig->attestation_key, &binder, &made));
+}
+
+static inline void rig_answer_3(struct rig *rig, uint64_t channel, struct bytes message_3,
+                                const struct edhoc_credential *client)
+{
+    static uint8_t plain_room[EDHOC_MESSAGE_MAX];
+    uint8_t room[2048], evidence_room[1024];
+    struct writer plain = writer_over(plain_room, sizeof plain_room), out = writer_over(room, sizeof room);
+    struct writer evidence = writer_over(evidence_room, sizeof evidence_room);
+    struct edhoc_reference reference;
+    struct edhoc_eads eads;
+    struct oscore_input input;
+    if (edhoc_take_message_3(&rig->edhoc, message_3, &plain, &reference, &eads) != OK ||
+        edhoc_verify_message_3(&rig->edhoc, edhoc_reference_is(&reference, client->value) ? client : NULL) != OK) {
+        rig_refuse_edhoc(rig, channel, "refused");
+        return;
+    }
+    rig->met++;
+    const struct edhoc_ead *asked = edhoc_find_ead(&eads, ATTEST_EAD);
+    if (asked && !rig->no_evidence)
+        rig_put_evidence(rig, asked, &evidence);
+    struct edhoc_eads given = {{{.label = ATTEST_EAD, .has_value = true, .value = writer_bytes(&evidence)}},
+                               evidence.len > 0};
+    check_ok(edhoc_put_message_4(&rig->edhoc, &given, &out));
+    check_ok(edhoc_oscore_input(&rig->edhoc, &input));
+    oscore_session_done(&rig->session);
+    check_ok(oscore_session_agree(&rig->session, OSCORE_SERVER, &input));
+    oscore_input_wipe(&input);
+    edhoc_done(&rig->edhoc);
+    rig_reply_edhoc(rig, channel, COAP_CHANGED, writer_bytes(&out));
+}
+
+static inline void rig_serve_edhoc(struct rig *rig, uint64_t channel, const struct coap_body *outer)
+{
+    uint32_t format = 0;
+    uint8_t byte[1];
+    struct reader reader = reader_over(outer->payload);
+    check_ok(coap_option_find_uint(outer->options, COAP_CONTENT_FORMAT, &format));
+    assert_int_equal(COAP_FORMAT_CID_EDHOC, format);
+    if (peek_u8(&reader) == 0xf5) {
+        rig_answer_1(rig, channel, bytes_slice(outer->payload, 1, outer->payload.len - 1));
+        return;
+    }
+    struct bytes c_r = edhoc_take_id(&reader, byte);
+    assert_int_equal(3, c_r.len);
+    struct crypto_public key;
+    if (rig->edhoc.state != EDHOC_SENT_2) {
+        rig_refuse_edhoc(rig, channel, "no such handshake");
+        return;
+    }
+    check_ok(crypto_certificate_key(rig->known, &key));
+    rig_answer_3(rig, channel, take_rest(&reader),
+                 &(struct edhoc_credential){.is_certificate = true, .value = rig->known, .key = key});
 }
 
 static inline void rig_serve_one(struct rig *rig, const struct rig_asked *asked)
@@ -262,7 +402,7 @@ static inline void rig_serve_one(struct rig *rig, const struct rig_asked *asked)
     struct writer plain = writer_over(text, sizeof text), challenge = writer_over(answer, sizeof answer);
     check_ok(coap_body_decode(bytes_from(asked->body, asked->len), &outer));
     if (!coap_option_find(outer.options, COAP_OSCORE, &value)) {
-        rig_serve_hello(rig, asked->channel, &outer);
+        rig_serve_edhoc(rig, asked->channel, &outer);
         return;
     }
     check_ok(crypto_random(random, sizeof random));
@@ -290,6 +430,7 @@ static inline void rig_forget(struct rig *rig)
 {
     struct oscore_input ours;
     oscore_session_done(&rig->session);
+    edhoc_done(&rig->edhoc);
     oscore_input_mirror(&rig->input, &ours);
     check_ok(oscore_session_init(&rig->session, OSCORE_SERVER, &ours));
     oscore_input_wipe(&ours);
@@ -424,6 +565,9 @@ static inline void rig_done(struct rig *rig)
         rig_end_thread(rig);
     rig_stop(rig);
     oscore_session_done(&rig->session);
+    edhoc_done(&rig->edhoc);
+    crypto_key_done(&rig->hub_key);
+    crypto_key_done(&rig->attestation_key);
     if (rig->relay_in >= 0) {
         close(rig->relay_in);
         close(rig->relay_out);

@@ -4,9 +4,10 @@
 #define BASTIDE_TESTS_HUB_RIG_H
 
 #include "archive.h"
+#include "attest.h"
 #include "check.h"
-#include "contact.h"
 #include "crypto.h"
+#include "edhoc.h"
 #include "hub.h"
 #include "image.h"
 
@@ -89,6 +90,7 @@ struct rig_peer {
     struct oscore_session session;
     struct oscore_request request; /* of the last question */
     uint64_t channel;
+    bool agreed; /* by EDHOC, as the owner */
 };
 
 /* ---- The port ---- */
@@ -557,6 +559,9 @@ static inline struct rig_answer rig_get(struct rig *rig, struct rig_peer *peer)
     return answer;
 }
 
+static inline void rig_meet(struct rig *rig, struct rig_peer *owner);
+
+/* Agrees on a session anew where the hub lost it. */
 static inline struct rig_answer rig_ask(struct rig *rig, struct rig_peer *peer, const struct rig_question *question)
 {
     for (int i = 0; i < 3; i++) {
@@ -567,7 +572,12 @@ static inline struct rig_answer rig_ask(struct rig *rig, struct rig_peer *peer, 
             continue;
         if (answer.status != UNSUPPORTED || answer.code != COAP_UNAUTHORIZED)
             return answer;
-        oscore_session_restart(&peer->session);
+        if (!peer->agreed) {
+            oscore_session_restart(&peer->session);
+            continue;
+        }
+        oscore_session_done(&peer->session);
+        rig_meet(rig, peer);
     }
     return (struct rig_answer){.status = BUSY};
 }
@@ -606,62 +616,129 @@ static inline const char *rig_refused(struct rig *rig, struct rig_peer *peer, ui
     return reason;
 }
 
-static inline void rig_hello(struct writer *hello_bytes, struct contact_hello *hello, struct crypto_key *ephemeral)
-{
-    struct bytes certificate;
-    const struct crypto_key *owner = rig_owner(&certificate);
-    struct image_configuration configuration;
-    check_ok(image_configuration_decode(rig_configuration(), &configuration));
-    check_ok(crypto_key_generate(ephemeral, CRYPTO_P256));
-    check_ok(crypto_random(hello->nonce, sizeof hello->nonce));
-    hello->ephemeral = ephemeral->public_key;
-    check_ok(contact_hello_sign(hello_bytes, owner, configuration.config_id, hello));
-}
+/* ---- EDHOC: the initiator's side ---- */
 
-static inline struct bytes rig_first_contact(struct bytes hello)
+static const int rig_suites[] = {6};
+static const uint32_t rig_labels[] = {ATTEST_EAD};
+static const struct edhoc_profile rig_profile = {EDHOC_SIGN_SIGN, rig_suites, 1, rig_labels, 1};
+
+/* One message to /.well-known/edhoc; the code of the answer, whose payload stays valid until the next. */
+static inline uint8_t rig_edhoc(struct rig *rig, struct bytes message, struct bytes *answer)
 {
-    static uint8_t room[1024], body[2048];
+    static uint8_t room[64], body[EDHOC_MESSAGE_MAX + 128], said[DOOR_MESSAGE_MAX];
     struct writer options = writer_over(room, sizeof room), out = writer_over(body, sizeof body);
+    struct writer reply = writer_over(said, sizeof said);
     struct coap_option_writer writer = coap_options_to(&options);
-    coap_put_segments(&writer, COAP_URI_PATH, ".well-known/bastide", '/');
-    struct coap_body outer = {COAP_POST, writer_bytes(&options), hello};
+    struct coap_body got;
+    coap_put_segments(&writer, COAP_URI_PATH, ".well-known/edhoc", '/');
+    coap_put_option_uint(&writer, COAP_CONTENT_FORMAT, COAP_FORMAT_CID_EDHOC);
+    struct coap_body outer = {COAP_POST, writer_bytes(&options), message};
     coap_body_encode(&out, &outer);
     check_ok(writer_end(&out));
-    return writer_bytes(&out);
-}
-
-/* First contact, with the appraisal that is the owner's. */
-static inline void rig_meet(struct rig *rig, struct rig_peer *owner)
-{
-    static uint8_t room[CONTACT_HELLO_MAX], said[DOOR_MESSAGE_MAX];
-    struct writer hello_bytes = writer_over(room, sizeof room), reply = writer_over(said, sizeof said);
-    struct contact_hello hello;
-    struct crypto_key ephemeral = {0};
-    rig_hello(&hello_bytes, &hello, &ephemeral);
-    rig_request(rig, ++rig->channel, DOOR_HTTP, rig_first_contact(writer_bytes(&hello_bytes)));
+    rig_request(rig, ++rig->channel, DOOR_HTTP, writer_bytes(&out));
     rig_run(rig);
     assert_true(rig_take(rig, rig->channel, &reply, NULL));
-    struct coap_body body;
-    struct contact_answer answer;
-    check_ok(coap_body_decode(writer_bytes(&reply), &body));
-    assert_int_equal(COAP_CHANGED, body.code);
-    check_ok(contact_answer_decode(body.payload, &answer));
-    struct monitor_report report;
-    uint8_t user_data[CONTACT_USER_DATA_LEN];
-    assert_int_equal(sizeof report, answer.evidence.len);
-    memcpy(&report, answer.evidence.data, sizeof report);
-    check_ok(contact_user_data(&answer.key, hello.nonce, user_data));
-    assert_memory_equal(user_data, report.user_data, sizeof user_data);
-    assert_int_equal(CONTACT_NONCE_LEN, report.nonce_len);
-    assert_memory_equal(hello.nonce, report.nonce, CONTACT_NONCE_LEN);
-    struct image_configuration configuration;
+    check_ok(coap_body_decode(writer_bytes(&reply), &got));
+    *answer = got.payload;
+    return got.code;
+}
+
+struct rig_handshake {
+    struct edhoc_session edhoc;
+    uint8_t room[2048], plain_room[EDHOC_MESSAGE_MAX];
+    struct edhoc_credential hub; /* as it named itself */
+    struct bytes evidence;
+    struct attest_binder binder;
+};
+
+static inline struct bytes rig_message_1(struct rig_handshake *handshake)
+{
+    struct writer message = writer_over(handshake->room, sizeof handshake->room);
+    struct crypto_key ephemeral = {0};
+    const struct edhoc_id c_i = {{0x40, 0x41}, 2};
+    const struct edhoc_eads eads = {{{.label = ATTEST_EAD_TRIGGER}}, 1};
+    check_ok(crypto_key_generate(&ephemeral, CRYPTO_X25519));
+    put_u8(&message, 0xf5);
+    check_ok(
+        edhoc_put_message_1(&handshake->edhoc, &rig_profile, 0, edhoc_suite(6), &ephemeral, &c_i, &eads, &message));
+    return writer_bytes(&message);
+}
+
+static inline struct bytes rig_message_3(struct rig_handshake *handshake, struct bytes message_2,
+                                         const struct edhoc_credential *own, struct bytes nonce)
+{
+    struct writer message = writer_over(handshake->room, sizeof handshake->room);
+    struct writer plain = writer_over(handshake->plain_room, sizeof handshake->plain_room);
+    struct edhoc_reference reference;
+    struct edhoc_eads eads;
+    uint8_t room[EAT_NONCE_MAX + 8];
+    struct writer request = writer_over(room, sizeof room);
+    struct bytes subject;
+    check_ok(edhoc_take_message_2(&handshake->edhoc, message_2, &plain, &reference, &eads));
+    assert_int_equal(reference.kind, EDHOC_KCCS);
+    handshake->hub = (struct edhoc_credential){.value = reference.claims};
+    check_ok(edhoc_claims_decode(reference.claims, &handshake->hub.key, &subject));
+    check_ok(edhoc_verify_message_2(&handshake->edhoc, &handshake->hub));
+    attest_put_request(&request, &(struct attest_request){ATTEST_FORMAT, nonce});
+    const struct edhoc_eads asked = {{{.label = ATTEST_EAD, .has_value = true, .value = writer_bytes(&request)}}, 1};
+    edhoc_put_id(&message, bytes_from(handshake->edhoc.c_r.data, handshake->edhoc.c_r.len));
+    check_ok(edhoc_put_message_3(&handshake->edhoc, own, &asked, &message));
+    return writer_bytes(&message);
+}
+
+/* The owner's credential: the certificate in the configuration, by reference. */
+static inline struct edhoc_credential rig_owner_credential(void)
+{
+    static uint8_t room[32];
+    struct writer id_cred = writer_over(room, sizeof room);
+    struct edhoc_credential made = {.is_certificate = true};
+    made.private_key = rig_owner(&made.value);
+    edhoc_put_x5t(&id_cred, made.value);
+    made.id_cred = writer_bytes(&id_cred);
+    return made;
+}
+
+/* What a client appraises, and then the session. */
+static inline void rig_take_message_4(struct rig_handshake *handshake, struct bytes message_4, struct rig_peer *peer)
+{
+    static uint8_t plain_room[EDHOC_MESSAGE_MAX];
+    struct writer plain = writer_over(plain_room, sizeof plain_room);
+    struct edhoc_eads eads;
     struct oscore_input input;
-    check_ok(image_configuration_decode(rig_configuration(), &configuration));
-    check_ok(contact_derive(&ephemeral, &answer.key, &hello.ephemeral, hello.nonce, configuration.config_id, &input));
-    *owner = (struct rig_peer){0};
-    check_ok(oscore_session_init(&owner->session, OSCORE_CLIENT, &input));
+    check_ok(edhoc_take_message_4(&handshake->edhoc, message_4, &plain, &eads));
+    const struct edhoc_ead *ead = edhoc_find_ead(&eads, ATTEST_EAD);
+    assert_non_null(ead);
+    handshake->evidence = ead->value;
+    check_ok(attest_binder(&handshake->edhoc, &handshake->binder));
+    check_ok(edhoc_oscore_input(&handshake->edhoc, &input));
+    *peer = (struct rig_peer){.agreed = true};
+    check_ok(oscore_session_agree(&peer->session, OSCORE_CLIENT, &input));
     oscore_input_wipe(&input);
-    crypto_key_done(&ephemeral);
+}
+
+/* A session as the owner, with the appraisal that is the owner's. */
+static inline void rig_meet(struct rig *rig, struct rig_peer *owner)
+{
+    static struct rig_handshake handshake;
+    struct bytes answer;
+    uint8_t nonce[32], user_data[EAT_USER_DATA_LEN], credential[CRYPTO_HASH_MAX];
+    const struct edhoc_credential own = rig_owner_credential();
+    handshake = (struct rig_handshake){0};
+    check_ok(crypto_random(nonce, sizeof nonce));
+    assert_int_equal(COAP_CHANGED, rig_edhoc(rig, rig_message_1(&handshake), &answer));
+    assert_int_equal(COAP_CHANGED, rig_edhoc(rig, rig_message_3(&handshake, answer, &own, BYTES_OF(nonce)), &answer));
+    rig_take_message_4(&handshake, answer, owner);
+    struct attest_evidence evidence;
+    struct monitor_report report;
+    check_ok(attest_evidence_open(handshake.evidence, &handshake.binder, &evidence));
+    check_bytes(BYTES_OF(nonce), evidence.nonce);
+    check_ok(crypto_hash(CRYPTO_SHA256, &handshake.hub.value, 1, credential));
+    assert_memory_equal(credential, evidence.credential, EAT_HASH_LEN);
+    assert_int_equal(sizeof report, evidence.launch.len);
+    memcpy(&report, evidence.launch.data, sizeof report);
+    check_ok(attest_user_data(&evidence.key, user_data));
+    assert_memory_equal(user_data, report.user_data, sizeof user_data);
+    edhoc_done(&handshake.edhoc);
 }
 
 static inline void rig_add_client(struct rig *rig, struct rig_peer *owner, const char *name, const char *algorithm,

@@ -10,7 +10,7 @@ static const char help[] =
     "Usage: bastide init [--insecure-dev] [options]\n\n"
     "Makes an owner (key and certificate), a site and its node on this machine; starts the node; appraises its "
     "evidence\n"
-    "against the image as measured here; shares the first secret with it. What exists already is kept.\n\n"
+    "against the image as measured here; agrees on a first session with it. What exists already is kept.\n\n"
     "  --insecure-dev      a site for trying out: a software TPM that this program starts, which protects nothing "
     "from\n"
     "                      this machine's administrator. Such a site never becomes a production site\n"
@@ -25,8 +25,8 @@ static const char help[] =
     "  --no-passphrase     keep the owner's key without a passphrase (as development mode does, unless there is a\n"
     "                      --passphrase-file). A key that is kept already is locked by\n"
     "                      openssl pkcs8 -topk8 -scrypt -in owner.key -out locked.key && mv locked.key owner.key\n"
-    "  --renew             first contact once more: after an upgrade of the image, or when the hub lost the "
-    "session\n" COMMAND_NODE_HELP "\nExamples:\n"
+    "  --renew             first contact once more, after an upgrade of the image: its measurement is pinned "
+    "anew\n" COMMAND_NODE_HELP "\nExamples:\n"
     "  bastide init --insecure-dev\n"
     "  bastide --home /srv/site init --insecure-dev --http 127.0.0.1:9080 --coap 127.0.0.1:9683\n"
     "  bastide init --ek-name 000b4f… --boot-digest 9a31… --passphrase-file /run/keys/owner\n"
@@ -44,6 +44,7 @@ struct state {
     struct owner_pins pins;
     struct owner_image image;
     struct service_settings settings;
+    struct owner_meeting meeting;
     bool insecure_dev, new_site, new_session, started;
 };
 
@@ -154,47 +155,33 @@ static int start_node(const struct cli *cli, struct state *state)
     return result;
 }
 
-static bool has_session(const struct cli *cli)
-{
-    char path[PATH_MAX];
-    struct stat facts;
-    return stat(cli_path(cli, "owner/session", path), &facts) == 0;
-}
-
-static int check_session(const struct cli *cli, const char *url)
-{
-    struct owner_session session;
-    struct client_answer answer;
-    const struct client_request question = {.code = COAP_GET, .path = "status"};
-    int result = owner_session_open(cli, NULL, url, &session);
-    if (result == CLI_OK) {
-        result = owner_ask(cli, &session, &question, &answer, NULL);
-        owner_session_close(&session);
-    }
-    return result;
-}
-
-static int meet(const struct cli *cli, struct state *state)
+/* The first time, after an upgrade (--renew), or as ever: nothing is sent before the evidence holds. */
+static int meet(const struct cli *cli, const struct init *init, struct state *state)
 {
     char url[COMMAND_URL_MAX], unknown[64];
-    struct evidence_result result = {0};
-    memcpy(state->pins.measurement, state->image.measurement, sizeof state->pins.measurement);
     uint32_t allowed = 0;
+    state->new_session = !state->pins.has_ak || init->renew;
+    if (state->new_session)
+        memcpy(state->pins.measurement, state->image.measurement, sizeof state->pins.measurement);
     if (owner_walls_parse(state->settings.require, &state->pins.required_walls, unknown, sizeof unknown) != OK ||
         owner_walls_parse(state->settings.allow_missing, &allowed, unknown, sizeof unknown) != OK)
         return CLI_INTERNAL;
     if (!state->insecure_dev)
         state->pins.required_walls |= OWNER_WALLS_ALL & ~allowed;
     service_url("http", state->settings.http, url, sizeof url);
-    state->new_session = true;
-    cli_progress(cli, "first contact with %s …", url);
-    return owner_meet(cli, &state->owner, url, state->settings.remote, &state->pins, &result);
+    cli_progress(cli, "%s %s …", state->new_session ? "first contact with" : "a session with", url);
+    int result = owner_meeting_init(cli, &state->meeting, &state->owner, &state->pins);
+    state->meeting.remote = state->settings.remote ? url : NULL;
+    if (result == CLI_OK)
+        result = owner_meet(&state->meeting, url);
+    state->pins = state->meeting.pins;
+    return result;
 }
 
 static void report(const struct cli *cli, const struct state *state)
 {
     char site[2 * IMAGE_SITE_LEN + 1] = "", measurement[2 * IMAGE_HASH_LEN + 1] = "", ek[2 * TPM2_NAME_LEN + 1] = "";
-    const struct image_configuration *configuration = &state->owner.configuration;
+    const struct image_configuration *configuration = &state->meeting.owner.configuration;
     const char *mode = configuration->insecure_dev ? "insecure-dev" : "production";
     if (hex_encode(BYTES_OF(configuration->site), site, sizeof site) != OK ||
         hex_encode(BYTES_OF(state->pins.measurement), measurement, sizeof measurement) != OK ||
@@ -219,20 +206,17 @@ static void report(const struct cli *cli, const struct state *state)
              state->settings.coap, state->settings.http);
     command_tell_memory(cli);
     cli_line(cli, "measurement", "%s", measurement);
-    if (state->new_session)
-        cli_line(cli, "evidence", "accepted: %s %u, this site's, fresh", state->image.manifest.product,
-                 state->image.manifest.security_version);
+    cli_line(cli, "evidence", "accepted: %s %u, this site's, fresh", state->image.manifest.product,
+             state->image.manifest.security_version);
     if (state->pins.first_use)
         cli_line(cli, "TPM", "pinned because it answered first: nothing else vouches for it (--ek-name does)");
     else
         cli_line(cli, "TPM", "the pinned endorsement key %s", ek);
-    cli_line(cli, "session", "%s %s/owner/session", state->new_session ? "agreed and kept in" : "works, from",
-             cli->home);
+    cli_line(cli, "session", "agreed by EDHOC; each later command agrees on its own, and checks the evidence again");
 }
 
 static int run_with(struct cli *cli, const struct init *init, struct state *state)
 {
-    char url[COMMAND_URL_MAX];
     int result = find_site(cli, init, state);
     if (result == CLI_OK)
         result = take_pins(cli, init, state);
@@ -242,15 +226,12 @@ static int run_with(struct cli *cli, const struct init *init, struct state *stat
         result = owner_measure(cli, state->settings.image, &state->image);
     if (result == CLI_OK && state->new_site)
         result = owner_make(cli, state->insecure_dev, init->no_passphrase, &state->owner);
-    bool meets = !has_session(cli) || init->renew;
-    if (result == CLI_OK && meets) /* a hello is signed then */
+    if (result == CLI_OK) /* EDHOC signs with it */
         result = owner_unlock(cli, &state->owner);
     if (result == CLI_OK)
         result = start_node(cli, state);
-    if (result)
-        return result;
-    service_url("http", state->settings.http, url, sizeof url);
-    result = meets ? meet(cli, state) : check_session(cli, url);
+    if (result == CLI_OK)
+        result = meet(cli, init, state);
     if (result == CLI_OK)
         report(cli, state);
     return result;
@@ -264,9 +245,9 @@ static int run(struct cli *cli, int argc, char **argv)
     if (result)
         return result;
     result = run_with(cli, &init, &state);
+    owner_meeting_done(&state.meeting);
     owner_done(&state.owner);
     return result;
 }
 
-const struct command command_init = {
-    "init", "make an owner and a site, start its node, verify it, share the first secret", help, run};
+const struct command command_init = {"init", "make an owner and a site, start its node, verify it", help, run};

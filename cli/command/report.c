@@ -135,7 +135,7 @@ static int run_with(const struct cli *cli, uint32_t required, struct report *rep
     uint32_t pinned = report->pins.required_walls;
     report->pins.required_walls |= required;
     result = owner_appraise(cli, &report->owner, &report->pins, bytes_from(report->evidence, report->evidence_len),
-                            BYTES_OF(report->nonce), (struct bytes){0}, &report->result);
+                            BYTES_OF(report->nonce), &report->result);
     report->pins.required_walls = pinned;
     if (result)
         return result;

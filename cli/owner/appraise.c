@@ -76,33 +76,57 @@ static int refuse(const struct cli *cli, const struct evidence_policy *policy, c
     return CLI_EVIDENCE;
 }
 
-int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
-                   struct bytes nonce, struct bytes user_data, struct evidence_result *result)
-{
+struct references {
     uint8_t measurements[1][EAT_HASH_LEN];
-    memcpy(measurements[0], pins->measurement, EAT_HASH_LEN);
+    struct evidence_policy policy;
+};
+
+static void take_references(struct references *references, const struct owner *owner, const struct owner_pins *pins,
+                            struct bytes nonce)
+{
+    memcpy(references->measurements[0], pins->measurement, EAT_HASH_LEN);
     bool development = owner->configuration.insecure_dev;
-    const struct evidence_policy policy = {
+    references->policy = (struct evidence_policy){
         .ek_name = pins->has_ek ? BYTES_OF(pins->ek_name) : (struct bytes){0},
         .ak_name = pins->has_ak ? BYTES_OF(pins->ak_name) : (struct bytes){0},
-        .measurements = (const uint8_t(*)[EAT_HASH_LEN])measurements,
+        .measurements = (const uint8_t(*)[EAT_HASH_LEN])references->measurements,
         .measurement_count = 1,
         .boot_digests = (const uint8_t(*)[EAT_HASH_LEN])pins->boot_digests,
         .boot_digest_count = pins->boot_digest_count,
         .config = BYTES_OF(owner->configuration.config_id),
         .nonce = nonce,
-        .user_data = user_data,
         .required_walls = pins->required_walls,
         .seen = pins->seen,
         .allow_insecure_dev = development,
         .allow_unmeasured_monitor = development || pins->allow_unmeasured_monitor,
         .allow_unproved_ak = !pins->has_ak,
     };
-    enum status status = evidence_appraise(evidence, &policy, result);
+}
+
+static int judge(const struct cli *cli, struct owner_pins *pins, const struct references *references,
+                 enum status status, const struct evidence_result *result)
+{
     if (status == DENIED)
-        return refuse(cli, &policy, result);
+        return refuse(cli, &references->policy, result);
     if (status != OK)
         return cli_fail(cli, CLI_INTERNAL, "the evidence could not be appraised: %s", status_word(status));
     pins->seen = result->freshness;
     return CLI_OK;
+}
+
+int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
+                   struct bytes nonce, struct evidence_result *result)
+{
+    struct references references;
+    take_references(&references, owner, pins, nonce);
+    return judge(cli, pins, &references, evidence_appraise(evidence, &references.policy, result), result);
+}
+
+int owner_appraise_session(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
+                           const struct client_hub *hub, struct evidence_result *result)
+{
+    struct references references;
+    const struct evidence_session session = {hub->evidence, hub->binder, hub->credential};
+    take_references(&references, owner, pins, hub->nonce);
+    return judge(cli, pins, &references, evidence_appraise_session(&session, &references.policy, result), result);
 }

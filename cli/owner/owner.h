@@ -81,10 +81,13 @@ MUST_USE enum status owner_pins_save(const struct cli *cli, const struct owner_p
 
 /* ---- appraise.c ---- */
 
-/* Holds evidence to the pins; `user_data` may be empty. CLI_EVIDENCE was said, reason by reason, when it is refused.
- * On success pins->seen is what was seen now, in memory only. */
+/* Holds evidence to the pins. CLI_EVIDENCE was said, reason by reason, when it is refused. On success pins->seen is
+ * what was seen now, in memory only. */
 int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
-                   struct bytes nonce, struct bytes user_data, struct evidence_result *result);
+                   struct bytes nonce, struct evidence_result *result);
+/* The same for what came with an EDHOC session. */
+int owner_appraise_session(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
+                           const struct client_hub *hub, struct evidence_result *result);
 /* "secret-memory" and what it means; in the order of bits, until it gives false. */
 struct owner_wall {
     uint32_t bit;
@@ -97,26 +100,41 @@ const struct owner_wall *owner_walls(size_t *count);
 /* NOT_FOUND: `unknown` has the first name that is none. */
 MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *unknown, size_t cap);
 
-/* ---- contact.c ---- */
+/* ---- meeting.c: EDHOC as the owner ---- */
 
-/* First contact: hello, evidence held to the pins, the attestation key proved, a session that one authenticated request
- * settled and that is then kept in owner/session. Saves the pins. `remote`: the node is not of this home, and its TPM
- * is asked through its gateway. */
-int owner_meet(const struct cli *cli, const struct owner *owner, const char *url, bool remote, struct owner_pins *pins,
-               struct evidence_result *result);
+/* The owner's side of a session: by it the node's evidence is held to the pins before anything is sent. */
+struct owner_meeting {
+    const struct cli *cli;
+    struct owner owner;
+    struct owner_pins pins;
+    struct client_edhoc edhoc;
+    uint8_t by_reference[32], by_value[IMAGE_CONFIGURATION_MAX + 8]; /* ID_CRED_I */
+    struct evidence_result result;
+    const char *remote; /* the URL of a node that is not of this home: its TPM is asked through its gateway */
+    bool changed;       /* the pins, since they were saved */
+    int code;           /* what was said when the evidence was refused */
+};
+
+/* `owner` is given; `pins` are copied. */
+int owner_meeting_init(const struct cli *cli, struct owner_meeting *meeting, struct owner *owner,
+                       const struct owner_pins *pins);
+void owner_meeting_done(struct owner_meeting *meeting);
+/* First contact, or once more after an upgrade: one authenticated request, by which the evidence was accepted and, the
+ * first time, the TPM proved its keys. Saves the pins and gives them back. */
+int owner_meet(struct owner_meeting *meeting, const char *url);
 
 /* ---- session.c ---- */
 
 struct owner_session {
     struct client *client;
-    int lock; /* one program at a time speaks as a client: a second would begin its session anew */
+    struct owner_meeting *meeting; /* the owner's own; NULL for a client with a secret */
+    int lock; /* of such a client: a second program would begin its session anew under the first one's feet */
 };
 
-/* `name` NULL: the owner. What is missing was said. */
+/* `name` NULL: the owner, by EDHOC. What is missing was said. */
 int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session);
-/* The same with a secret that is not kept in a file yet. */
-int owner_session_with(const struct cli *cli, const char *url, const struct oscore_input *input,
-                       struct owner_session *session);
+/* As the owner of this meeting, who stays the caller's. */
+int owner_session_of(struct owner_meeting *meeting, const char *url, struct owner_session *session);
 void owner_session_close(struct owner_session *session);
 /* Asks, and takes the answer's JSON apart (may be NULL). An answer that is no success was said, with the field that the
  * hub named, and so was none at all. answer->payload is the text as the hub wrote it. */

@@ -23,7 +23,7 @@ void owner_client_file(const struct cli *cli, const char *name, char *path)
 static int take_turn(const struct cli *cli, const char *name, int *lock)
 {
     char file[128], path[PATH_MAX];
-    snprintf(file, sizeof file, "owner/.%s.lock", name ? name : "owner session");
+    snprintf(file, sizeof file, "owner/.%s.lock", name);
     int fd = open(cli_path(cli, file, path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return cli_fail(cli, CLI_DENIED, "%s: %s", path, strerror(errno));
@@ -33,24 +33,22 @@ static int take_turn(const struct cli *cli, const char *name, int *lock)
             return cli_fail(cli, CLI_DENIED,
                             "another bastide speaks as %s: one at a time, because a client has one session. Wait for "
                             "it, or add a client of its own for each program",
-                            name ? name : "the owner");
+                            name);
         }
         if (cli_now_ms() - begun > 1000)
-            cli_progress(cli, "waiting for another bastide that speaks as %s …", name ? name : "the owner");
+            cli_progress(cli, "waiting for another bastide that speaks as %s …", name);
     }
     cli_progress(cli, NULL);
     *lock = fd;
     return CLI_OK;
 }
 
-int owner_session_with(const struct cli *cli, const char *url, const struct oscore_input *input,
-                       struct owner_session *session)
+static int open_client(const struct cli *cli, const struct client_config *config, struct owner_session *session)
 {
     char why[256] = "";
-    const struct client_config config = {.url = url, .input = input};
     *session = (struct owner_session){.lock = -1};
-    if (client_open(&config, &session->client, why, sizeof why) != OK)
-        return cli_fail(cli, CLI_UNREACHABLE, "%s: %s", url, *why ? why : "no session can be opened");
+    if (client_open(config, &session->client, why, sizeof why) != OK)
+        return cli_fail(cli, CLI_UNREACHABLE, "%s: %s", config->url, *why ? why : "no session can be opened");
     return CLI_OK;
 }
 
@@ -59,16 +57,11 @@ static int read_input(const struct cli *cli, const char *name, struct oscore_inp
     char path[PATH_MAX];
     uint8_t *data = NULL;
     size_t len = 0;
-    if (name)
-        owner_client_file(cli, name, path);
-    else
-        cli_path(cli, "owner/session", path);
+    owner_client_file(cli, name, path);
     enum status status = cli_read_file(path, OSCORE_INPUT_MAX, &data, &len);
-    if (status == NOT_FOUND && name)
+    if (status == NOT_FOUND)
         return cli_fail(cli, CLI_NOT_FOUND, "there is no key for a client \"%s\" here: bastide client add %s", name,
                         name);
-    if (status == NOT_FOUND)
-        return cli_fail(cli, CLI_NOT_FOUND, "%s holds no session with a node: bastide init", cli->home);
     if (status == OK) {
         status = oscore_input_decode(bytes_from(data, len), input);
         wipe(data, len);
@@ -77,17 +70,17 @@ static int read_input(const struct cli *cli, const char *name, struct oscore_inp
     return status == OK ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
 }
 
-int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session)
+static int open_as_client(const struct cli *cli, const char *name, const char *url, struct owner_session *session)
 {
     struct oscore_input input = {0};
     int lock = -1;
-    if (name && !cli_name_is_plain(name))
+    if (!cli_name_is_plain(name))
         return cli_fail(cli, CLI_USAGE, "\"%s\" is no client's name: 1 to 64 letters, digits and . _ -", name);
     int result = read_input(cli, name, &input);
     if (result == CLI_OK)
         result = take_turn(cli, name, &lock);
     if (result == CLI_OK)
-        result = owner_session_with(cli, url, &input, session);
+        result = open_client(cli, &(struct client_config){.url = url, .input = &input}, session);
     oscore_input_wipe(&input);
     if (result == CLI_OK)
         session->lock = lock;
@@ -96,11 +89,60 @@ int owner_session_open(const struct cli *cli, const char *name, const char *url,
     return result;
 }
 
+int owner_session_of(struct owner_meeting *meeting, const char *url, struct owner_session *session)
+{
+    return open_client(meeting->cli, &(struct client_config){.url = url, .edhoc = &meeting->edhoc}, session);
+}
+
+static int open_as_owner(const struct cli *cli, const char *url, struct owner_session *session)
+{
+    struct owner owner = {0};
+    struct owner_pins pins;
+    struct owner_meeting *meeting = calloc(1, sizeof *meeting);
+    if (!meeting)
+        return cli_fail(cli, CLI_INTERNAL, "out of memory");
+    int result = owner_open(cli, false, &owner);
+    enum status status = result == CLI_OK ? owner_pins_load(cli, &pins) : OK;
+    if (result == CLI_OK && status != OK)
+        result = cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED,
+                          "%s/owner/pins.json %s: bastide init makes it", cli->home, cli_file_problem(status));
+    if (result == CLI_OK)
+        result = owner_meeting_init(cli, meeting, &owner, &pins);
+    owner_done(&owner);
+    if (result == CLI_OK)
+        result = owner_session_of(meeting, url, session);
+    if (result == CLI_OK) {
+        session->meeting = meeting;
+        return CLI_OK;
+    }
+    owner_meeting_done(meeting);
+    free(meeting);
+    return result;
+}
+
+int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session)
+{
+    return name ? open_as_client(cli, name, url, session) : open_as_owner(cli, url, session);
+}
+
+/* What was seen is kept: whoever shows less the next time is refused. */
+static void keep_seen(struct owner_meeting *meeting)
+{
+    if (meeting->changed && owner_pins_save(meeting->cli, &meeting->pins) != OK)
+        cli_warn(meeting->cli, "%s/owner/pins.json could not be written: what was seen now is not remembered",
+                 meeting->cli->home);
+}
+
 void owner_session_close(struct owner_session *session)
 {
     client_close(session->client);
     if (session->lock >= 0)
         close(session->lock);
+    if (session->meeting) {
+        keep_seen(session->meeting);
+        owner_meeting_done(session->meeting);
+        free(session->meeting);
+    }
     *session = (struct owner_session){.lock = -1};
 }
 
@@ -138,12 +180,14 @@ int owner_judge(const struct cli *cli, const char *path, const struct client_ans
 int owner_unanswered(const struct cli *cli, const struct owner_session *session, enum status status)
 {
     const char *why = client_why(session->client);
+    if (session->meeting && session->meeting->code) /* was said when the evidence was refused */
+        return session->meeting->code;
     bool ours = status == AUTH || status == DENIED;
     if (status == NO_ROOM || status == MALFORMED || status == UNSUPPORTED) /* the node is not to blame */
         return cli_fail(cli, CLI_DENIED, "%s", why && *why ? why : status_word(status));
     return cli_fail(cli, ours ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),
-                    ours ? ". The hub does not know this session: bastide init --renew for the owner, bastide client "
-                           "add for a client"
+                    ours ? ". The hub does not know this key: is it this home's node? A client that was removed "
+                           "is added again by bastide client add"
                          : ". Is the node up? bastide status");
 }
 

@@ -191,7 +191,7 @@ void hub_get_actions(struct hub *hub, struct hub_request *request)
     struct wanted wanted = {0};
     if (!read_query(request, &wanted))
         return;
-    const char *target = request->session->name;
+    const char *target = request->session->client->name;
     uint64_t newest, after = wanted.after;
     if (wanted.observes && !wanted.has_after)
         after = durable_cursor(hub, target);
@@ -233,7 +233,7 @@ static bool tell(struct hub *hub, struct hub_watch **at)
 {
     struct hub_watch *watch = *at;
     uint64_t newest;
-    char *list = list_actions(hub, watch->request->session->name, watch->after,
+    char *list = list_actions(hub, watch->request->session->client->name, watch->after,
                               watch->observation ? NOTICE_BYTES : HUB_PAGE_MAX, &newest);
     if (!list || newest == watch->after) {
         free(list);
@@ -266,7 +266,8 @@ void hub_watches_expire(struct hub *hub)
         if ((*at)->observation || (*at)->deadline_ms > hub->now_ms)
             at = &(*at)->next;
         else
-            answer_poll(hub, at, list_actions(hub, (*at)->request->session->name, (*at)->after, HUB_PAGE_MAX, &newest));
+            answer_poll(hub, at,
+                        list_actions(hub, (*at)->request->session->client->name, (*at)->after, HUB_PAGE_MAX, &newest));
     }
 }
 

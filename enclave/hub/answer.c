@@ -50,6 +50,7 @@ void hub_refuse(struct hub_request *request, uint8_t code, const char *field, co
     json_decref(error);
     drop_payload(request);
     request->code = code;
+    request->cbor = false;
     request->observed = false;
     if (text)
         request->payload = bytes_from(text, strlen(text));
@@ -105,7 +106,7 @@ static bool send_protected(struct hub *hub, struct hub_request *request, enum do
     if (observe)
         coap_put_option_uint(&option, COAP_OBSERVE, *observe & 0xffffff);
     if (payload.len)
-        coap_put_option_uint(&option, COAP_CONTENT_FORMAT, COAP_FORMAT_JSON);
+        coap_put_option_uint(&option, COAP_CONTENT_FORMAT, request->cbor ? COAP_FORMAT_CBOR : COAP_FORMAT_JSON);
     struct coap_body inner = {request->code, writer_bytes(&options), payload};
     struct writer outer = writer_over(hub->outer, HUB_OUTER_MAX);
     enum status status = oscore_protect_response(&request->session->oscore, &request->oscore, &inner, false, &outer);

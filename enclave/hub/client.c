@@ -25,77 +25,61 @@ static const char *algorithm_name(enum crypto_aead_alg aead)
     return "";
 }
 
-/* ---- Sessions ---- */
-
-struct hub_session *hub_session_new(const char *name, enum hub_role role, const struct oscore_input *input)
+struct hub_client *hub_client_new(const char *name, enum hub_role role)
 {
-    struct hub_session *session = calloc(1, sizeof *session);
-    if (!session)
+    struct hub_client *client = calloc(1, sizeof *client);
+    if (!client)
         return NULL;
-    if (oscore_session_init(&session->oscore, OSCORE_SERVER, input) != OK) {
-        free(session);
-        return NULL;
-    }
-    memcpy(session->name, name, strlen(name) + 1);
-    session->role = role;
-    session->pairs = -1;
-    return session;
+    memcpy(client->name, name, strlen(name) + 1);
+    client->role = role;
+    client->pairs = -1;
+    return client;
 }
 
-static void session_free(struct hub_session *session)
+static void drop_client(struct hub *hub, struct hub_client *client)
 {
-    oscore_session_done(&session->oscore);
-    wipe(session, sizeof *session);
-    free(session);
+    client->sessions++; /* not under our hands */
+    client->removed = true;
+    hub_sessions_drop_of(hub, client);
+    if (client->provisioned)
+        hub_session_drop(hub, client->provisioned);
+    client->provisioned = NULL;
+    client->sessions--;
+    hub_client_release(client);
 }
 
-void hub_session_release(struct hub_session *session)
+void hub_clients_free(struct hub *hub)
 {
-    if (--session->uses == 0 && session->removed)
-        session_free(session);
-}
-
-void hub_session_drop(struct hub *hub, struct hub_session *session)
-{
-    session->uses++; /* not under our hands */
-    session->removed = true;
-    free(session->answer);
-    session->answer = NULL;
-    hub_unwatch(hub, 0, session);
-    hub_history_gone(hub, 0, session);
-    hub_session_release(session);
-}
-
-void hub_sessions_free(struct hub *hub)
-{
+    hub_sessions_drop_of(hub, NULL);
     for (size_t i = 0; i < HUB_CLIENTS_MAX; i++)
         if (hub->clients[i])
-            hub_session_drop(hub, hub->clients[i]);
-    for (size_t i = 0; i < HUB_OWNERS_MAX; i++)
-        if (hub->owners[i])
-            hub_session_drop(hub, hub->owners[i]);
+            drop_client(hub, hub->clients[i]);
+    if (hub->owner_client)
+        drop_client(hub, hub->owner_client);
+}
+
+static struct hub_client *provisioned_client(const char *name, const struct oscore_input *input)
+{
+    struct hub_client *client = hub_client_new(name, HUB_CLIENT);
+    if (!client)
+        return NULL;
+    client->provisioned = hub_session_new(client);
+    if (client->provisioned && oscore_session_init(&client->provisioned->oscore, OSCORE_SERVER, input) == OK)
+        return client;
+    free(client->provisioned);
+    free(client);
+    return NULL;
 }
 
 /* Both are ours, so equality may take its time. */
-static bool same_input(const struct hub_session *session, struct bytes encoded)
+static bool same_input(const struct hub_client *client, struct bytes encoded)
 {
     uint8_t room[OSCORE_INPUT_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    oscore_put_input(&writer, &session->oscore.input);
+    oscore_put_input(&writer, &client->provisioned->oscore.input);
     bool same = writer_end(&writer) == OK && writer.len == encoded.len && ct_equal(room, encoded.data, encoded.len);
     wipe(room, sizeof room);
     return same;
-}
-
-static enum status reload_owner(struct hub *hub, struct bytes encoded, const struct oscore_input *input)
-{
-    if (!hub->owners[0]) {
-        hub->owners[0] = hub_session_new(HUB_OWNER_NAME, HUB_OWNER, input);
-        if (!hub->owners[0])
-            return NO_ROOM;
-    }
-    hub->owners[0]->saved = same_input(hub->owners[0], encoded);
-    return OK;
 }
 
 static enum status reload_client(struct hub *hub, const char *name, struct bytes encoded,
@@ -104,19 +88,19 @@ static enum status reload_client(struct hub *hub, const char *name, struct bytes
     size_t place = (size_t)input->recipient.data[0] << 8 | input->recipient.data[1];
     if (input->recipient.len != 2 || place >= HUB_CLIENTS_MAX || strlen(name) > ENGINE_NAME_MAX)
         return INTERNAL;
-    struct hub_session *session = hub->clients[place];
-    if (session && (strcmp(session->name, name) != 0 || !same_input(session, encoded))) {
-        hub_session_drop(hub, session);
-        session = NULL;
+    struct hub_client *client = hub->clients[place];
+    if (client && (strcmp(client->name, name) != 0 || !same_input(client, encoded))) {
+        drop_client(hub, client);
+        client = NULL;
     }
-    if (!session)
-        session = hub_session_new(name, HUB_CLIENT, input);
-    hub->clients[place] = session;
-    if (!session)
+    if (!client)
+        client = provisioned_client(name, input);
+    hub->clients[place] = client;
+    if (!client)
         return NO_ROOM;
-    session->created_ms = created_ms;
-    session->saved = true;
-    session->pairs = -1;
+    client->created_ms = created_ms;
+    client->saved = true;
+    client->pairs = -1;
     hub->client_count++;
     return OK;
 }
@@ -126,24 +110,19 @@ static enum status reload_row(struct hub *hub, sqlite3_stmt *row)
     struct oscore_input input;
     struct bytes encoded = hub_column(row, 2);
     TRY(oscore_input_decode(encoded, &input));
-    enum status status =
-        sqlite3_column_int64(row, 1) == HUB_OWNER
-            ? reload_owner(hub, encoded, &input)
-            : reload_client(hub, hub_column_text(row, 0), encoded, &input, sqlite3_column_int64(row, 3));
+    enum status status = reload_client(hub, hub_column_text(row, 0), encoded, &input, sqlite3_column_int64(row, 3));
     oscore_input_wipe(&input);
     return status;
 }
 
-/* A session whose input is still the one in the table lives on, with its window and its numbers. */
-enum status hub_sessions_reload(struct hub *hub)
+/* A client whose input is still the one in the table lives on, its session with window and numbers. */
+enum status hub_clients_reload(struct hub *hub)
 {
     enum status status = OK;
     hub->client_count = 0;
     for (size_t i = 0; i < HUB_CLIENTS_MAX; i++)
         if (hub->clients[i])
             hub->clients[i]->saved = false;
-    if (hub->owners[0])
-        hub->owners[0]->saved = false;
     sqlite3_stmt *list = hub_sql(hub, HUB_SQL_CLIENT_LIST);
     while (status == OK && hub_row(list))
         status = reload_row(hub, list);
@@ -151,13 +130,13 @@ enum status hub_sessions_reload(struct hub *hub)
     for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
         if (!hub->clients[i] || hub->clients[i]->saved)
             continue;
-        hub_session_drop(hub, hub->clients[i]);
+        drop_client(hub, hub->clients[i]);
         hub->clients[i] = NULL;
     }
     return status;
 }
 
-static struct hub_session **find_client(struct hub *hub, const char *name)
+static struct hub_client **find_client(struct hub *hub, const char *name)
 {
     for (size_t i = 0; i < HUB_CLIENTS_MAX; i++)
         if (hub->clients[i] && strcmp(hub->clients[i]->name, name) == 0)
@@ -171,13 +150,13 @@ void hub_get_clients(struct hub *hub, struct hub_request *request)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
-        const struct hub_session *session = hub->clients[i];
-        if (!session)
+        const struct hub_client *client = hub->clients[i];
+        if (!client)
             continue;
         char created[ENGINE_TIME_LEN + 1];
-        engine_format_time(session->created_ms, created);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", session->name, "created", created, "algorithm",
-                                              algorithm_name(session->oscore.input.aead)));
+        engine_format_time(client->created_ms, created);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", client->name, "created", created, "algorithm",
+                                              algorithm_name(client->provisioned->oscore.input.aead)));
     }
     hub_answer_json(request, COAP_CONTENT, json_pack("{s:o}", "clients", list));
 }
@@ -196,16 +175,16 @@ static enum status make_input(size_t place, size_t algorithm, struct oscore_inpu
     return crypto_random(input->master_secret.data, input->master_secret.len);
 }
 
-static enum status put_client(struct hub *hub, const struct hub_session *session)
+static enum status put_client(struct hub *hub, const struct hub_client *client)
 {
     uint8_t room[OSCORE_INPUT_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    oscore_put_input(&writer, &session->oscore.input);
+    oscore_put_input(&writer, &client->provisioned->oscore.input);
     sqlite3_stmt *put = hub_sql(hub, HUB_SQL_CLIENT_PUT);
-    hub_bind_text(put, 1, session->name);
-    sqlite3_bind_int64(put, 2, session->role);
+    hub_bind_text(put, 1, client->name);
+    sqlite3_bind_int64(put, 2, client->role);
     hub_bind_bytes(put, 3, writer_bytes(&writer));
-    sqlite3_bind_int64(put, 4, session->created_ms);
+    sqlite3_bind_int64(put, 4, client->created_ms);
     enum status status = writer_end(&writer);
     if (status == OK)
         status = hub_run(put);
@@ -213,16 +192,16 @@ static enum status put_client(struct hub *hub, const struct hub_session *session
     return status;
 }
 
-static void answer_input(struct hub_request *request, const struct hub_session *session)
+static void answer_input(struct hub_request *request, const struct hub_client *client)
 {
     struct oscore_input mirrored;
     uint8_t room[OSCORE_INPUT_MAX];
     char text[(4 * OSCORE_INPUT_MAX + 2) / 3 + 1];
     struct writer writer = writer_over(room, sizeof room);
-    oscore_input_mirror(&session->oscore.input, &mirrored);
+    oscore_input_mirror(&client->provisioned->oscore.input, &mirrored);
     oscore_put_input(&writer, &mirrored);
     if (base64url_encode(writer_bytes(&writer), text, sizeof text) == OK)
-        hub_answer_json(request, COAP_CREATED, json_pack("{s:s,s:s}", "name", session->name, "input", text));
+        hub_answer_json(request, COAP_CREATED, json_pack("{s:s,s:s}", "name", client->name, "input", text));
     else
         hub_refuse(request, COAP_INTERNAL_ERROR, "input", "could not be encoded");
     oscore_input_wipe(&mirrored);
@@ -241,19 +220,19 @@ static void add_client(struct hub *hub, struct hub_request *request, const char 
     }
     struct oscore_input input;
     enum status status = make_input(place, algorithm, &input);
-    struct hub_session *session = status == OK ? hub_session_new(name, HUB_CLIENT, &input) : NULL;
+    struct hub_client *client = status == OK ? provisioned_client(name, &input) : NULL;
     oscore_input_wipe(&input);
-    if (!session) {
+    if (!client) {
         hub_refuse_memory(request);
         return;
     }
-    session->created_ms = (int64_t)hub->now_ms;
-    session->saved = true;
-    hub->clients[place] = session;
+    client->created_ms = (int64_t)hub->now_ms;
+    client->saved = true;
+    hub->clients[place] = client;
     hub->client_count++;
-    status = put_client(hub, session);
+    status = put_client(hub, client);
     if (status == OK)
-        answer_input(request, session);
+        answer_input(request, client);
     else
         hub_abandon_group(hub, request, "clients", status);
 }
@@ -308,12 +287,12 @@ void hub_delete_client(struct hub *hub, struct hub_request *request)
 {
     char room[ENGINE_NAME_MAX + 1];
     const char *name = hub_name_in_path(request, "", room);
-    struct hub_session **client = name ? find_client(hub, name) : NULL;
+    struct hub_client **client = name ? find_client(hub, name) : NULL;
     if (!client) {
         hub_refuse(request, COAP_NOT_FOUND, "client", "\"%s\" is not there", name ? name : "");
         return;
     }
-    hub_session_drop(hub, *client);
+    drop_client(hub, *client);
     *client = NULL;
     hub->client_count--;
     enum status status = drop_rows(hub, name);
@@ -321,13 +300,4 @@ void hub_delete_client(struct hub *hub, struct hub_request *request)
         hub_answer_json(request, COAP_DELETED, json_pack("{s:s}", "name", name));
     else
         hub_abandon_group(hub, request, "client", status);
-}
-
-bool hub_owner_save(struct hub *hub)
-{
-    struct hub_session *owner = hub->owners[0];
-    if (owner->saved || !hub_may_write(hub))
-        return false;
-    owner->saved = put_client(hub, owner) == OK;
-    return owner->saved;
 }

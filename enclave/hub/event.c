@@ -30,7 +30,7 @@ static bool seen_before(struct hub *hub, const char *client, const char *id)
     return seen;
 }
 
-static enum status remember_id(struct hub *hub, struct hub_session *client, const char *id)
+static enum status remember_id(struct hub *hub, struct hub_client *client, const char *id)
 {
     if (!id)
         return OK;
@@ -69,7 +69,7 @@ static bool pair_came_before(const struct engine_batch *batch, size_t index)
 
 /* Each pair of source and type has a last event and a chain in the archive, for ever: one client may not fill the store
  * with them. Counted before anything of the body is taken. */
-static bool pairs_fit(struct hub *hub, struct hub_session *client, const struct engine_batch *batch)
+static bool pairs_fit(struct hub *hub, struct hub_client *client, const struct engine_batch *batch)
 {
     if (client->pairs < 0) {
         sqlite3_stmt *count = hub_sql(hub, HUB_SQL_LAST_COUNT);
@@ -116,7 +116,7 @@ static char *event_text(const struct engine_event *event, const char *client, in
     return len < 0 ? NULL : text;
 }
 
-static enum status take_event(struct hub *hub, struct hub_session *client, struct engine_event *event)
+static enum status take_event(struct hub *hub, struct hub_client *client, struct engine_event *event)
 {
     char *text = event_text(event, client->name, (int64_t)hub->now_ms);
     if (!text)
@@ -136,7 +136,7 @@ static enum status take_event(struct hub *hub, struct hub_session *client, struc
 
 static void take_batch(struct hub *hub, struct hub_request *request, struct engine_batch *batch)
 {
-    struct hub_session *client = request->session;
+    struct hub_client *client = request->session->client;
     size_t accepted = 0, duplicates = 0;
     enum status status = OK;
     for (size_t i = 0; i < batch->count && status == OK; i++) {
@@ -169,13 +169,13 @@ void hub_post_events(struct hub *hub, struct hub_request *request)
     }
     struct engine_batch batch;
     struct engine_refusal refusal;
-    enum status status = engine_parse_events(request->inner.payload, format, request->session->name,
+    enum status status = engine_parse_events(request->inner.payload, format, request->session->client->name,
                                              (int64_t)hub->now_ms, &batch, &refusal);
     if (status != OK) {
         hub_refuse_as(request, status, &refusal);
         return;
     }
-    if (pairs_fit(hub, request->session, &batch))
+    if (pairs_fit(hub, request->session->client, &batch))
         take_batch(hub, request, &batch);
     else
         hub_refuse(request, COAP_FORBIDDEN, "source", "and type would make more than %d pairs, a client's limit",

@@ -91,6 +91,14 @@ static enum status set_up(struct hub *hub, const struct hub_config *config)
     hub->body_max = config->body_max ? config->body_max : HUB_BODY_MAX;
     hub->port = config->port;
     hub->owner = configuration.owner;
+    uint8_t *certificate = malloc(configuration.certificate.len);
+    hub->owner_client = hub_client_new(HUB_OWNER_NAME, HUB_OWNER);
+    if (!certificate || !hub->owner_client) {
+        free(certificate);
+        return NO_ROOM;
+    }
+    memcpy(certificate, configuration.certificate.data, configuration.certificate.len);
+    hub->owner_certificate = bytes_from(certificate, configuration.certificate.len);
     memcpy(hub->site_id, configuration.site, sizeof hub->site_id);
     memcpy(hub->config_id, configuration.config_id, sizeof hub->config_id);
     hub->waiting_last = &hub->waiting;
@@ -136,11 +144,13 @@ void hub_free(struct hub *hub)
     hub_group_free(hub, &hub->flying);
     hub_group_free(hub, &hub->open);
     hub_waiting_free(hub);
-    hub_sessions_free(hub);
+    hub_handshakes_free(hub);
+    hub_clients_free(hub);
     engine_free(hub->engine);
     hub_sql_close(hub);
     store_close(hub->store);
-    crypto_key_done(&hub->first_key);
+    hub_identities_free(hub);
+    free((void *)(uintptr_t)hub->owner_certificate.data);
     free(hub->load.snapshot);
     free_wiped(hub->plain, DOOR_MESSAGE_MAX);
     free_wiped(hub->outer, DOOR_MESSAGE_MAX);

@@ -10,6 +10,12 @@
 struct script_engine;
 
 #define HUB_CLIENTS_MAX 1024
+#define HUB_SESSIONS_MAX 10240       /* sessions that EDHOC agreed on, open at once */
+#define HUB_SESSIONS_EACH 16         /* of one client */
+#define HUB_HANDSHAKES_MAX 64        /* EDHOC sessions between their first and their third message */
+#define HUB_HANDSHAKE_MS 15000       /* for so long */
+#define HUB_HANDSHAKE_SPARED_MS 2000 /* when all places are taken, none younger than this gives way */
+#define HUB_SLOTS (HUB_SESSIONS_MAX + HUB_HANDSHAKES_MAX)
 #define HUB_BODY_MAX (64u * 1024u)    /* of a request's payload, unless the configuration says otherwise */
 #define HUB_BODY_LIMIT (128u * 1024u) /* and this is the most that it may say: what a door message carries */
 #define HUB_WAIT_MAX_S 60             /* a long poll */
@@ -43,7 +49,8 @@ struct script_engine;
  *       -> {"rows":[{"sequence","kind":"event"|"action","received","message"}…],"cursor":C}, 0 when that is all
  *   GET  /status             -> see status.c
  *   POST /report             {"nonce": 16 to 128 hex digits} -> {"evidence": base64url}
- * anyone, unprotected: POST /.well-known/bastide (proto/contact) */
+ * anyone, unprotected: POST /.well-known/edhoc (RFC 9528 Appendix A.2): 65 {true, message 1} -> 64 message 2; 65 {C_R,
+ * message 3} -> 64 message 4; errors with 4.00, in 64 too */
 
 /* What the hub asks of the world. Everything but `advance` answers at once. */
 struct hub_port {

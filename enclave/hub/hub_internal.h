@@ -5,9 +5,10 @@
 
 #include "hub.h"
 
+#include "attest.h"
 #include "coap.h"
-#include "contact.h"
 #include "crypto.h"
+#include "edhoc.h"
 #include "engine.h"
 #include "oscore.h"
 #include "store.h"
@@ -16,27 +17,58 @@
 #include <sqlite3.h>
 
 #define HUB_OWNER_NAME "owner"
-#define HUB_OWNERS_MAX 5                                                        /* one, and those that were just met */
 #define HUB_OUTER_MAX (DOOR_MESSAGE_MAX - (uint32_t)sizeof(struct door_header)) /* of a CoAP body through the door */
 #define HUB_ANSWER_MAX (HUB_OUTER_MAX - 1024u) /* of an answer's payload: OSCORE and options come on top */
 #define HUB_GROUP_BYTES (96u * 1024u)          /* changes after which a group takes no more: one record holds 256 KiB */
 
 enum hub_role { HUB_CLIENT = 0, HUB_OWNER = 1 };
 
-/* One client's side of OSCORE. Lives in memory only: keys, sequence numbers and windows are never sealed. */
-struct hub_session {
+/* Whom the site knows: the owner, and those the owner registered. Freed with the last session that points here. */
+struct hub_client {
     char name[ENGINE_NAME_MAX + 1];
     enum hub_role role;
-    struct oscore_session oscore;
     int64_t created_ms;
+    struct hub_session *provisioned; /* of a secret that was agreed on beforehand; NULL: it comes by EDHOC */
+    uint32_t sessions;               /* that point here */
+    bool removed;
+    bool saved;         /* it is in the tables */
+    int64_t pairs;      /* of source and type, -1: not counted yet */
+    uint32_t ids_added; /* since the remembered ids were pruned */
+};
+
+/* One client's side of OSCORE. Lives in memory only: keys, sequence numbers and windows are never sealed. */
+struct hub_session {
+    struct hub_client *client;
+    struct oscore_session oscore;
+    struct attest_binder binder; /* of one that EDHOC agreed on */
+    uint64_t used_ms;
     uint32_t uses; /* requests that point here; a removed session is freed by the last of them */
     bool removed;
-    bool saved;                       /* its input is in the tables */
-    int64_t pairs;                    /* of source and type, -1: not counted yet */
-    uint32_t ids_added;               /* since the remembered ids were pruned */
-    uint8_t nonce[CONTACT_NONCE_LEN]; /* of the hello an owner's session came from, and what it was answered */
-    uint8_t *answer;
-    size_t answer_len;
+};
+
+/* How the hub authenticates itself in EDHOC: a key of this launch for each curve and use, made when first needed. */
+enum hub_identity_use {
+    HUB_SIGN_P256,
+    HUB_SIGN_P384,
+    HUB_SIGN_ED25519,
+    HUB_DH_P256,
+    HUB_DH_P384,
+    HUB_DH_X25519,
+    HUB_IDENTITIES,
+};
+
+struct hub_identity {
+    struct crypto_key key;
+    uint8_t claims[160], id_cred[168];
+    size_t claims_len, id_cred_len;
+};
+
+/* An EDHOC session between message 1 and message 3. */
+struct hub_handshake {
+    struct edhoc_session edhoc;
+    uint64_t begun_ms;
+    uint8_t credential[EAT_HASH_LEN]; /* SHA-256 of CRED_R */
+    bool attests;
 };
 
 /* A request from its arrival to its answer. */
@@ -51,9 +83,10 @@ struct hub_request {
     bool parked; /* its handler will answer later */
 
     uint8_t code;         /* the answer */
-    struct bytes payload; /* owned; JSON */
-    bool observed;        /* answered by the first of several notifications */
-    uint32_t observe;     /* its Observe value */
+    struct bytes payload; /* owned; JSON, unless */
+    bool cbor;
+    bool observed;    /* answered by the first of several notifications */
+    uint32_t observe; /* its Observe value */
 };
 
 /* Requests that are answered together once what they changed is durable. */
@@ -85,18 +118,24 @@ struct hub {
     size_t body_max;
     uint8_t site_id[16];
     uint8_t config_id[32];
-    struct crypto_public owner; /* of the owner certificate in the configuration */
-    uint64_t now_ms;            /* the host's, never going back */
+    uint64_t now_ms; /* the host's, never going back */
 
     struct store *store;
     struct hub_statements *sql;
     struct engine *engine;
     bool has_scripts;
-    struct hub_session *clients[HUB_CLIENTS_MAX]; /* a client's kid is its place here, two bytes */
+    struct hub_client *clients[HUB_CLIENTS_MAX]; /* the kid of a client with a secret is its place here, two bytes */
     size_t client_count;
-    struct hub_session *owners[HUB_OWNERS_MAX]; /* kid "o"; the first is the owner's, the others are to prove it yet */
-    size_t next_owner;
-    struct crypto_key first_key; /* of first contact; made at the first hello of this launch */
+    struct hub_client *owner_client;
+    struct bytes owner_certificate;          /* DER, owned */
+    struct crypto_public owner;              /* its key */
+    struct hub_session *sessions[HUB_SLOTS]; /* that EDHOC agreed on; the kid is the place and one random byte */
+    size_t session_count, next_slot;
+    struct hub_handshake *handshakes[HUB_HANDSHAKES_MAX];
+    struct hub_identity identities[HUB_IDENTITIES];
+    struct crypto_key attestation_key; /* of this launch, made with the evidence over it */
+    uint8_t *launch_evidence;
+    size_t launch_evidence_len;
 
     struct hub_group open;
     struct hub_group flying; /* sealed and handed to the host, not yet durable */
@@ -186,22 +225,39 @@ void hub_load_log(struct hub *hub, enum status status, struct bytes payload);
 void hub_load_advanced(struct hub *hub);
 MUST_USE enum status hub_reload(struct hub *hub); /* memory from the tables: after loading, and after they went back */
 
-/* client.c */
-struct hub_session *hub_session_new(const char *name, enum hub_role role, const struct oscore_input *input);
+/* session.c */
+struct hub_session *hub_session_new(struct hub_client *client);
 void hub_session_drop(struct hub *hub, struct hub_session *session); /* frees it once nobody uses it */
 void hub_session_release(struct hub_session *session);
-MUST_USE enum status hub_sessions_reload(struct hub *hub);
-void hub_sessions_free(struct hub *hub);
+void hub_client_release(struct hub_client *client);
+/* A place that neither a session nor a handshake has, and the kid that names it. */
+MUST_USE enum status hub_session_reserve(struct hub *hub, struct edhoc_id *kid);
+/* Into the place its kid names. The client's own least recently used session goes when it has too many, then anybody's.
+ */
+void hub_session_open(struct hub *hub, struct hub_session *session);
+struct hub_session *hub_session_find(struct hub *hub, struct bytes kid);     /* NULL: none */
+void hub_sessions_drop_of(struct hub *hub, const struct hub_client *client); /* NULL: everybody's */
+
+/* client.c */
+struct hub_client *hub_client_new(const char *name, enum hub_role role);
+MUST_USE enum status hub_clients_reload(struct hub *hub);
+void hub_clients_free(struct hub *hub);
 void hub_get_clients(struct hub *hub, struct hub_request *request);
 void hub_post_client(struct hub *hub, struct hub_request *request);
 void hub_delete_client(struct hub *hub, struct hub_request *request);
 
-/* owner.c: the first secret, and who the owner is from then on */
-void hub_first_contact(struct hub *hub, uint64_t channel, struct bytes hello);
-/* A request under the session at this place verified: it is the owner's now, and the former one ends. */
-void hub_owner_proved(struct hub *hub, size_t place);
-/* Into the open group, unless the tables have it already or storage fails. True: it is there now. */
-bool hub_owner_save(struct hub *hub);
+/* handshake.c: strangers become sessions (EDHOC) */
+void hub_edhoc(struct hub *hub, uint64_t channel, struct bytes payload);
+void hub_handshakes_free(struct hub *hub);
+
+/* identity.c: who the hub is, and the evidence for it */
+MUST_USE enum status hub_identity(struct hub *hub, const struct edhoc_session *session,
+                                  struct edhoc_credential *credential);
+/* Evidence over the attestation key: of this launch, or made now for `nonce`. Borrows until the next call. */
+MUST_USE enum status hub_launch_evidence(struct hub *hub, struct bytes *evidence);
+MUST_USE enum status hub_session_evidence(struct hub *hub, const struct attest_binder *binder, struct bytes nonce,
+                                          const uint8_t credential[EAT_HASH_LEN], struct writer *evidence);
+void hub_identities_free(struct hub *hub);
 void hub_post_report(struct hub *hub, struct hub_request *request);
 
 /* event.c */

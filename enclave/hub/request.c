@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CONTACT_PATH ".well-known/bastide"
+#define EDHOC_PATH ".well-known/edhoc"
 
 /* When the answer leaves. */
 enum when {
@@ -70,7 +70,7 @@ static const struct route *find_route(struct hub_request *request)
         if (routes[i].method != request->inner.code)
             continue;
         method_known = true;
-        if (request->session->role >= routes[i].role)
+        if (request->session->client->role >= routes[i].role)
             return &routes[i];
     }
     if (!path_known)
@@ -139,11 +139,9 @@ static const struct route *admit(struct hub *hub, struct hub_request *request)
     return route;
 }
 
-/* A refusal changed nothing, so it need not wait for the others; but nobody hears from us as a new owner whom a restart
- * could make us forget. */
+/* A refusal changed nothing, so it need not wait for the others. */
 static void serve(struct hub *hub, struct hub_request *request)
 {
-    bool waits = request->session == hub->owners[0] && hub_owner_save(hub);
     const struct route *route = admit(hub, request);
     if (route)
         route->handle(hub, request);
@@ -153,7 +151,7 @@ static void serve(struct hub *hub, struct hub_request *request)
     bool refused = coap_code_class(request->code) != 2;
     if (refused)
         hub->counts.refused++;
-    if (!waits && (refused || route->when == AT_ONCE))
+    if (refused || route->when == AT_ONCE)
         hub_send_answer(hub, request);
     else
         hub_enqueue(hub, request);
@@ -173,47 +171,29 @@ static enum status open_request(struct hub *hub, struct hub_session *session, co
                                                   &request->inner, &challenge);
     if (status == BUSY)
         hub_send(hub, DOOR_REPLY, request->channel, writer_bytes(&challenge));
-    if (status == OK)
-        request->session = session;
-    return status;
-}
-
-/* The owner, and whoever may turn out to be: all have the same kid, so the one whose keys fit is tried out. */
-static enum status open_owner(struct hub *hub, const struct coap_body *outer, struct hub_request *request)
-{
-    enum status status = NOT_FOUND;
-    for (size_t i = 0; i < HUB_OWNERS_MAX; i++) {
-        if (!hub->owners[i])
-            continue;
-        status = open_request(hub, hub->owners[i], outer, request);
-        if (status == OK && i > 0)
-            hub_owner_proved(hub, i);
-        if (status == OK || status == BUSY || status == REPLAYED)
-            return status;
-    }
-    return status;
+    if (status != OK)
+        return status;
+    request->session = session;
+    session->used_ms = hub->now_ms;
+    return OK;
 }
 
 static enum status open_by_kid(struct hub *hub, const struct coap_body *outer, struct hub_request *request)
 {
     struct bytes kid;
     TRY(oscore_server_kid(outer, &kid));
-    if (kid.len == 1 && kid.data[0] == 'o')
-        return open_owner(hub, outer, request);
-    size_t place = kid.len == 2 ? (size_t)kid.data[0] << 8 | kid.data[1] : HUB_CLIENTS_MAX;
-    if (place >= HUB_CLIENTS_MAX || !hub->clients[place])
-        return NOT_FOUND;
-    return open_request(hub, hub->clients[place], outer, request);
+    struct hub_session *session = hub_session_find(hub, kid);
+    return session ? open_request(hub, session, outer, request) : NOT_FOUND;
 }
 
-static bool is_first_contact(const struct coap_body *outer)
+static bool is_edhoc(const struct coap_body *outer)
 {
-    char path[sizeof FIRST_CONTACT_PATH + 1];
+    char path[sizeof EDHOC_PATH + 1];
     struct bytes value;
     struct writer writer = writer_over(path, sizeof path);
     return outer->code == COAP_POST && !coap_option_find(outer->options, COAP_OSCORE, &value) &&
            coap_join_segments(outer->options, COAP_URI_PATH, '/', &writer) == OK &&
-           bytes_equal(writer_bytes(&writer), bytes_from_text(FIRST_CONTACT_PATH));
+           bytes_equal(writer_bytes(&writer), bytes_from_text(EDHOC_PATH));
 }
 
 static void take(struct hub *hub, uint64_t channel, uint32_t transport, struct bytes body)
@@ -223,8 +203,8 @@ static void take(struct hub *hub, uint64_t channel, uint32_t transport, struct b
         hub_send_plain(hub, channel, COAP_BAD_REQUEST, COAP_FORMAT_TEXT, bytes_from_text("not a CoAP request"));
         return;
     }
-    if (is_first_contact(&outer)) {
-        hub_first_contact(hub, channel, outer.payload);
+    if (is_edhoc(&outer)) {
+        hub_edhoc(hub, channel, outer.payload);
         return;
     }
     struct hub_request *request = calloc(1, sizeof *request);

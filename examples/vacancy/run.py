@@ -85,11 +85,10 @@ class Node:
 
 def needles(home, path):
     """Every reading's humidity ratio (17 digits that nothing else spells), names of properties, a line of the rule, and
-    the clients' and the owner's secrets."""
+    the clients' secrets. The owner has none that is kept: each command agrees on a session of its own."""
     words = {plan.parse(properties)['humidityRatio'].encode() for _, properties, _ in plan.readings()}
     words |= {b'"humidityRatio":', b'const stale = co2'}
-    secrets = [home / 'owner/session', *(home / 'owner/clients').iterdir()]
-    for file in secrets:
+    for file in (home / 'owner/clients').iterdir():
         data = file.read_bytes()  # CBOR: [algorithm, master secret, …]
         at = 2 if data[1] < 24 else 3
         long = data[at] == 0x58

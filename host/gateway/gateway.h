@@ -82,9 +82,9 @@ const char *gateway_media_type(uint32_t content_format);
 /* Ignores case and parameters; NOT_FOUND. */
 MUST_USE enum status gateway_content_format(const char *media_type, uint32_t *content_format);
 
-/* A POST with an OSCORE option, and the unprotected first contact, as CoAP bodies. */
+/* A POST with an OSCORE option, and an unprotected one to /.well-known/edhoc, as CoAP bodies. */
 void gateway_put_oscore_request(struct writer *to, struct bytes option, struct bytes payload);
-void gateway_put_first_contact(struct writer *to, uint32_t content_format, struct bytes payload);
+void gateway_put_edhoc(struct writer *to, struct bytes payload);
 
 /* "ADDRESS:PORT", numeric, IPv6 in brackets; into a sockaddr of at most COAP_PEER_MAX bytes. */
 MUST_USE enum status gateway_parse_address(const char *text, struct coap_peer *address);

@@ -5,7 +5,8 @@
 
 #include "gateway.h"
 
-#define FIRST_CONTACT "/.well-known/bastide"
+#define EDHOC_PATH "/.well-known/edhoc"
+#define PROOF_PATH "/.well-known/bastide" /* where the node's TPM proves its keys */
 #define HEALTH "/healthz"
 
 /* The largest datagram read; what is longer is dropped. Block-wise peers send at most 1024 bytes of payload. */

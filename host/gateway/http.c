@@ -12,7 +12,7 @@
 #define CONNECTION_MEMORY ((size_t)16 * 1024) /* headers and buffers of one connection */
 #define INACTIVE_S 20u
 
-enum request_kind { KIND_OSCORE, KIND_FIRST_CONTACT, KIND_PROOF, KIND_HEALTH };
+enum request_kind { KIND_OSCORE, KIND_EDHOC, KIND_PROOF, KIND_HEALTH };
 enum request_phase { PHASE_ARRIVING, PHASE_WAITING, PHASE_ANSWERED };
 
 struct http_request {
@@ -22,7 +22,6 @@ struct http_request {
     struct http_connection *line;
     uint64_t channel;
     bool watched;
-    uint32_t content_format;
     uint8_t option[GATEWAY_OPTION_MAX];
     size_t option_len;
     unsigned status; /* refused while it arrives, or the answer's */
@@ -74,13 +73,14 @@ static void check_headers(struct http_request *request, const struct headers *he
         refuse(request, MHD_HTTP_BAD_REQUEST, "a header field that may stand once is repeated\n");
     } else if (!headers->type || gateway_content_format(headers->type, &format) != OK) {
         refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/oscore\n");
-    } else if (request->kind == KIND_FIRST_CONTACT && format != COAP_FORMAT_OSCORE) {
-        request->content_format = format;
-        if (format == COAP_FORMAT_OCTETS && proves)
-            request->kind = KIND_PROOF;
-        else if (format != COAP_FORMAT_CBOR && format != COAP_FORMAT_JSON)
+    } else if (request->kind == KIND_PROOF) {
+        if (format != COAP_FORMAT_OCTETS || !proves)
             refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                   "Content-Type must be application/cbor or application/json here\n");
+                   "this is for application/octet-stream, a credential for the node's TPM\n");
+    } else if (request->kind == KIND_EDHOC && format != COAP_FORMAT_OSCORE) {
+        if (format != COAP_FORMAT_CID_EDHOC)
+            refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "Content-Type must be application/cid-edhoc+cbor-seq here (RFC 9528 A.2)\n");
     } else if (format != COAP_FORMAT_OSCORE) {
         refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/oscore\n");
     } else {
@@ -173,7 +173,8 @@ static enum MHD_Result begin(struct gateway *gateway, struct MHD_Connection *con
     request->connection = connection;
     request->line = info->socket_context;
     request->kind = strcmp(url, HEALTH) == 0          ? KIND_HEALTH
-                    : strcmp(url, FIRST_CONTACT) == 0 ? KIND_FIRST_CONTACT
+                    : strcmp(url, EDHOC_PATH) == 0 ? KIND_EDHOC
+                    : strcmp(url, PROOF_PATH) == 0 ? KIND_PROOF
                                                       : KIND_OSCORE;
     struct headers headers = {0};
     (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &headers);
@@ -222,7 +223,7 @@ static enum MHD_Result ask(struct gateway *gateway, struct http_request *request
     if (request->kind == KIND_OSCORE)
         gateway_put_oscore_request(&body, bytes_from(request->option, request->option_len), payload);
     else
-        gateway_put_first_contact(&body, request->content_format, payload);
+        gateway_put_edhoc(&body, payload);
     if (request->len == 0 || writer_end(&body) != OK) {
         refuse(request, MHD_HTTP_BAD_REQUEST, "the body is empty\n");
         return send_refusal(request);

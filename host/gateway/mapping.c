@@ -67,6 +67,8 @@ static const struct {
     {COAP_FORMAT_OCTETS, "application/octet-stream", "application/octet-stream"},
     {COAP_FORMAT_JSON, "application/json", "application/json"},
     {COAP_FORMAT_CBOR, "application/cbor", "application/cbor"},
+    {COAP_FORMAT_EDHOC, "application/edhoc+cbor-seq", "application/edhoc+cbor-seq"},
+    {COAP_FORMAT_CID_EDHOC, "application/cid-edhoc+cbor-seq", "application/cid-edhoc+cbor-seq"},
     {COAP_FORMAT_SENML_JSON, "application/senml+json", "application/senml+json"},
     {COAP_FORMAT_SENML_CBOR, "application/senml+cbor", "application/senml+cbor"},
     {COAP_FORMAT_OSCORE, "application/oscore", "application/oscore"},
@@ -108,13 +110,13 @@ void gateway_put_oscore_request(struct writer *to, struct bytes option, struct b
     put_post(to, &options, payload);
 }
 
-void gateway_put_first_contact(struct writer *to, uint32_t content_format, struct bytes payload)
+void gateway_put_edhoc(struct writer *to, struct bytes payload)
 {
     uint8_t buffer[64];
     struct writer options = writer_over(buffer, sizeof buffer);
     struct coap_option_writer writer = coap_options_to(&options);
-    coap_put_segments(&writer, COAP_URI_PATH, FIRST_CONTACT, '/');
-    coap_put_option_uint(&writer, COAP_CONTENT_FORMAT, content_format);
+    coap_put_segments(&writer, COAP_URI_PATH, EDHOC_PATH, '/');
+    coap_put_option_uint(&writer, COAP_CONTENT_FORMAT, COAP_FORMAT_CID_EDHOC);
     put_post(to, &options, payload);
 }
 

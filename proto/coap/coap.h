@@ -86,6 +86,8 @@ enum coap_content_format {
     COAP_FORMAT_OCTETS = 42,
     COAP_FORMAT_JSON = 50,
     COAP_FORMAT_CBOR = 60,
+    COAP_FORMAT_EDHOC = 64,     /* application/edhoc+cbor-seq */
+    COAP_FORMAT_CID_EDHOC = 65, /* application/cid-edhoc+cbor-seq */
     COAP_FORMAT_SENML_JSON = 110,
     COAP_FORMAT_SENML_CBOR = 112,
     COAP_FORMAT_OSCORE = 10001, /* application/oscore */

@@ -1,4 +1,4 @@
-/* What the client says when it cannot have its way: bad URLs and requests, nobody there, limits; and first contact. */
+/* What the client says when it cannot have its way: bad URLs and requests, nobody there, limits. */
 #include "client_rig.h"
 
 static struct rig rig;
@@ -82,7 +82,7 @@ static void a_host_has_a_longest_name_and_must_be_known(void **state)
     check_status(MALFORMED, client_open(&config, &client, why, sizeof why));
     config = (struct client_config){.url = "coap://127.0.0.1"};
     check_status(MALFORMED, client_open(&config, &client, why, sizeof why));
-    assert_string_equal("a session needs a key", why);
+    assert_string_equal("a session needs a key, one way or the other", why);
     assert_null(client);
 }
 
@@ -317,95 +317,6 @@ static void a_callback_may_begin_but_not_wait(void **state)
     rig_end_thread(&rig);
 }
 
-/* ---- First contact ---- */
-
-static enum status say_hello(bool http, struct writer *answer, char why[256])
-{
-    char url[64];
-    snprintf(url, sizeof url, "%s://127.0.0.1:%u", http ? "http" : "coap", http ? rig.http_port : rig.coap_port);
-    return client_first_contact(url, bytes_from_text("hello"), 3000, answer, why, 256);
-}
-
-static void first_contact_brings_the_answer_unprotected(void **state)
-{
-    (void)state;
-    rig_start(&rig);
-    rig_begin_thread(&rig);
-    for (int http = 0; http < 2; http++) {
-        uint8_t room[64];
-        char why[256] = "";
-        struct writer answer = writer_over(room, sizeof room);
-        check_ok(say_hello(http, &answer, why));
-        check_bytes(bytes_from_text("hello"), writer_bytes(&answer));
-        answer = writer_over(room, 4);
-        check_status(NO_ROOM, say_hello(http, &answer, why));
-        assert_non_null(strstr(why, "longer than expected"));
-        assert_int_equal(0, answer.len);
-    }
-    assert_int_equal(4, rig.hellos);
-    rig_end_thread(&rig);
-}
-
-static void a_refused_hello_says_why_in_plain_letters(void **state)
-{
-    (void)state;
-    rig_start(&rig);
-    rig.contact_code = COAP_UNAUTHORIZED;
-    rig.contact_text = "no\x1b[31m \"owner\"";
-    rig_begin_thread(&rig);
-    for (int http = 0; http < 2; http++) {
-        uint8_t room[64];
-        char why[256] = "";
-        struct writer answer = writer_over(room, sizeof room);
-        check_status(AUTH, say_hello(http, &answer, why));
-        assert_non_null(strstr(why, "refused the hello (4.01): \"no?[31m ?owner?\""));
-        assert_int_equal(0, answer.len);
-    }
-    rig_end_thread(&rig);
-    rig.contact_code = COAP_BAD_REQUEST;
-    rig_begin_thread(&rig);
-    for (int http = 0; http < 2; http++) {
-        uint8_t room[64];
-        char why[256] = "";
-        struct writer answer = writer_over(room, sizeof room);
-        check_status(DENIED, say_hello(http, &answer, why));
-    }
-    rig_end_thread(&rig);
-}
-
-static void *start_later(void *context)
-{
-    (void)context;
-    usleep(700 * 1000);
-    rig_start(&rig);
-    rig_thread(&rig);
-    return NULL;
-}
-
-static void a_hello_waits_for_a_node_that_is_starting(void **state)
-{
-    (void)state;
-    for (int http = 0; http < 2; http++) {
-        uint8_t room[64];
-        char why[256] = "";
-        pthread_t thread;
-        struct writer answer = writer_over(room, sizeof room);
-        atomic_store(&rig.stop, false);
-        check_ok(pthread_create(&thread, NULL, start_later, NULL));
-        enum status status = say_hello(http, &answer, why);
-        atomic_store(&rig.stop, true);
-        check_ok(pthread_join(thread, NULL));
-        rig_stop(&rig);
-        check_ok(status);
-        check_bytes(bytes_from_text("hello"), writer_bytes(&answer));
-    }
-    uint8_t room[64];
-    char why[256] = "";
-    struct writer answer = writer_over(room, sizeof room);
-    check_status(IO, say_hello(true, &answer, why));
-    assert_non_null(strstr(why, "nobody listens"));
-}
-
 #define rig_test(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -420,9 +331,6 @@ int main(void)
         rig_test(a_body_longer_than_the_session_or_the_node_takes_is_refused),
         rig_test(http_servers_that_are_no_hubs_have_no_answers),
         rig_test(a_callback_may_begin_but_not_wait),
-        rig_test(first_contact_brings_the_answer_unprotected),
-        rig_test(a_refused_hello_says_why_in_plain_letters),
-        rig_test(a_hello_waits_for_a_node_that_is_starting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,21 +152,21 @@ static void an_OSCORE_request_is_a_POST_with_one_option(void **state)
     check_ok(writer_end(&writer));
 }
 
-static void first_contact_names_its_path_and_format(void **state)
+static void edhoc_names_its_path_and_format(void **state)
 {
     (void)state;
     uint8_t buffer[128], path[64];
     struct writer writer = writer_over(buffer, sizeof buffer), joined = writer_over(path, sizeof path);
     struct coap_body body;
     uint32_t format = 0;
-    gateway_put_first_contact(&writer, COAP_FORMAT_CBOR, bytes_from_text("nonce"));
+    gateway_put_edhoc(&writer, bytes_from_text("nonce"));
     check_ok(writer_end(&writer));
     check_ok(coap_body_decode(writer_bytes(&writer), &body));
     assert_int_equal(body.code, COAP_POST);
     check_ok(coap_join_segments(body.options, COAP_URI_PATH, '/', &joined));
-    check_bytes(bytes_from_text(".well-known/bastide"), writer_bytes(&joined));
+    check_bytes(bytes_from_text(".well-known/edhoc"), writer_bytes(&joined));
     check_ok(coap_option_find_uint(body.options, COAP_CONTENT_FORMAT, &format));
-    assert_int_equal(format, COAP_FORMAT_CBOR);
+    assert_int_equal(format, COAP_FORMAT_CID_EDHOC);
     check_bytes(bytes_from_text("nonce"), body.payload);
 }
 
@@ -228,7 +228,7 @@ int main(void)
         cmocka_unit_test(every_code_there_is_has_a_status_that_may_be_sent),
         cmocka_unit_test(media_types_are_found_whatever_their_case_and_parameters),
         cmocka_unit_test(an_OSCORE_request_is_a_POST_with_one_option),
-        cmocka_unit_test(first_contact_names_its_path_and_format),
+        cmocka_unit_test(edhoc_names_its_path_and_format),
         cmocka_unit_test(a_request_without_room_fails_the_writer),
         cmocka_unit_test(addresses_are_numeric_with_a_port),
     };

@@ -1,7 +1,5 @@
-/* hub: the owner's first contact, clients, and what strangers send. */
+/* hub: the owner, clients, and what strangers send. The handshakes are in hub_handshake_test.c. */
 #include "../hub_site.h"
-
-/* ---- First contact ---- */
 
 static void the_owner_meets_the_hub_and_is_answered(void **state)
 {
@@ -28,72 +26,6 @@ static uint8_t plain_code(struct bytes body)
     assert_true(rig_take(&rig, rig.channel, &reply, NULL));
     check_ok(coap_body_decode(writer_bytes(&reply), &answer));
     return answer.code;
-}
-
-static void a_hello_that_is_not_the_owners_is_refused(void **state)
-{
-    (void)state;
-    uint8_t room[CONTACT_HELLO_MAX];
-    struct writer sign1 = writer_over(room, sizeof room);
-    struct contact_hello hello;
-    struct crypto_key ephemeral = {0};
-    rig_hello(&sign1, &hello, &ephemeral);
-    assert_int_equal(COAP_CHANGED, plain_code(rig_first_contact(writer_bytes(&sign1))));
-    room[sign1.len - 1] ^= 1;
-    assert_int_equal(COAP_UNAUTHORIZED, plain_code(rig_first_contact(writer_bytes(&sign1))));
-    room[sign1.len - 1] ^= 1;
-    for (size_t len = 1; len < sign1.len; len++)
-        assert_int_not_equal(COAP_CHANGED, plain_code(rig_first_contact(bytes_slice(writer_bytes(&sign1), 0, len))));
-    crypto_key_done(&ephemeral);
-    rig_do(&rig, &owner, COAP_CONTENT, COAP_GET, "status", NULL);
-}
-
-static void replayed_hellos_change_nothing_for_the_owner(void **state)
-{
-    (void)state;
-    uint8_t room[8][CONTACT_HELLO_MAX];
-    struct writer sign1[8];
-    for (size_t i = 0; i < 8; i++) {
-        struct contact_hello hello;
-        struct crypto_key ephemeral = {0};
-        sign1[i] = writer_over(room[i], sizeof room[i]);
-        rig_hello(&sign1[i], &hello, &ephemeral);
-        crypto_key_done(&ephemeral);
-    }
-    for (size_t i = 0; i < 40; i++)
-        assert_int_equal(COAP_CHANGED, plain_code(rig_first_contact(writer_bytes(&sign1[i * 5 % 8]))));
-    rig_do(&rig, &owner, COAP_CONTENT, COAP_GET, "status", NULL);
-}
-
-static void a_new_first_contact_replaces_the_owner_once_it_is_used(void **state)
-{
-    (void)state;
-    struct rig_peer other;
-    rig_meet(&rig, &other);
-    rig_do(&rig, &owner, COAP_CONTENT, COAP_GET, "status", NULL);
-    rig_do(&rig, &other, COAP_CONTENT, COAP_GET, "status", NULL);
-    struct rig_question question = {.code = COAP_GET, .path = "status"};
-    assert_int_not_equal(OK, rig_ask(&rig, &owner, &question).status);
-    restart();
-    assert_int_not_equal(OK, rig_ask(&rig, &owner, &question).status);
-    rig_do(&rig, &other, COAP_CONTENT, COAP_GET, "status", NULL);
-    rig_peer_done(&other);
-}
-
-static void without_evidence_there_is_no_first_contact(void **state)
-{
-    (void)state;
-    uint8_t room[CONTACT_HELLO_MAX];
-    struct writer sign1 = writer_over(room, sizeof room);
-    struct contact_hello hello;
-    struct crypto_key ephemeral = {0};
-    rig_hello(&sign1, &hello, &ephemeral);
-    rig.report_fails = true;
-    assert_int_equal(COAP_UNAVAILABLE, plain_code(rig_first_contact(writer_bytes(&sign1))));
-    rig_refused(&rig, &owner, COAP_UNAVAILABLE, COAP_POST, "report", NULL, "{\"nonce\":\"0011223344556677\"}",
-                "report");
-    rig.report_fails = false;
-    crypto_key_done(&ephemeral);
 }
 
 static void a_report_carries_the_owners_nonce(void **state)
@@ -459,10 +391,6 @@ int main(void)
 #define hub_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         hub_test(the_owner_meets_the_hub_and_is_answered),
-        hub_test(a_hello_that_is_not_the_owners_is_refused),
-        hub_test(replayed_hellos_change_nothing_for_the_owner),
-        hub_test(a_new_first_contact_replaces_the_owner_once_it_is_used),
-        hub_test(without_evidence_there_is_no_first_contact),
         hub_test(a_report_carries_the_owners_nonce),
         hub_test(every_algorithm_makes_a_client),
         hub_test(a_client_that_cannot_be_is_refused_by_its_field),

@@ -26,6 +26,7 @@ enum evidence_reason {
     EVIDENCE_USER_DATA,   /* bound to something else than expected: key, session, channel */
     EVIDENCE_WALLS,       /* a wall the policy requires does not stand */
     EVIDENCE_ROLLED_BACK, /* older than what was seen before */
+    EVIDENCE_SESSION,     /* evidence of another EDHOC session, or of another instance's credential */
     EVIDENCE_REASON_COUNT,
 };
 
@@ -77,6 +78,19 @@ struct evidence_result {
  * the policy itself lacks what it must have. */
 MUST_USE enum status evidence_appraise(struct bytes evidence, const struct evidence_policy *policy,
                                        struct evidence_result *result);
+
+struct attest_binder;
+
+/* Evidence that came in EDHOC's message 4 (proto/attest): the launch's, and the session's that hangs on it. */
+struct evidence_session {
+    struct bytes evidence;              /* the value of EAD_4; empty: the hub gave none, which is malformed */
+    const struct attest_binder *binder; /* this side's */
+    struct bytes credential;            /* CRED_R as EDHOC verified it: DER, or claims set */
+};
+
+/* The same answers. policy->nonce is that of the session; policy->user_data is not looked at. */
+MUST_USE enum status evidence_appraise_session(const struct evidence_session *session,
+                                               const struct evidence_policy *policy, struct evidence_result *result);
 
 /* One sentence for people, naming what differed; for one reason of a result. NUL-terminated, cut to cap. */
 void evidence_sentence(enum evidence_reason reason, const struct evidence_policy *policy,

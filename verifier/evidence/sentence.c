@@ -17,6 +17,7 @@ static const char *const plain[EVIDENCE_REASON_COUNT] = {
     [EVIDENCE_MODE] =
         "Development mode: the node runs with --insecure-dev on a software TPM, and production was asked for.",
     [EVIDENCE_MONITOR] = "The monitor is not measured by a boot chain the policy knows, or is not an allowed one.",
+    [EVIDENCE_SESSION] = "The evidence belongs to another session, or to another hub than the one that answers.",
     [EVIDENCE_USER_DATA] = "The report is bound to something else: another key, session or channel.",
 };
 
@@ -84,6 +85,7 @@ void evidence_sentence(enum evidence_reason reason, const struct evidence_policy
     case EVIDENCE_MODE:
     case EVIDENCE_MONITOR:
     case EVIDENCE_USER_DATA:
+    case EVIDENCE_SESSION:
     case EVIDENCE_REASON_COUNT:
         break;
     }
