@@ -127,7 +127,8 @@ int owner_meet(struct owner_meeting *meeting, const char *url);
 
 struct owner_session {
     struct client *client;
-    struct owner_meeting *meeting; /* the owner's own; NULL for a client with a secret */
+    struct owner_meeting *meeting; /* the owner's; NULL for a client with a secret */
+    bool owns_meeting;
     int lock; /* of such a client: a second program would begin its session anew under the first one's feet */
 };
 

@@ -91,7 +91,9 @@ static int open_as_client(const struct cli *cli, const char *name, const char *u
 
 int owner_session_of(struct owner_meeting *meeting, const char *url, struct owner_session *session)
 {
-    return open_client(meeting->cli, &(struct client_config){.url = url, .edhoc = &meeting->edhoc}, session);
+    int result = open_client(meeting->cli, &(struct client_config){.url = url, .edhoc = &meeting->edhoc}, session);
+    session->meeting = meeting;
+    return result;
 }
 
 static int open_as_owner(const struct cli *cli, const char *url, struct owner_session *session)
@@ -112,7 +114,7 @@ static int open_as_owner(const struct cli *cli, const char *url, struct owner_se
     if (result == CLI_OK)
         result = owner_session_of(meeting, url, session);
     if (result == CLI_OK) {
-        session->meeting = meeting;
+        session->owns_meeting = true;
         return CLI_OK;
     }
     owner_meeting_done(meeting);
@@ -138,7 +140,7 @@ void owner_session_close(struct owner_session *session)
     client_close(session->client);
     if (session->lock >= 0)
         close(session->lock);
-    if (session->meeting) {
+    if (session->owns_meeting) {
         keep_seen(session->meeting);
         owner_meeting_done(session->meeting);
         free(session->meeting);

@@ -57,16 +57,16 @@ static int ask(const char *http_address, int timeout_ms, const char *question)
     return got == 12 && strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
 }
 
-/* An enclave that is up may still be loading its store, and refuses everybody until it has: a hello that is none is
- * refused for what it is once it is done. */
+/* An enclave that is up may still be loading its store, and refuses everybody until it has: a message of EDHOC that is
+ * none is refused for what it is once it is done. */
 enum service_health service_health(const char *http_address, int timeout_ms)
 {
     int status = ask(http_address, timeout_ms, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     if (status != 200)
         return status == 503 ? SERVICE_DOWN : SERVICE_UNREACHABLE;
     status = ask(http_address, timeout_ms,
-                 "POST /.well-known/bastide HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                 "Content-Type: application/cbor\r\nContent-Length: 1\r\n\r\n0");
+                 "POST /.well-known/edhoc HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                 "Content-Type: application/cid-edhoc+cbor-seq\r\nContent-Length: 1\r\n\r\n0");
     return status == 0 ? SERVICE_UNREACHABLE : status >= 500 ? SERVICE_DOWN : SERVICE_UP;
 }
 

@@ -80,7 +80,7 @@ check "none of these made anything" no "$([ -e "$home/owner/configuration" ] && 
 does "init" 0 --json init --insecure-dev --coap $coap --http $http
 check "tells that the TPM was pinned on first use" true "$(json .pinned_on_first_use)"
 site=$(json .site) measurement=$(json .measurement)
-check "keys are private" "600 600 600" "$(stat -c %a "$home"/owner/{owner.key,session,pins.json} | xargs)"
+check "keys are private" "600 600" "$(stat -c %a "$home"/owner/{owner.key,pins.json} | xargs)"
 check "the home is private" "700 700" "$(stat -c %a "$home" "$home/owner" | xargs)"
 openssl verify -CAfile "$home/owner/owner.crt" "$home/owner/owner.crt" >/dev/null 2>&1; check "the certificate verifies" 0 $?
 check "it is of the key" "$(openssl pkey -in "$home/owner/owner.key" -pubout 2>/dev/null)" "$(openssl x509 -in "$home/owner/owner.crt" -pubkey -noout)"
@@ -312,15 +312,13 @@ does "is refused" 7 up
 does "beginning anew" 0 --json reinitialise --forget-everything
 check "the archive is kept" yes "$(for file in "$home"/node/before-*/archive.db; do [ -s "$file" ] && echo yes; done | sort -u)"
 does "the node begins with nothing" 0 up
-does "the owner is unknown to it" 3 rule list
-does "until they meet again" 0 init --renew
 does "no client is left" 0 --json client list
 check "none at all" 0 "$(json '.clients | length')"
 does "a node that is up" 3 reinitialise --forget-everything
 does "down after that" 0 down
 
 # --- secrets stay where they belong
-for secret in session clients/sensor clients/valve; do
+for secret in clients/sensor clients/valve; do
   hex=$(xxd -p -c 1000 "$home/owner/$secret" | cut -c 21-60)
   check "nothing of $secret is in logs and files of the node" "" "$(for file in $(find "$home/run" "$home/node" -type f); do xxd -p -c 100000000 "$file" | grep -q "$hex" && echo "$file"; done)"
 done

@@ -91,10 +91,10 @@ check "nonsense from the enclave" 502 "$(post --data-binary garbage "$url")"
 check "an unprotected 4.01" 403 "$(post --data-binary unauthorized "$url")"
 check "its diagnostic" "Security context not found" "$(cat "$home/out")"
 check "an unprotected 5.03" 503 "$(post --data-binary unavailable "$url")"
-contact=http://$http/.well-known/bastide
-check "first contact" 200 "$(status -H 'Content-Type: application/cbor' --data-binary nonce "$contact")"
-check "in JSON" 200 "$(status -H 'Content-Type: application/json' --data-binary '{}' "$contact")"
-check "in text" 415 "$(status -H 'Content-Type: text/plain' --data-binary nonce "$contact")"
+edhoc=http://$http/.well-known/edhoc
+check "EDHOC" 200 "$(status -H 'Content-Type: application/cid-edhoc+cbor-seq' --data-binary message "$edhoc")"
+check "EDHOC without a connection identifier" 415 "$(status -H 'Content-Type: application/edhoc+cbor-seq' --data-binary message "$edhoc")"
+check "EDHOC in text" 415 "$(status -H 'Content-Type: text/plain' --data-binary message "$edhoc")"
 curl -s -m 1 -H 'Content-Type: application/oscore' -H 'OSCORE: CSU' --data-binary never "$url"
 eventually "a client that leaves is told of" grep -q '^gone 144115' "$home/enclave.log"
 for broken in 'nonsense\r\n\r\n' 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n' "POST / HTTP/1.1\r\nX: $(printf 'y%.0s' $(seq 20000))\r\n\r\n" '\0\0\0\r\n\r\n'; do
