@@ -10,9 +10,10 @@
 #include "edhoc.h"
 #include "hub.h"
 #include "image.h"
+#include "pki.h"
+#include "x509.h"
 
 #include <jansson.h>
-#include <openssl/x509.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -332,33 +333,16 @@ static inline void rig_run(struct rig *rig)
 static inline const struct crypto_key *rig_owner(struct bytes *certificate)
 {
     static struct crypto_key owner;
-    static uint8_t der[2048];
-    static int len;
+    static uint8_t der[PKI_CERTIFICATE_MAX];
+    static size_t len;
     if (!owner.pkey) {
-        EVP_PKEY *key = EVP_EC_gen("P-256");
-        X509 *x509 = X509_new();
-        X509_set_version(x509, 2);
-        ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
-        X509_gmtime_adj(X509_getm_notBefore(x509), 0);
-        X509_gmtime_adj(X509_getm_notAfter(x509), 86400);
-        X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_ASC, (const uint8_t *)"owner", -1, -1,
-                                   0);
-        X509_set_issuer_name(x509, X509_get_subject_name(x509));
-        X509_set_pubkey(x509, key);
-        assert_true(X509_sign(x509, key, EVP_sha256()) > 0);
-        uint8_t *out = der;
-        len = i2d_X509(x509, &out);
-        assert_true(len > 0 && (size_t)len <= sizeof der);
-        BIGNUM *scalar = NULL;
-        uint8_t raw[32];
-        assert_int_equal(1, EVP_PKEY_get_bn_param(key, "priv", &scalar));
-        assert_int_equal(32, BN_bn2binpad(scalar, raw, 32));
-        check_ok(crypto_key_import(&owner, CRYPTO_P256, BYTES_OF(raw)));
-        BN_free(scalar);
-        X509_free(x509);
-        EVP_PKEY_free(key);
+        static const uint8_t serial[X509_SERIAL_LEN] = {1};
+        struct writer writer = writer_over(der, sizeof der);
+        check_ok(crypto_key_generate(&owner, CRYPTO_P256));
+        check_ok(x509_issue_root(&writer, &owner, serial, (int64_t)(RIG_START_MS / 1000)));
+        len = writer.len;
     }
-    *certificate = bytes_from(der, (size_t)len);
+    *certificate = bytes_from(der, len);
     return &owner;
 }
 
@@ -502,6 +486,7 @@ struct rig_answer {
     bool more;
     json_t *json; /* NULL: the payload is none */
     size_t len;
+    struct bytes payload; /* until the next answer */
 };
 
 static inline struct bytes rig_inner(const struct rig_question *question)
@@ -554,6 +539,7 @@ static inline struct rig_answer rig_get(struct rig *rig, struct rig_peer *peer)
         return answer;
     answer.code = inner.code;
     answer.len = inner.payload.len;
+    answer.payload = inner.payload;
     if (inner.payload.len)
         answer.json = json_loadb((const char *)inner.payload.data, inner.payload.len, 0, NULL);
     return answer;
@@ -647,6 +633,7 @@ struct rig_handshake {
     struct edhoc_session edhoc;
     uint8_t room[2048], plain_room[EDHOC_MESSAGE_MAX];
     struct edhoc_credential hub; /* as it named itself */
+    struct edhoc_reference reference;
     struct bytes evidence;
     struct attest_binder binder;
 };
@@ -675,9 +662,15 @@ static inline struct bytes rig_message_3(struct rig_handshake *handshake, struct
     struct writer request = writer_over(room, sizeof room);
     struct bytes subject;
     check_ok(edhoc_take_message_2(&handshake->edhoc, message_2, &plain, &reference, &eads));
-    assert_int_equal(reference.kind, EDHOC_KCCS);
-    handshake->hub = (struct edhoc_credential){.value = reference.claims};
-    check_ok(edhoc_claims_decode(reference.claims, &handshake->hub.key, &subject));
+    handshake->reference = reference;
+    if (reference.kind == EDHOC_KCCS) {
+        handshake->hub = (struct edhoc_credential){.value = reference.claims};
+        check_ok(edhoc_claims_decode(reference.claims, &handshake->hub.key, &subject));
+    } else {
+        assert_int_equal(reference.kind, EDHOC_X5CHAIN);
+        handshake->hub = (struct edhoc_credential){.is_certificate = true, .value = reference.certificates[0]};
+        check_ok(crypto_certificate_key(handshake->hub.value, &handshake->hub.key));
+    }
     check_ok(edhoc_verify_message_2(&handshake->edhoc, &handshake->hub));
     attest_put_request(&request, &(struct attest_request){ATTEST_FORMAT, nonce});
     const struct edhoc_eads asked = {{{.label = ATTEST_EAD, .has_value = true, .value = writer_bytes(&request)}}, 1};
@@ -711,23 +704,25 @@ static inline void rig_take_message_4(struct rig_handshake *handshake, struct by
     handshake->evidence = ead->value;
     check_ok(attest_binder(&handshake->edhoc, &handshake->binder));
     check_ok(edhoc_oscore_input(&handshake->edhoc, &input));
-    *peer = (struct rig_peer){.agreed = true};
+    *peer = (struct rig_peer){0};
     check_ok(oscore_session_agree(&peer->session, OSCORE_CLIENT, &input));
     oscore_input_wipe(&input);
 }
 
-/* A session as the owner, with the appraisal that is the owner's. */
-static inline void rig_meet(struct rig *rig, struct rig_peer *owner)
+/* A session with the appraisal that is a client's. Not OK: the hub refused. */
+static inline enum status rig_meet_as(struct rig *rig, const struct edhoc_credential *own, struct rig_peer *peer)
 {
     static struct rig_handshake handshake;
     struct bytes answer;
     uint8_t nonce[32], user_data[EAT_USER_DATA_LEN], credential[CRYPTO_HASH_MAX];
-    const struct edhoc_credential own = rig_owner_credential();
     handshake = (struct rig_handshake){0};
     check_ok(crypto_random(nonce, sizeof nonce));
     assert_int_equal(COAP_CHANGED, rig_edhoc(rig, rig_message_1(&handshake), &answer));
-    assert_int_equal(COAP_CHANGED, rig_edhoc(rig, rig_message_3(&handshake, answer, &own, BYTES_OF(nonce)), &answer));
-    rig_take_message_4(&handshake, answer, owner);
+    if (rig_edhoc(rig, rig_message_3(&handshake, answer, own, BYTES_OF(nonce)), &answer) != COAP_CHANGED) {
+        edhoc_done(&handshake.edhoc);
+        return DENIED;
+    }
+    rig_take_message_4(&handshake, answer, peer);
     struct attest_evidence evidence;
     struct monitor_report report;
     check_ok(attest_evidence_open(handshake.evidence, &handshake.binder, &evidence));
@@ -739,6 +734,54 @@ static inline void rig_meet(struct rig *rig, struct rig_peer *owner)
     check_ok(attest_user_data(&evidence.key, user_data));
     assert_memory_equal(user_data, report.user_data, sizeof user_data);
     edhoc_done(&handshake.edhoc);
+    return OK;
+}
+
+static inline void rig_meet(struct rig *rig, struct rig_peer *owner)
+{
+    const struct edhoc_credential own = rig_owner_credential();
+    check_ok(rig_meet_as(rig, &own, owner));
+    owner->agreed = true;
+}
+
+/* ---- The site CA ---- */
+
+static inline void rig_take_base64(json_t *json, const char *name, struct writer *writer)
+{
+    const char *text = json_string_value(json_object_get(json, name));
+    assert_non_null(text);
+    check_ok(base64url_decode(text, writer));
+    json_decref(json);
+}
+
+static inline void rig_post_certificate(struct rig *rig, struct rig_peer *owner, uint8_t wanted, struct bytes der)
+{
+    char text[(4 * PKI_CERTIFICATE_MAX + 2) / 3 + 1], body[sizeof text + 32];
+    check_ok(base64url_encode(der, text, sizeof text));
+    snprintf(body, sizeof body, "{\"certificate\":\"%s\"}", text);
+    rig_do(rig, owner, wanted, COAP_POST, "site/certificate", body);
+}
+
+/* What the owner's command line does at init. The certificate is for `site`, which is this one's or another. */
+static inline void rig_certify_site(struct rig *rig, struct rig_peer *owner, struct writer *certificate)
+{
+    uint8_t room[PKI_REQUEST_MAX];
+    struct writer der = writer_over(room, sizeof room);
+    struct pki_request request;
+    struct pki_certificate root;
+    struct bytes root_der;
+    struct image_configuration configuration;
+    const struct crypto_key *key = rig_owner(&root_der);
+    rig_take_base64(rig_expect(rig, owner, COAP_CREATED, COAP_POST, "site/request", NULL, NULL), "request", &der);
+    check_ok(pki_request_open(writer_bytes(&der), &request));
+    check_ok(pki_certificate_decode(root_der, &root));
+    check_ok(image_configuration_decode(rig_configuration(), &configuration));
+    struct x509_order order = {.identity = {.role = X509_SITE_CA, .name = bytes_from_text("site")},
+                               .key = request.key,
+                               .now_s = (int64_t)(rig->now_ms / 1000)};
+    memcpy(order.identity.site, configuration.site, sizeof order.identity.site);
+    check_ok(x509_issue(certificate, key, &root, &order));
+    rig_post_certificate(rig, owner, COAP_CHANGED, writer_bytes(certificate));
 }
 
 static inline void rig_add_client(struct rig *rig, struct rig_peer *owner, const char *name, const char *algorithm,

@@ -22,6 +22,18 @@ void hub_answer_text(struct hub_request *request, uint8_t code, char *text, size
                    HUB_ANSWER_MAX);
 }
 
+void hub_answer_bytes(struct hub_request *request, uint8_t code, uint16_t format, struct bytes bytes)
+{
+    char *copy = malloc(bytes.len);
+    if (!copy) {
+        hub_refuse_memory(request);
+        return;
+    }
+    memcpy(copy, bytes.data, bytes.len);
+    hub_answer_text(request, code, copy, bytes.len);
+    request->format = format;
+}
+
 void hub_refuse_memory(struct hub_request *request)
 {
     hub_refuse(request, COAP_UNAVAILABLE, "memory", "is used up; try again later");
@@ -50,7 +62,7 @@ void hub_refuse(struct hub_request *request, uint8_t code, const char *field, co
     json_decref(error);
     drop_payload(request);
     request->code = code;
-    request->cbor = false;
+    request->format = 0;
     request->observed = false;
     if (text)
         request->payload = bytes_from(text, strlen(text));
@@ -106,7 +118,7 @@ static bool send_protected(struct hub *hub, struct hub_request *request, enum do
     if (observe)
         coap_put_option_uint(&option, COAP_OBSERVE, *observe & 0xffffff);
     if (payload.len)
-        coap_put_option_uint(&option, COAP_CONTENT_FORMAT, request->cbor ? COAP_FORMAT_CBOR : COAP_FORMAT_JSON);
+        coap_put_option_uint(&option, COAP_CONTENT_FORMAT, request->format ? request->format : COAP_FORMAT_JSON);
     struct coap_body inner = {request->code, writer_bytes(&options), payload};
     struct writer outer = writer_over(hub->outer, HUB_OUTER_MAX);
     enum status status = oscore_protect_response(&request->session->oscore, &request->oscore, &inner, false, &outer);

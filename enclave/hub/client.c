@@ -56,6 +56,27 @@ void hub_clients_free(struct hub *hub)
             drop_client(hub, hub->clients[i]);
     if (hub->owner_client)
         drop_client(hub, hub->owner_client);
+    if (hub->stranger)
+        drop_client(hub, hub->stranger);
+}
+
+enum status hub_client_set_certificate(struct hub_client *client, struct bytes certificate)
+{
+    uint8_t hash[CRYPTO_HASH_MAX], *copy = malloc(certificate.len + 1);
+    if (!copy)
+        return NO_ROOM;
+    if (certificate.len)
+        memcpy(copy, certificate.data, certificate.len);
+    struct bytes kept = bytes_from(copy, certificate.len);
+    enum status status = crypto_hash(CRYPTO_SHA256, &kept, 1, hash);
+    if (status != OK) {
+        free(copy);
+        return status;
+    }
+    memcpy(client->certificate_hash, hash, sizeof client->certificate_hash);
+    free((void *)(uintptr_t)client->certificate.data);
+    client->certificate = kept;
+    return OK;
 }
 
 static struct hub_client *provisioned_client(const char *name, const struct oscore_input *input)
@@ -74,6 +95,8 @@ static struct hub_client *provisioned_client(const char *name, const struct osco
 /* Both are ours, so equality may take its time. */
 static bool same_input(const struct hub_client *client, struct bytes encoded)
 {
+    if (!client->provisioned)
+        return false;
     uint8_t room[OSCORE_INPUT_MAX];
     struct writer writer = writer_over(room, sizeof room);
     oscore_put_input(&writer, &client->provisioned->oscore.input);
@@ -109,30 +132,11 @@ static enum status reload_row(struct hub *hub, sqlite3_stmt *row)
 {
     struct oscore_input input;
     struct bytes encoded = hub_column(row, 2);
+    if (encoded.len == 0)
+        return OK; /* it has a credential instead */
     TRY(oscore_input_decode(encoded, &input));
     enum status status = reload_client(hub, hub_column_text(row, 0), encoded, &input, sqlite3_column_int64(row, 3));
     oscore_input_wipe(&input);
-    return status;
-}
-
-/* A client whose input is still the one in the table lives on, its session with window and numbers. */
-enum status hub_clients_reload(struct hub *hub)
-{
-    enum status status = OK;
-    hub->client_count = 0;
-    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++)
-        if (hub->clients[i])
-            hub->clients[i]->saved = false;
-    sqlite3_stmt *list = hub_sql(hub, HUB_SQL_CLIENT_LIST);
-    while (status == OK && hub_row(list))
-        status = reload_row(hub, list);
-    sqlite3_reset(list);
-    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
-        if (!hub->clients[i] || hub->clients[i]->saved)
-            continue;
-        drop_client(hub, hub->clients[i]);
-        hub->clients[i] = NULL;
-    }
     return status;
 }
 
@@ -144,20 +148,99 @@ static struct hub_client **find_client(struct hub *hub, const char *name)
     return NULL;
 }
 
+static struct hub_client **free_place(struct hub *hub)
+{
+    size_t place = 0;
+    while (place < HUB_CLIENTS_MAX && hub->clients[place])
+        place++;
+    return place < HUB_CLIENTS_MAX ? &hub->clients[place] : NULL;
+}
+
+/* Its place means nothing, so it takes one that those with a secret left over. */
+static enum status reload_credential(struct hub *hub, sqlite3_stmt *row)
+{
+    const char *name = hub_column_text(row, 0);
+    struct bytes certificate = hub_column(row, 2), code_hash = hub_column(row, 3);
+    struct hub_client **place = find_client(hub, name);
+    if (strlen(name) > ENGINE_NAME_MAX || code_hash.len != X509_HASH_LEN)
+        return INTERNAL;
+    if (place && !bytes_equal((*place)->certificate, certificate)) {
+        drop_client(hub, *place);
+        *place = NULL;
+        place = NULL;
+    }
+    if (!place) {
+        place = free_place(hub);
+        if (!place)
+            return INTERNAL;
+        *place = hub_client_new(name, HUB_CLIENT);
+        if (!*place)
+            return NO_ROOM;
+        TRY(hub_client_set_certificate(*place, certificate));
+    }
+    struct hub_client *client = *place;
+    memcpy(client->code_hash, code_hash.data, sizeof client->code_hash);
+    client->code_expires_ms = sqlite3_column_int64(row, 4);
+    client->created_ms = sqlite3_column_int64(row, 1);
+    client->saved = true;
+    client->pairs = -1;
+    hub->client_count++;
+    return OK;
+}
+
+/* A client whose input or certificate is still the one in the table lives on, its sessions with windows and numbers. */
+enum status hub_clients_reload(struct hub *hub)
+{
+    enum status status = OK;
+    hub->client_count = 0;
+    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++)
+        if (hub->clients[i])
+            hub->clients[i]->saved = false;
+    sqlite3_stmt *list = hub_sql(hub, HUB_SQL_CLIENT_LIST);
+    while (status == OK && hub_row(list))
+        status = reload_row(hub, list);
+    sqlite3_reset(list);
+    list = hub_sql(hub, HUB_SQL_CREDENTIAL_LIST);
+    while (status == OK && hub_row(list))
+        status = reload_credential(hub, list);
+    sqlite3_reset(list);
+    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
+        if (!hub->clients[i] || hub->clients[i]->saved)
+            continue;
+        drop_client(hub, hub->clients[i]);
+        hub->clients[i] = NULL;
+    }
+    return status;
+}
+
 /* ---- The resource ---- */
+
+static json_t *time_text(int64_t time_ms)
+{
+    char text[ENGINE_TIME_LEN + 1];
+    engine_format_time(time_ms, text);
+    return json_string(text);
+}
+
+static json_t *describe(const struct hub_client *client)
+{
+    struct pki_certificate certificate;
+    json_t *said = json_pack("{s:s,s:o}", "name", client->name, "created", time_text(client->created_ms));
+    if (client->provisioned)
+        json_object_set_new(said, "algorithm", json_string(algorithm_name(client->provisioned->oscore.input.aead)));
+    else if (pki_certificate_decode(client->certificate, &certificate) == OK)
+        json_object_set_new(said, "certificate_expires", time_text(certificate.not_after_s * 1000));
+    if (client->code_expires_ms)
+        json_object_set_new(said, "code_expires", time_text(client->code_expires_ms));
+    return said;
+}
 
 void hub_get_clients(struct hub *hub, struct hub_request *request)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
-        const struct hub_client *client = hub->clients[i];
-        if (!client)
-            continue;
-        char created[ENGINE_TIME_LEN + 1];
-        engine_format_time(client->created_ms, created);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", client->name, "created", created, "algorithm",
-                                              algorithm_name(client->provisioned->oscore.input.aead)));
-    }
+    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++)
+        if (hub->clients[i])
+            json_array_append_new(list, describe(hub->clients[i]));
     hub_answer_json(request, COAP_CONTENT, json_pack("{s:o}", "clients", list));
 }
 
@@ -179,11 +262,12 @@ static enum status put_client(struct hub *hub, const struct hub_client *client)
 {
     uint8_t room[OSCORE_INPUT_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    oscore_put_input(&writer, &client->provisioned->oscore.input);
+    if (client->provisioned)
+        oscore_put_input(&writer, &client->provisioned->oscore.input);
     sqlite3_stmt *put = hub_sql(hub, HUB_SQL_CLIENT_PUT);
     hub_bind_text(put, 1, client->name);
-    sqlite3_bind_int64(put, 2, client->role);
-    hub_bind_bytes(put, 3, writer_bytes(&writer));
+    sqlite3_bind_int64(put, 2, 0); /* told owners from clients once */
+    sqlite3_bind_blob64(put, 3, room, writer.len, SQLITE_STATIC);
     sqlite3_bind_int64(put, 4, client->created_ms);
     enum status status = writer_end(&writer);
     if (status == OK)
@@ -209,32 +293,82 @@ static void answer_input(struct hub_request *request, const struct hub_client *c
     wipe(text, sizeof text);
 }
 
+enum status hub_credential_put(struct hub *hub, const struct hub_client *client)
+{
+    sqlite3_stmt *put = hub_sql(hub, HUB_SQL_CREDENTIAL_PUT);
+    hub_bind_text(put, 1, client->name);
+    sqlite3_bind_blob64(put, 2, client->certificate.len ? client->certificate.data : (const uint8_t *)"",
+                        client->certificate.len, SQLITE_STATIC);
+    hub_bind_bytes(put, 3, BYTES_OF(client->code_hash));
+    sqlite3_bind_int64(put, 4, client->code_expires_ms);
+    return hub_run(put);
+}
+
+static struct hub_client **place_for(struct hub *hub, struct hub_request *request)
+{
+    struct hub_client **place = free_place(hub);
+    if (!place)
+        hub_refuse(request, COAP_TOO_LARGE, "clients", "are %d already, and that is the limit", HUB_CLIENTS_MAX);
+    return place;
+}
+
+static enum status settle(struct hub *hub, struct hub_client **place, struct hub_client *client)
+{
+    client->created_ms = (int64_t)hub->now_ms;
+    client->saved = true;
+    *place = client;
+    hub->client_count++;
+    return put_client(hub, client);
+}
+
 static void add_client(struct hub *hub, struct hub_request *request, const char *name, size_t algorithm)
 {
-    size_t place = 0;
-    while (place < HUB_CLIENTS_MAX && hub->clients[place])
-        place++;
-    if (place == HUB_CLIENTS_MAX) {
-        hub_refuse(request, COAP_TOO_LARGE, "clients", "are %d already, and that is the limit", HUB_CLIENTS_MAX);
+    struct hub_client **place = place_for(hub, request);
+    if (!place)
         return;
-    }
     struct oscore_input input;
-    enum status status = make_input(place, algorithm, &input);
+    enum status status = make_input((size_t)(place - hub->clients), algorithm, &input);
     struct hub_client *client = status == OK ? provisioned_client(name, &input) : NULL;
     oscore_input_wipe(&input);
     if (!client) {
         hub_refuse_memory(request);
         return;
     }
-    client->created_ms = (int64_t)hub->now_ms;
-    client->saved = true;
-    hub->clients[place] = client;
-    hub->client_count++;
-    status = put_client(hub, client);
+    status = settle(hub, place, client);
     if (status == OK)
         answer_input(request, client);
     else
         hub_abandon_group(hub, request, "clients", status);
+}
+
+/* A client that will come with this code and ask for a certificate. */
+static void invite(struct hub *hub, struct hub_request *request, const char *name, int64_t valid_ms)
+{
+    uint8_t code[HUB_CODE_LEN];
+    char text[2 * HUB_CODE_LEN];
+    struct hub_client **place = place_for(hub, request);
+    struct hub_client *client = place ? hub_client_new(name, HUB_CLIENT) : NULL;
+    if (!client) {
+        if (place)
+            hub_refuse_memory(request);
+        return;
+    }
+    enum status status = hub_code_new(hub, client, valid_ms, code);
+    if (status == OK)
+        status = base64url_encode(BYTES_OF(code), text, sizeof text);
+    enum status settled = settle(hub, place, client);
+    if (status == OK)
+        status = settled;
+    if (status == OK)
+        status = hub_credential_put(hub, client);
+    if (status == OK)
+        hub_answer_json(
+            request, COAP_CREATED,
+            json_pack("{s:s,s:s,s:o}", "name", name, "code", text, "expires", time_text(client->code_expires_ms)));
+    else
+        hub_abandon_group(hub, request, "clients", status);
+    wipe(code, sizeof code);
+    wipe(text, sizeof text);
 }
 
 /* A name is what a client's sources begin with, so it may not reach into another's. */
@@ -252,29 +386,52 @@ static bool name_is_free(struct hub *hub, struct hub_request *request, const cha
     return true;
 }
 
-void hub_post_client(struct hub *hub, struct hub_request *request)
+static size_t algorithm_of(const json_t *wanted)
 {
-    static const char *const known[] = {"name", "algorithm", NULL};
-    json_t *body = hub_json_body(request, known);
-    if (!body)
-        return;
-    const char *name = json_string_value(json_object_get(body, "name"));
-    json_t *wanted = json_object_get(body, "algorithm");
     size_t algorithm = 0, count = sizeof algorithms / sizeof algorithms[0];
     while (wanted && algorithm < count &&
            (!json_is_string(wanted) || strcmp(json_string_value(wanted), algorithms[algorithm].name) != 0))
         algorithm++;
-    if (algorithm == count)
+    return algorithm;
+}
+
+static void invite_or_refuse(struct hub *hub, struct hub_request *request, const char *name, const json_t *valid_s)
+{
+    int64_t valid_ms = valid_s ? json_integer_value(valid_s) * 1000 : HUB_CODE_MS;
+    if (hub->authority.certificate.len == 0)
+        hub_refuse(request, COAP_CONFLICT, "code", "needs a site CA: bastide init has the owner sign it");
+    else if (valid_ms <= 0 || valid_ms > HUB_CODE_MS_MAX)
+        hub_refuse(request, COAP_UNPROCESSABLE, "valid_s", "must be 1 to %lld seconds", HUB_CODE_MS_MAX / 1000);
+    else
+        invite(hub, request, name, valid_ms);
+}
+
+void hub_post_client(struct hub *hub, struct hub_request *request)
+{
+    static const char *const known[] = {"name", "algorithm", "code", "valid_s", NULL};
+    json_t *body = hub_json_body(request, known);
+    if (!body)
+        return;
+    const char *name = json_string_value(json_object_get(body, "name"));
+    const json_t *algorithm = json_object_get(body, "algorithm"), *valid_s = json_object_get(body, "valid_s");
+    bool coded = json_is_true(json_object_get(body, "code"));
+    if (algorithm_of(algorithm) == sizeof algorithms / sizeof algorithms[0])
         hub_refuse(request, COAP_UNPROCESSABLE, "algorithm",
                    "must be AES-CCM-16-64-128, AES-CCM-16-128-128, A128GCM or A256GCM");
-    else if (name_is_free(hub, request, name))
-        add_client(hub, request, name, algorithm);
+    else if (coded ? algorithm != NULL : valid_s != NULL)
+        hub_refuse(request, COAP_UNPROCESSABLE, coded ? "algorithm" : "valid_s", "does not go with \"code\" %s",
+                   coded ? "true" : "false");
+    else if (name_is_free(hub, request, name) && coded)
+        invite_or_refuse(hub, request, name, valid_s);
+    else if (request->code == 0)
+        add_client(hub, request, name, algorithm_of(algorithm));
     json_decref(body);
 }
 
 static enum status drop_rows(struct hub *hub, const char *name)
 {
-    static const enum hub_sql drops[] = {HUB_SQL_CLIENT_DELETE, HUB_SQL_LAST_DROP, HUB_SQL_ID_DROP};
+    static const enum hub_sql drops[] = {HUB_SQL_CLIENT_DELETE, HUB_SQL_CREDENTIAL_DELETE, HUB_SQL_LAST_DROP,
+                                         HUB_SQL_ID_DROP};
     for (size_t i = 0; i < sizeof drops / sizeof drops[0]; i++) {
         sqlite3_stmt *drop = hub_sql(hub, drops[i]);
         hub_bind_text(drop, 1, name);

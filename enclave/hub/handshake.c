@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define CBOR_TRUE 0xf5
-#define MESSAGE_2_MAX 4096
+#define MESSAGE_2_MAX (HUB_ID_CRED_MAX + 512)
 #define MESSAGE_4_MAX (ATTEST_EVIDENCE_MAX + 64)
 #define REFUSED "refused" /* all that a peer is told: which check failed is nobody's business */
 
@@ -142,14 +142,53 @@ static void take_message_1(struct hub *hub, uint64_t channel, struct bytes messa
 
 /* ---- Messages 3 and 4 ---- */
 
-/* NULL: nobody whom the site knows. */
+static bool is_named(const struct edhoc_reference *reference, const struct hub_client *client)
+{
+    if (client->certificate.len == 0)
+        return false;
+    if (reference->kind == EDHOC_X5CHAIN)
+        return bytes_equal(reference->certificates[0], client->certificate);
+    /* As edhoc_reference_is(), over a hash that was made before. */
+    size_t len = reference->hash_alg == -16 ? X509_HASH_LEN : reference->hash_alg == -15 ? 8 : 0;
+    return reference->kind == EDHOC_X5T && len > 0 &&
+           bytes_equal(reference->hash, bytes_from(client->certificate_hash, len));
+}
+
+/* Only the certificate that stands here for a client counts, so what was renewed or removed is worth nothing. */
+static struct hub_client *certified(struct hub *hub, const struct edhoc_reference *reference,
+                                    struct edhoc_credential *credential)
+{
+    struct pki_certificate certificate;
+    int64_t now_s = (int64_t)(hub->now_ms / 1000);
+    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
+        struct hub_client *client = hub->clients[i];
+        if (!client || !is_named(reference, client))
+            continue;
+        if (pki_certificate_decode(client->certificate, &certificate) != OK || certificate.not_after_s < now_s)
+            return NULL;
+        *credential =
+            (struct edhoc_credential){.is_certificate = true, .value = client->certificate, .key = certificate.key};
+        return client;
+    }
+    return NULL;
+}
+
+/* NULL: nobody whom the site knows. A bare key is anybody's, who may enrol with it and nothing else. */
 static struct hub_client *who(struct hub *hub, const struct edhoc_reference *reference,
                               struct edhoc_credential *credential)
 {
-    if (!edhoc_reference_is(reference, hub->owner_certificate))
+    struct bytes subject;
+    if (edhoc_reference_is(reference, hub->owner_certificate)) {
+        *credential =
+            (struct edhoc_credential){.is_certificate = true, .value = hub->owner_certificate, .key = hub->owner};
+        return hub->owner_client;
+    }
+    if (reference->kind != EDHOC_KCCS)
+        return certified(hub, reference, credential);
+    if (hub->authority.certificate.len == 0)
         return NULL;
-    *credential = (struct edhoc_credential){.is_certificate = true, .value = hub->owner_certificate, .key = hub->owner};
-    return hub->owner_client;
+    *credential = (struct edhoc_credential){.value = reference->claims};
+    return edhoc_claims_decode(reference->claims, &credential->key, &subject) == OK ? hub->stranger : NULL;
 }
 
 static enum status open_session(struct hub *hub, const struct hub_handshake *handshake, struct hub_client *client)
@@ -165,6 +204,7 @@ static enum status open_session(struct hub *hub, const struct hub_handshake *han
         status = oscore_session_agree(&session->oscore, OSCORE_SERVER, &input);
     oscore_input_wipe(&input);
     if (status == OK) {
+        memcpy(session->credential, handshake->credential, sizeof session->credential);
         hub_session_open(hub, session);
         return OK;
     }
@@ -214,6 +254,8 @@ static enum status finish(struct hub *hub, struct hub_handshake *handshake, stru
     return open_session(hub, handshake, *client);
 }
 
+static const char *const role_words[] = {"stranger", "client", "owner"};
+
 static void take_message_3(struct hub *hub, uint64_t channel, size_t place, struct bytes message_3)
 {
     uint8_t room[MESSAGE_4_MAX];
@@ -229,8 +271,7 @@ static void take_message_3(struct hub *hub, uint64_t channel, size_t place, stru
         return;
     }
     say(hub, channel, COAP_CHANGED, writer_bytes(&message_4));
-    hub_audit(hub, "session=opened role=%s sessions=%zu", client->role == HUB_OWNER ? "owner" : "client",
-              hub->session_count);
+    hub_audit(hub, "session=opened role=%s sessions=%zu", role_words[client->role], hub->session_count);
 }
 
 void hub_edhoc(struct hub *hub, uint64_t channel, struct bytes payload)

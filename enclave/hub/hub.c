@@ -93,7 +93,8 @@ static enum status set_up(struct hub *hub, const struct hub_config *config)
     hub->owner = configuration.owner;
     uint8_t *certificate = malloc(configuration.certificate.len);
     hub->owner_client = hub_client_new(HUB_OWNER_NAME, HUB_OWNER);
-    if (!certificate || !hub->owner_client) {
+    hub->stranger = hub_client_new("", HUB_STRANGER);
+    if (!certificate || !hub->owner_client || !hub->stranger) {
         free(certificate);
         return NO_ROOM;
     }
@@ -150,6 +151,7 @@ void hub_free(struct hub *hub)
     hub_sql_close(hub);
     store_close(hub->store);
     hub_identities_free(hub);
+    hub_authority_free(hub);
     free((void *)(uintptr_t)hub->owner_certificate.data);
     free(hub->load.snapshot);
     free_wiped(hub->plain, DOOR_MESSAGE_MAX);

@@ -15,6 +15,11 @@ struct script_engine;
 #define HUB_HANDSHAKES_MAX 64        /* EDHOC sessions between their first and their third message */
 #define HUB_HANDSHAKE_MS 15000       /* for so long */
 #define HUB_HANDSHAKE_SPARED_MS 2000 /* when all places are taken, none younger than this gives way */
+#define HUB_CODE_LEN 16              /* bytes of a one-time code */
+#define HUB_CODE_MS (60 * 60 * 1000) /* for so long it is valid, unless the owner says otherwise */
+#define HUB_CODE_MS_MAX (7ll * 24 * 60 * 60 * 1000)
+#define HUB_CODE_TRIES 10        /* wrong codes from anybody, in … */
+#define HUB_CODE_WINDOW_MS 60000 /* … so long; then none is looked at until it is over */
 #define HUB_SLOTS (HUB_SESSIONS_MAX + HUB_HANDSHAKES_MAX)
 #define HUB_BODY_MAX (64u * 1024u)    /* of a request's payload, unless the configuration says otherwise */
 #define HUB_BODY_LIMIT (128u * 1024u) /* and this is the most that it may say: what a door message carries */
@@ -34,22 +39,34 @@ struct script_engine;
 /* The interface behind OSCORE (JSON out, JSON in unless a content format says otherwise). An error is
  * {"error":{"field":…,"reason":…}} with the code beside it. Times are RFC 3339 UTC with milliseconds.
  *
+ * anyone, a stranger with a bare key among them
+ *   GET  /est/crts           -> 2.05, 287: the site CA's certificate (RFC 9148)
+ *   POST /est/sen?code=CODE  286: a PKCS #10 request -> 2.04, 287: a client's certificate. The code works once
+ *   POST /.well-known/attest CBOR [263, nonce] -> 2.04, 263: evidence of this session, with a fresh quote
  * every client
  *   POST /events             50 JSON, 60 CBOR, 110 and 112 SenML -> 2.04 {"accepted":n,"duplicates":n}
  *   GET  /actions?after=C&wait=S, or with Observe
  *       -> 2.05 {"actions":[{"cursor","target","type","rule","time","source","properties"}…],"cursor":C}
+ *   POST /est/sren           286 -> 2.04, 287: its next certificate, and the end of the present one
  * the owner
- *   GET  /clients            -> {"clients":[{"name","created","algorithm"}…]}
+ *   GET  /site               -> {"site","certificate": of the site CA, base64url, or null}
+ *   POST /site/request       -> 2.01 {"request": base64url PKCS #10}, which the owner answers with
+ *   POST /site/certificate   {"certificate": base64url} -> 2.04, as GET
+ *   GET  /clients            -> {"clients":[{"name","created","algorithm" | "certificate_expires" | "code_expires"}…]}
  *   POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out), "AES-CCM-16-128-128", "A128GCM",
- *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds
- * it} DELETE /clients/NAME     -> 2.02 {"name"} GET  /rules              -> {"rules":[see engine_list_rules()]};  GET
- * /rules/NAME -> {"name","rule","state"} POST /rules              the rule (see engine.h) -> 2.01 {"name"} POST
- * /rules/NAME/test    an event -> 2.05, the trace of engine_try_rule() DELETE /rules/NAME       -> 2.02 {"name"} GET
- * /history?source=&type=&from=TIME&to=TIME&limit=n&cursor=C, newest first, times being when the hub took it in
+ *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds it}
+ *                            {"name","code":true,"valid_s"?} -> 2.01 {"name","code": base64url,"expires"}
+ *   DELETE /clients/NAME     -> 2.02 {"name"}; its sessions end
+ *   GET  /rules              -> {"rules":[see engine_list_rules()]}
+ *   GET  /rules/NAME         -> {"name","rule","state"}
+ *   POST /rules              the rule (see engine.h) -> 2.01 {"name"}
+ *   POST /rules/NAME/test    an event -> 2.05, the trace of engine_try_rule()
+ *   DELETE /rules/NAME       -> 2.02 {"name"}
+ *   GET  /history?source=&type=&from=TIME&to=TIME&limit=n&cursor=C, newest first, times being when the hub took it in
  *       -> {"rows":[{"sequence","kind":"event"|"action","received","message"}…],"cursor":C}, 0 when that is all
  *   GET  /status             -> see status.c
  *   POST /report             {"nonce": 16 to 128 hex digits} -> {"evidence": base64url}
- * anyone, unprotected: POST /.well-known/edhoc (RFC 9528 Appendix A.2): 65 {true, message 1} -> 64 message 2; 65 {C_R,
+ * unprotected: POST /.well-known/edhoc (RFC 9528 Appendix A.2): 65 {true, message 1} -> 64 message 2; 65 {C_R,
  * message 3} -> 64 message 4; errors with 4.00, in 64 too */
 
 /* What the hub asks of the world. Everything but `advance` answers at once. */

@@ -11,25 +11,32 @@
 #include "edhoc.h"
 #include "engine.h"
 #include "oscore.h"
+#include "pki.h"
 #include "store.h"
+#include "x509.h"
 
 #include <jansson.h>
 #include <sqlite3.h>
 
 #define HUB_OWNER_NAME "owner"
+#define HUB_ID_CRED_MAX (3 * PKI_CERTIFICATE_MAX + 16) /* an x5chain: the hub, the site CA, the owner */
 #define HUB_OUTER_MAX (DOOR_MESSAGE_MAX - (uint32_t)sizeof(struct door_header)) /* of a CoAP body through the door */
 #define HUB_ANSWER_MAX (HUB_OUTER_MAX - 1024u) /* of an answer's payload: OSCORE and options come on top */
 #define HUB_GROUP_BYTES (96u * 1024u)          /* changes after which a group takes no more: one record holds 256 KiB */
 
-enum hub_role { HUB_CLIENT = 0, HUB_OWNER = 1 };
+enum hub_role { HUB_STRANGER, HUB_CLIENT, HUB_OWNER }; /* each may what the one before may */
 
 /* Whom the site knows: the owner, and those the owner registered. Freed with the last session that points here. */
 struct hub_client {
     char name[ENGINE_NAME_MAX + 1];
     enum hub_role role;
     int64_t created_ms;
-    struct hub_session *provisioned; /* of a secret that was agreed on beforehand; NULL: it comes by EDHOC */
-    uint32_t sessions;               /* that point here */
+    struct hub_session *provisioned; /* of a secret that was agreed on beforehand; NULL: it comes by EDHOC, with */
+    struct bytes certificate;        /* the one that counts, DER, owned; empty before enrolment */
+    uint8_t certificate_hash[X509_HASH_LEN];
+    uint8_t code_hash[X509_HASH_LEN]; /* of the one-time code that enrols it, until then */
+    int64_t code_expires_ms;          /* 0: there is no code */
+    uint32_t sessions;                /* that point here */
     bool removed;
     bool saved;         /* it is in the tables */
     int64_t pairs;      /* of source and type, -1: not counted yet */
@@ -40,7 +47,8 @@ struct hub_client {
 struct hub_session {
     struct hub_client *client;
     struct oscore_session oscore;
-    struct attest_binder binder; /* of one that EDHOC agreed on */
+    struct attest_binder binder;      /* of one that EDHOC agreed on */
+    uint8_t credential[EAT_HASH_LEN]; /* SHA-256 of the hub's, in that handshake */
     uint64_t used_ms;
     uint32_t uses; /* requests that point here; a removed session is freed by the last of them */
     bool removed;
@@ -59,8 +67,11 @@ enum hub_identity_use {
 
 struct hub_identity {
     struct crypto_key key;
-    uint8_t claims[160], id_cred[168];
-    size_t claims_len, id_cred_len;
+    bool certified;
+    uint8_t value[PKI_CERTIFICATE_MAX]; /* CRED_R: a certificate, or before there is a site CA, claims */
+    uint8_t id_cred[HUB_ID_CRED_MAX];
+    size_t value_len, id_cred_len;
+    int64_t renew_at_s; /* of a certificate */
 };
 
 /* An EDHOC session between message 1 and message 3. */
@@ -84,9 +95,9 @@ struct hub_request {
 
     uint8_t code;         /* the answer */
     struct bytes payload; /* owned; JSON, unless */
-    bool cbor;
-    bool observed;    /* answered by the first of several notifications */
-    uint32_t observe; /* its Observe value */
+    uint16_t format;      /* says another content format */
+    bool observed;        /* answered by the first of several notifications */
+    uint32_t observe;     /* its Observe value */
 };
 
 /* Requests that are answered together once what they changed is durable. */
@@ -127,12 +138,19 @@ struct hub {
     struct hub_client *clients[HUB_CLIENTS_MAX]; /* the kid of a client with a secret is its place here, two bytes */
     size_t client_count;
     struct hub_client *owner_client;
+    struct hub_client *stranger;             /* whoever comes with a bare key, to enrol */
     struct bytes owner_certificate;          /* DER, owned */
     struct crypto_public owner;              /* its key */
     struct hub_session *sessions[HUB_SLOTS]; /* that EDHOC agreed on; the kid is the place and one random byte */
     size_t session_count, next_slot;
     struct hub_handshake *handshakes[HUB_HANDSHAKES_MAX];
     struct hub_identity identities[HUB_IDENTITIES];
+    struct { /* the site CA; certificate empty until the owner signed it */
+        struct crypto_key key;
+        struct bytes certificate; /* DER, owned */
+    } authority;
+    uint64_t code_window_ms; /* since when `wrong_codes` are counted */
+    unsigned wrong_codes;
     struct crypto_key attestation_key; /* of this launch, made with the evidence over it */
     uint8_t *launch_evidence;
     size_t launch_evidence_len;
@@ -187,6 +205,8 @@ void hub_answer_text(struct hub_request *request, uint8_t code, char *text, size
 void hub_refuse(struct hub_request *request, uint8_t code, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void hub_refuse_as(struct hub_request *request, enum status status, const struct engine_refusal *refusal);
+/* Copies. */
+void hub_answer_bytes(struct hub_request *request, uint8_t code, uint16_t format, struct bytes bytes);
 void hub_refuse_memory(struct hub_request *request);
 void hub_send_answer(struct hub *hub, struct hub_request *request); /* protects, sends, frees */
 /* False when the observer began anew, and its observation is over. */
@@ -242,6 +262,9 @@ void hub_sessions_drop_of(struct hub *hub, const struct hub_client *client); /* 
 struct hub_client *hub_client_new(const char *name, enum hub_role role);
 MUST_USE enum status hub_clients_reload(struct hub *hub);
 void hub_clients_free(struct hub *hub);
+/* Into its table, in the open group. */
+MUST_USE enum status hub_credential_put(struct hub *hub, const struct hub_client *client);
+MUST_USE enum status hub_client_set_certificate(struct hub_client *client, struct bytes certificate); /* copies */
 void hub_get_clients(struct hub *hub, struct hub_request *request);
 void hub_post_client(struct hub *hub, struct hub_request *request);
 void hub_delete_client(struct hub *hub, struct hub_request *request);
@@ -258,7 +281,26 @@ MUST_USE enum status hub_launch_evidence(struct hub *hub, struct bytes *evidence
 MUST_USE enum status hub_session_evidence(struct hub *hub, const struct attest_binder *binder, struct bytes nonce,
                                           const uint8_t credential[EAT_HASH_LEN], struct writer *evidence);
 void hub_identities_free(struct hub *hub);
+void hub_identities_forget(struct hub *hub); /* the site CA is another */
 void hub_post_report(struct hub *hub, struct hub_request *request);
+void hub_post_attest(struct hub *hub, struct hub_request *request);
+
+/* authority.c: the site CA */
+MUST_USE enum status hub_authority_reload(struct hub *hub);
+void hub_authority_free(struct hub *hub);
+/* Issues for a key whose holder proved it. NOT_FOUND: there is no site CA yet. */
+MUST_USE enum status hub_issue(struct hub *hub, enum x509_role role, struct bytes name, const struct crypto_public *key,
+                               bool static_dh, struct writer *certificate);
+void hub_get_site(struct hub *hub, struct hub_request *request);
+void hub_post_site_request(struct hub *hub, struct hub_request *request);
+void hub_post_site_certificate(struct hub *hub, struct hub_request *request);
+
+/* enrol.c: from a one-time code to a certificate */
+MUST_USE enum status hub_code_new(struct hub *hub, struct hub_client *client, int64_t valid_ms,
+                                  uint8_t code[HUB_CODE_LEN]);
+void hub_get_crts(struct hub *hub, struct hub_request *request);
+void hub_post_sen(struct hub *hub, struct hub_request *request);
+void hub_post_sren(struct hub *hub, struct hub_request *request);
 
 /* event.c */
 void hub_post_events(struct hub *hub, struct hub_request *request);
@@ -308,6 +350,11 @@ enum hub_sql {
     HUB_SQL_CLIENT_PUT,
     HUB_SQL_CLIENT_DELETE,
     HUB_SQL_CLIENT_LIST,
+    HUB_SQL_CREDENTIAL_PUT,
+    HUB_SQL_CREDENTIAL_DELETE,
+    HUB_SQL_CREDENTIAL_LIST,
+    HUB_SQL_AUTHORITY_PUT,
+    HUB_SQL_AUTHORITY_GET,
     HUB_SQL_RULE_PUT,
     HUB_SQL_RULE_STATE,
     HUB_SQL_RULE_DELETE,

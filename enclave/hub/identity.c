@@ -12,16 +12,41 @@ static const enum crypto_curve curves[HUB_IDENTITIES] = {
     [HUB_DH_P256] = CRYPTO_P256,   [HUB_DH_P384] = CRYPTO_P384,   [HUB_DH_X25519] = CRYPTO_X25519,
 };
 
-static enum status make(struct hub_identity *identity, enum crypto_curve curve)
+/* Before the owner signed a site CA: a bare key, for which only the evidence speaks. */
+static enum status claim(struct hub_identity *identity, struct writer *value, struct writer *id_cred)
 {
-    struct writer claims = writer_over(identity->claims, sizeof identity->claims);
+    edhoc_put_claims(value, "hub", &identity->key.public_key, (struct bytes){0});
+    edhoc_put_kccs(id_cred, writer_bytes(value));
+    return writer_end(value);
+}
+
+/* The owner's certificate comes along, for devices that were given its hash alone. */
+static enum status certify(struct hub *hub, struct hub_identity *identity, bool static_dh, struct writer *value,
+                           struct writer *id_cred)
+{
+    struct pki_certificate certificate;
+    TRY(hub_issue(hub, X509_HUB, bytes_from_text("hub"), &identity->key.public_key, static_dh, value));
+    TRY(pki_certificate_decode(writer_bytes(value), &certificate));
+    const struct bytes chain[] = {writer_bytes(value), hub->authority.certificate, hub->owner_certificate};
+    edhoc_put_x5chain(id_cred, chain, 3);
+    identity->renew_at_s = certificate.not_before_s + (certificate.not_after_s - certificate.not_before_s) / 3 * 2;
+    return OK;
+}
+
+static enum status make(struct hub *hub, struct hub_identity *identity, enum hub_identity_use use)
+{
+    struct writer value = writer_over(identity->value, sizeof identity->value);
     struct writer id_cred = writer_over(identity->id_cred, sizeof identity->id_cred);
-    TRY(crypto_key_generate(&identity->key, curve));
-    edhoc_put_claims(&claims, "hub", &identity->key.public_key, (struct bytes){0});
-    edhoc_put_kccs(&id_cred, writer_bytes(&claims));
-    TRY(writer_end(&claims));
+    if (!identity->key.pkey)
+        TRY(crypto_key_generate(&identity->key, curves[use]));
+    identity->certified = hub->authority.certificate.len > 0;
+    identity->id_cred_len = 0;
+    if (identity->certified)
+        TRY(certify(hub, identity, use >= HUB_DH_P256, &value, &id_cred));
+    else
+        TRY(claim(identity, &value, &id_cred));
     TRY(writer_end(&id_cred));
-    identity->claims_len = claims.len;
+    identity->value_len = value.len;
     identity->id_cred_len = id_cred.len;
     return OK;
 }
@@ -46,12 +71,20 @@ enum status hub_identity(struct hub *hub, const struct edhoc_session *session, s
 {
     enum hub_identity_use use = use_of(session);
     struct hub_identity *identity = &hub->identities[use];
-    if (!identity->key.pkey)
-        TRY(make(identity, curves[use]));
-    *credential = (struct edhoc_credential){.value = bytes_from(identity->claims, identity->claims_len),
+    bool stale = identity->certified && (int64_t)(hub->now_ms / 1000) >= identity->renew_at_s;
+    if (identity->id_cred_len == 0 || stale)
+        TRY(make(hub, identity, use));
+    *credential = (struct edhoc_credential){.is_certificate = identity->certified,
+                                            .value = bytes_from(identity->value, identity->value_len),
                                             .private_key = &identity->key,
                                             .id_cred = bytes_from(identity->id_cred, identity->id_cred_len)};
     return OK;
+}
+
+void hub_identities_forget(struct hub *hub)
+{
+    for (size_t i = 0; i < HUB_IDENTITIES; i++)
+        hub->identities[i].id_cred_len = 0;
 }
 
 void hub_identities_free(struct hub *hub)
@@ -95,6 +128,12 @@ static enum status launch_evidence(struct hub *hub)
     hub->launch_evidence = room;
     hub->launch_evidence_len = evidence.len;
     return OK;
+}
+
+static void forget_launch_evidence(struct hub *hub)
+{
+    free(hub->launch_evidence);
+    hub->launch_evidence = NULL;
 }
 
 enum status hub_session_evidence(struct hub *hub, const struct attest_binder *binder, struct bytes nonce,
@@ -152,4 +191,28 @@ void hub_post_report(struct hub *hub, struct hub_request *request)
     size_t len = strlen(text);
     memcpy(text + len, tail, sizeof tail);
     hub_answer_text(request, COAP_CONTENT, text, len + sizeof tail - 1);
+}
+
+/* ---- POST /.well-known/attest: evidence once more on an open session, with a fresh quote ---- */
+
+void hub_post_attest(struct hub *hub, struct hub_request *request)
+{
+    const struct hub_session *session = request->session;
+    uint8_t *room = malloc(ATTEST_EVIDENCE_MAX);
+    struct writer writer = writer_over(room, room ? ATTEST_EVIDENCE_MAX : 0);
+    struct attest_request wanted;
+    if (session->binder.len == 0)
+        hub_refuse(request, COAP_FORBIDDEN, "session",
+                   "was not agreed on by EDHOC: there is nothing to bind evidence to");
+    else if (attest_request_decode(request->inner.payload, &wanted) != OK || wanted.format != ATTEST_FORMAT)
+        hub_refuse(request, COAP_BAD_REQUEST, "body", "must be [%u, a nonce of 8 to 64 bytes] in CBOR", ATTEST_FORMAT);
+    else {
+        forget_launch_evidence(hub);
+        enum status status = hub_session_evidence(hub, &session->binder, wanted.nonce, session->credential, &writer);
+        if (status == OK)
+            hub_answer_bytes(request, COAP_CHANGED, ATTEST_FORMAT, writer_bytes(&writer));
+        else
+            hub_refuse(request, COAP_UNAVAILABLE, "evidence", "was not given by the monitor: %s", status_word(status));
+    }
+    free(room);
 }

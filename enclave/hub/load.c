@@ -178,6 +178,7 @@ enum status hub_reload(struct hub *hub)
     if (hub_row(site))
         hub_set_time(hub, (uint64_t)sqlite3_column_int64(site, 0));
     sqlite3_reset(site);
+    TRY(hub_authority_reload(hub));
     TRY(hub_clients_reload(hub));
     return hub_rules_reload(hub);
 }

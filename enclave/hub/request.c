@@ -24,6 +24,13 @@ struct route {
 };
 
 static const struct route routes[] = {
+    {COAP_GET, "est/crts", HUB_STRANGER, AT_ONCE, hub_get_crts},
+    {COAP_POST, "est/sen", HUB_STRANGER, WRITES, hub_post_sen},
+    {COAP_POST, "est/sren", HUB_CLIENT, WRITES, hub_post_sren},
+    {COAP_POST, ".well-known/attest", HUB_STRANGER, AT_ONCE, hub_post_attest},
+    {COAP_GET, "site", HUB_OWNER, AT_ONCE, hub_get_site},
+    {COAP_POST, "site/request", HUB_OWNER, WRITES, hub_post_site_request},
+    {COAP_POST, "site/certificate", HUB_OWNER, WRITES, hub_post_site_certificate},
     {COAP_POST, "events", HUB_CLIENT, WRITES, hub_post_events},
     {COAP_GET, "actions", HUB_CLIENT, AT_ONCE, hub_get_actions},
     {COAP_GET, "clients", HUB_OWNER, WITH_GROUP, hub_get_clients},
@@ -78,7 +85,8 @@ static const struct route *find_route(struct hub_request *request)
     else if (!method_known)
         hub_refuse(request, COAP_METHOD_NOT_ALLOWED, "method", "is not one of those that \"%.64s\" has", request->path);
     else
-        hub_refuse(request, COAP_FORBIDDEN, "path", "\"%.64s\" is for the owner", request->path);
+        hub_refuse(request, COAP_FORBIDDEN, "path", "\"%.64s\" is for %s", request->path,
+                   request->session->client->role == HUB_STRANGER ? "clients" : "the owner");
     return NULL;
 }
 
@@ -101,7 +109,8 @@ static bool options_fit(struct hub_request *request)
         return false;
     }
     uint32_t accept;
-    if (coap_option_find_uint(request->inner.options, COAP_ACCEPT, &accept) == OK && accept != COAP_FORMAT_JSON) {
+    if (coap_option_find_uint(request->inner.options, COAP_ACCEPT, &accept) == OK && accept != COAP_FORMAT_JSON &&
+        accept != COAP_FORMAT_PKIX_CERT) {
         hub_refuse(request, COAP_NOT_ACCEPTABLE, "Accept", "must be %d: answers are JSON", COAP_FORMAT_JSON);
         return false;
     }

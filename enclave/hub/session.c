@@ -18,8 +18,10 @@ struct hub_session *hub_session_new(struct hub_client *client)
 
 void hub_client_release(struct hub_client *client)
 {
-    if (client->removed && client->sessions == 0)
-        free(client);
+    if (!client->removed || client->sessions > 0)
+        return;
+    free((void *)(uintptr_t)client->certificate.data);
+    free(client);
 }
 
 static void session_free(struct hub_session *session)

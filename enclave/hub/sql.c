@@ -19,6 +19,12 @@ const char *const hub_schema[] = {
     "CREATE INDEX recent_by_age ON recent(client, sequence);"
     "CREATE TABLE action(target TEXT NOT NULL, cursor INTEGER NOT NULL, sequence INTEGER NOT NULL,"
     "                    body TEXT NOT NULL, PRIMARY KEY(target, cursor)) STRICT;",
+    /* The site CA, and what clients that it certifies have instead of a secret. An owner's session was kept once. */
+    "CREATE TABLE authority(id INTEGER PRIMARY KEY NOT NULL CHECK(id = 1), key BLOB NOT NULL,"
+    "                       certificate BLOB NOT NULL) STRICT;"
+    "CREATE TABLE credential(client TEXT PRIMARY KEY NOT NULL, certificate BLOB NOT NULL, code_hash BLOB NOT NULL,"
+    "                        code_expires_ms INTEGER NOT NULL) STRICT;"
+    "DELETE FROM client WHERE role = 1;",
 };
 const size_t hub_schema_count = sizeof hub_schema / sizeof hub_schema[0];
 
@@ -44,6 +50,15 @@ static const char *const texts[HUB_SQL_COUNT] = {
                            " created_ms = excluded.created_ms",
     [HUB_SQL_CLIENT_DELETE] = "DELETE FROM client WHERE name = ?",
     [HUB_SQL_CLIENT_LIST] = "SELECT name, role, input, created_ms FROM client ORDER BY name",
+    [HUB_SQL_CREDENTIAL_PUT] = "INSERT INTO credential VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET certificate ="
+                               " excluded.certificate, code_hash = excluded.code_hash, code_expires_ms ="
+                               " excluded.code_expires_ms",
+    [HUB_SQL_CREDENTIAL_DELETE] = "DELETE FROM credential WHERE client = ?",
+    [HUB_SQL_CREDENTIAL_LIST] = "SELECT name, created_ms, certificate, code_hash, code_expires_ms"
+                                " FROM credential JOIN client ON client = name ORDER BY name",
+    [HUB_SQL_AUTHORITY_PUT] = "INSERT INTO authority VALUES(1, ?, ?) ON CONFLICT DO UPDATE SET key = excluded.key,"
+                              " certificate = excluded.certificate",
+    [HUB_SQL_AUTHORITY_GET] = "SELECT key, certificate FROM authority WHERE id = 1",
     [HUB_SQL_RULE_PUT] = "INSERT INTO rule VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET json = excluded.json,"
                          " state = excluded.state",
     [HUB_SQL_RULE_STATE] = "UPDATE rule SET state = ?2 WHERE name = ?1",

@@ -90,7 +90,9 @@ enum coap_content_format {
     COAP_FORMAT_CID_EDHOC = 65, /* application/cid-edhoc+cbor-seq */
     COAP_FORMAT_SENML_JSON = 110,
     COAP_FORMAT_SENML_CBOR = 112,
-    COAP_FORMAT_OSCORE = 10001, /* application/oscore */
+    COAP_FORMAT_PKCS10 = 286,    /* application/pkcs10 */
+    COAP_FORMAT_PKIX_CERT = 287, /* application/pkix-cert */
+    COAP_FORMAT_OSCORE = 10001,  /* application/oscore */
 };
 
 struct coap_option {
