@@ -2,6 +2,8 @@
  * before it learns who we are, its evidence before anything else is sent. */
 #include "client_internal.h"
 
+#include "pki.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,9 +169,12 @@ static enum status resolve(const struct edhoc_reference *reference, struct edhoc
     }
     if (reference->kind != EDHOC_X5CHAIN)
         return UNSUPPORTED;
+    struct pki_certificate certificate;
+    TRY(pki_certificate_decode(reference->certificates[0], &certificate));
     credential->is_certificate = true;
     credential->value = reference->certificates[0];
-    return crypto_certificate_key(credential->value, &credential->key);
+    credential->key = certificate.key;
+    return OK;
 }
 
 static enum status meet(struct client *client, const struct edhoc_reference *reference,

@@ -12,6 +12,8 @@
 #include "crypto.h"
 #include "edhoc.h"
 #include "gateway.h"
+#include "pki.h"
+#include "x509.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -382,14 +384,14 @@ static inline void rig_serve_edhoc(struct rig *rig, uint64_t channel, const stru
     }
     struct bytes c_r = edhoc_take_id(&reader, byte);
     assert_int_equal(3, c_r.len);
-    struct crypto_public key;
+    struct pki_certificate certificate;
     if (rig->edhoc.state != EDHOC_SENT_2) {
         rig_refuse_edhoc(rig, channel, "no such handshake");
         return;
     }
-    check_ok(crypto_certificate_key(rig->known, &key));
+    check_ok(pki_certificate_decode(rig->known, &certificate));
     rig_answer_3(rig, channel, take_rest(&reader),
-                 &(struct edhoc_credential){.is_certificate = true, .value = rig->known, .key = key});
+                 &(struct edhoc_credential){.is_certificate = true, .value = rig->known, .key = certificate.key});
 }
 
 static inline void rig_serve_one(struct rig *rig, const struct rig_asked *asked)

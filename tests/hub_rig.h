@@ -669,7 +669,9 @@ static inline struct bytes rig_message_3(struct rig_handshake *handshake, struct
     } else {
         assert_int_equal(reference.kind, EDHOC_X5CHAIN);
         handshake->hub = (struct edhoc_credential){.is_certificate = true, .value = reference.certificates[0]};
-        check_ok(crypto_certificate_key(handshake->hub.value, &handshake->hub.key));
+        struct pki_certificate certificate;
+        check_ok(pki_certificate_decode(handshake->hub.value, &certificate));
+        handshake->hub.key = certificate.key;
     }
     check_ok(edhoc_verify_message_2(&handshake->edhoc, &handshake->hub));
     attest_put_request(&request, &(struct attest_request){ATTEST_FORMAT, nonce});

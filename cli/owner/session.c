@@ -104,6 +104,8 @@ static int open_as_owner(const struct cli *cli, const char *url, struct owner_se
     if (!meeting)
         return cli_fail(cli, CLI_INTERNAL, "out of memory");
     int result = owner_open(cli, false, &owner);
+    if (result == CLI_OK) /* EDHOC signs with it */
+        result = owner_unlock(cli, &owner);
     enum status status = result == CLI_OK ? owner_pins_load(cli, &pins) : OK;
     if (result == CLI_OK && status != OK)
         result = cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED,
