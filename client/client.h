@@ -98,8 +98,8 @@ MUST_USE enum status client_begin(struct client *client, const struct client_req
 MUST_USE enum status client_run(struct client *client, int wait_ms);
 size_t client_pending(const struct client *client); /* whose `done` is still to be called */
 
-/* Has the TPM of the node at this http:// URL open a credential (verifier/evidence: evidence_challenge). Appends what it
- * found. BUSY: its TPM is asked too often, try again; IO, UNSUPPORTED. `why`: a sentence. */
+/* Has the TPM of the node at this http:// URL open a credential (verifier/evidence: evidence_challenge). Appends what
+ * it found. BUSY: its TPM is asked too often, try again; IO, UNSUPPORTED. `why`: a sentence. */
 MUST_USE enum status client_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
                                   char *why, size_t cap);
 

@@ -45,7 +45,7 @@ struct state {
     struct owner_image image;
     struct service_settings settings;
     struct owner_meeting meeting;
-    bool insecure_dev, new_site, new_session, started;
+    bool insecure_dev, new_site, new_session, started, by_root;
 };
 
 static int take_options(const struct cli *cli, int argc, char **argv, struct init *init)
@@ -170,7 +170,7 @@ static int meet(const struct cli *cli, const struct init *init, struct state *st
         state->pins.required_walls |= OWNER_WALLS_ALL & ~allowed;
     service_url("http", state->settings.http, url, sizeof url);
     cli_progress(cli, "%s %s …", state->new_session ? "first contact with" : "a session with", url);
-    int result = owner_meeting_init(cli, &state->meeting, &state->owner, &state->pins);
+    int result = owner_meeting_init(cli, &state->meeting, &state->owner, &state->pins, state->by_root);
     state->meeting.remote = state->settings.remote ? url : NULL;
     if (result == CLI_OK)
         result = owner_meet(&state->meeting, url);
@@ -212,7 +212,8 @@ static void report(const struct cli *cli, const struct state *state)
         cli_line(cli, "TPM", "pinned because it answered first: nothing else vouches for it (--ek-name does)");
     else
         cli_line(cli, "TPM", "the pinned endorsement key %s", ek);
-    cli_line(cli, "session", "agreed by EDHOC; each later command agrees on its own, and checks the evidence again");
+    cli_line(cli, "session", "agreed by EDHOC, as each later command does anew; for every day %s/owner/session.key",
+             cli->home);
 }
 
 static int run_with(struct cli *cli, const struct init *init, struct state *state)
@@ -226,7 +227,8 @@ static int run_with(struct cli *cli, const struct init *init, struct state *stat
         result = owner_measure(cli, state->settings.image, &state->image);
     if (result == CLI_OK && state->new_site)
         result = owner_make(cli, state->insecure_dev, init->no_passphrase, &state->owner);
-    if (result == CLI_OK) /* EDHOC signs with it */
+    state->by_root = !state->pins.has_ak || init->renew || !owner_has_daily_key(cli);
+    if (result == CLI_OK && state->by_root) /* EDHOC signs with it then, and so does the site CA's certificate */
         result = owner_unlock(cli, &state->owner);
     if (result == CLI_OK)
         result = start_node(cli, state);

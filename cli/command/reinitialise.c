@@ -18,11 +18,11 @@ static const char help[] =
     "the owner's word that this node may begin anew, once, with an empty store; moves the archive aside to\n"
     "node/before-TIME.N; keeps the owner, the site and the TPM's keys. Clients, rules and history of the hub are "
     "gone:\n"
-    "afterwards run bastide up, and add clients and rules again.\n\n"
+    "afterwards run bastide up, bastide init --renew, and add clients and rules again.\n\n"
     "  --forget-everything  without it nothing is done\n"
     "  --counter N          the TPM counter that the refusal named (else as the monitor's log has it)\n\n"
     "Examples:\n"
-    "  bastide reinitialise --forget-everything && bastide up\n";
+    "  bastide reinitialise --forget-everything && bastide up && bastide init --renew\n";
 
 /* The number a monitor that refused its table told last; false: it never did. */
 static bool counter_in_log(const struct cli *cli, uint64_t *counter)
@@ -112,7 +112,7 @@ static int begin_anew(struct cli *cli, uint64_t counter)
     else {
         cli_line(cli, "token", "for counter %llu, good once", (unsigned long long)counter);
         cli_line(cli, "archive", "moved to %s", aside);
-        cli_line(cli, "next", "bastide up, then clients and rules again");
+        cli_line(cli, "next", "bastide up, then bastide init --renew");
     }
     return CLI_OK;
 }

@@ -4,10 +4,13 @@
 
 #include "abi.h"
 #include "control.h"
+#include "x509.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
+#define PEM_MAX 2048
 #define ACTIVATE_MS 20000
 #define PROVE_LOOK_MS 500
 #define PROOF_LEN 32
@@ -70,6 +73,27 @@ static int prove_key(struct owner_meeting *meeting, const struct client_hub *hub
     return CLI_OK;
 }
 
+/* A hub that shows certificates shows the owner's site CA behind them; a bare key has the evidence alone to speak for
+ * it, as at first contact. */
+static enum status meet_hub(void *user, const struct client_hub *hub, char *why, size_t cap)
+{
+    struct owner_meeting *meeting = user;
+    const struct x509_policy policy = {.anchor = meeting->owner.configuration.certificate,
+                                       .site = BYTES_OF(meeting->owner.configuration.site),
+                                       .roles = 1u << X509_HUB,
+                                       .usage = PKI_DIGITAL_SIGNATURE,
+                                       .now_s = (int64_t)(cli_unix_ms() / 1000)};
+    struct x509_result result;
+    if (hub->reference->kind == EDHOC_KCCS ||
+        x509_check_chain(hub->reference->certificates, hub->reference->certificates_count, &policy, &result) == OK)
+        return OK;
+    unsigned reason = 0;
+    while (reason + 1 < X509_REASON_COUNT && !(result.reasons >> reason & 1))
+        reason++;
+    x509_sentence((enum x509_reason)reason, &policy, &result, why, cap);
+    return DENIED;
+}
+
 static enum status appraise(void *user, const struct client_hub *hub, char *why, size_t cap)
 {
     struct owner_meeting *meeting = user;
@@ -86,31 +110,78 @@ static enum status appraise(void *user, const struct client_hub *hub, char *why,
     return meeting->code == CLI_OK ? OK : DENIED;
 }
 
-int owner_meeting_init(const struct cli *cli, struct owner_meeting *meeting, struct owner *owner,
-                       const struct owner_pins *pins)
+/* False: there is none that counts, so the owner's own key is asked for. */
+static bool take_daily_key(struct owner_meeting *meeting, struct bytes *certificate)
 {
-    *meeting = (struct owner_meeting){.cli = cli, .pins = *pins};
+    char path[PATH_MAX];
+    uint8_t *pem = NULL, *der = NULL;
+    size_t pem_len = 0, der_len = 0;
+    const struct cli *cli = meeting->cli;
+    struct pki_certificate decoded;
+    bool good = cli_read_file(cli_path(cli, "owner/session.key", path), PEM_MAX, &pem, &pem_len) == OK &&
+                cli_read_file(cli_path(cli, "owner/session.crt", path), PKI_CERTIFICATE_MAX, &der, &der_len) == OK &&
+                crypto_key_take_pem(&meeting->daily, CRYPTO_P256, bytes_from(pem, pem_len)) == OK &&
+                pki_certificate_decode(bytes_from(der, der_len), &decoded) == OK &&
+                decoded.not_after_s > (int64_t)(cli_unix_ms() / 1000);
+    if (good) {
+        memcpy(meeting->daily_certificate, der, der_len);
+        *certificate = bytes_from(meeting->daily_certificate, der_len);
+    }
+    if (pem)
+        wipe(pem, pem_len);
+    free(pem);
+    free(der);
+    return good;
+}
+
+bool owner_has_daily_key(const struct cli *cli)
+{
+    struct owner_meeting *meeting = calloc(1, sizeof *meeting);
+    struct bytes certificate;
+    if (!meeting)
+        return false;
+    meeting->cli = cli;
+    bool has = take_daily_key(meeting, &certificate);
+    owner_meeting_done(meeting);
+    free(meeting);
+    return has;
+}
+
+static void take_owner(struct owner_meeting *meeting, struct owner *owner)
+{
     memcpy(meeting->owner.encoded, owner->encoded, sizeof meeting->owner.encoded);
     meeting->owner.key = owner->key;
     owner->key = (struct crypto_key){0};
     /* What the configuration borrows lies in the copy now, as far from its beginning as before. */
     meeting->owner.configuration = owner->configuration;
-    struct bytes *certificate = &meeting->owner.configuration.certificate;
-    certificate->data = meeting->owner.encoded + (certificate->data - owner->encoded);
+    struct bytes *root = &meeting->owner.configuration.certificate;
+    root->data = meeting->owner.encoded + (root->data - owner->encoded);
+}
+
+int owner_meeting_init(const struct cli *cli, struct owner_meeting *meeting, struct owner *owner,
+                       const struct owner_pins *pins, bool by_root)
+{
+    *meeting = (struct owner_meeting){.cli = cli, .pins = *pins};
+    take_owner(meeting, owner);
+    struct bytes certificate;
+    bool daily = !by_root && take_daily_key(meeting, &certificate);
+    if (!daily)
+        certificate = meeting->owner.configuration.certificate;
     struct writer by_reference = writer_over(meeting->by_reference, sizeof meeting->by_reference);
     struct writer by_value = writer_over(meeting->by_value, sizeof meeting->by_value);
-    edhoc_put_x5t(&by_reference, *certificate);
-    edhoc_put_x5chain(&by_value, certificate, 1);
+    edhoc_put_x5t(&by_reference, certificate);
+    edhoc_put_x5chain(&by_value, &certificate, 1);
     if (writer_end(&by_reference) != OK || writer_end(&by_value) != OK)
         return cli_fail(cli, CLI_INTERNAL, "the owner's certificate cannot be named");
     meeting->edhoc = (struct client_edhoc){.method = 0,
                                            .suites = suites,
                                            .suites_count = sizeof suites / sizeof suites[0],
                                            .own = {.is_certificate = true,
-                                                   .value = *certificate,
-                                                   .private_key = &meeting->owner.key,
+                                                   .value = certificate,
+                                                   .private_key = daily ? &meeting->daily : &meeting->owner.key,
                                                    .id_cred = writer_bytes(&by_reference)},
                                            .own_by_value = writer_bytes(&by_value),
+                                           .meet = meet_hub,
                                            .appraise = appraise,
                                            .user = meeting};
     return CLI_OK;
@@ -119,6 +190,7 @@ int owner_meeting_init(const struct cli *cli, struct owner_meeting *meeting, str
 void owner_meeting_done(struct owner_meeting *meeting)
 {
     owner_done(&meeting->owner);
+    crypto_key_done(&meeting->daily);
     wipe(meeting, sizeof *meeting);
 }
 
@@ -131,6 +203,8 @@ int owner_meet(struct owner_meeting *meeting, const char *url)
     int code = owner_session_of(meeting, url, &session);
     if (code == CLI_OK) {
         code = owner_ask(cli, &session, &question, &answer, NULL);
+        if (code == CLI_OK && meeting->edhoc.own.private_key == &meeting->owner.key)
+            code = owner_certify_site(meeting, &session);
         owner_session_close(&session);
     }
     if (code == CLI_OK && owner_pins_save(cli, &meeting->pins) != OK)

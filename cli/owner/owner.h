@@ -8,6 +8,7 @@
 #include "crypto.h"
 #include "evidence.h"
 #include "image.h"
+#include "pki.h"
 
 /* ---- identity.c: owner.key, owner.crt, configuration ---- */
 
@@ -107,20 +108,25 @@ struct owner_meeting {
     const struct cli *cli;
     struct owner owner;
     struct owner_pins pins;
+    struct crypto_key daily; /* owner/session.key, while it counts */
+    uint8_t daily_certificate[PKI_CERTIFICATE_MAX];
     struct client_edhoc edhoc;
-    uint8_t by_reference[32], by_value[IMAGE_CONFIGURATION_MAX + 8]; /* ID_CRED_I */
+    uint8_t by_reference[32], by_value[PKI_CERTIFICATE_MAX + 16]; /* ID_CRED_I */
     struct evidence_result result;
     const char *remote; /* the URL of a node that is not of this home: its TPM is asked through its gateway */
     bool changed;       /* the pins, since they were saved */
     int code;           /* what was said when the evidence was refused */
 };
 
-/* `owner` is given; `pins` are copied. */
+/* `owner` is given; `pins` are copied. With the daily key, unless there is none or `by_root` says so; the owner's own
+ * must be unlocked then. */
 int owner_meeting_init(const struct cli *cli, struct owner_meeting *meeting, struct owner *owner,
-                       const struct owner_pins *pins);
+                       const struct owner_pins *pins, bool by_root);
+bool owner_has_daily_key(const struct cli *cli);
 void owner_meeting_done(struct owner_meeting *meeting);
-/* First contact, or once more after an upgrade: one authenticated request, by which the evidence was accepted and, the
- * first time, the TPM proved its keys. Saves the pins and gives them back. */
+/* First contact, or once more after an upgrade: the evidence was accepted and, the first time, the TPM proved its keys.
+ * Saves the pins and gives them back. As the root: signs the site CA where it is not signed yet, and has it certify a
+ * daily key. */
 int owner_meet(struct owner_meeting *meeting, const char *url);
 
 /* ---- session.c ---- */
@@ -131,6 +137,9 @@ struct owner_session {
     bool owns_meeting;
     int lock; /* of such a client: a second program would begin its session anew under the first one's feet */
 };
+
+/* site.c: what the owner's own key is for. What went wrong was said. */
+int owner_certify_site(struct owner_meeting *meeting, struct owner_session *session);
 
 /* `name` NULL: the owner, by EDHOC. What is missing was said. */
 int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session);

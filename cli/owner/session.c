@@ -104,14 +104,14 @@ static int open_as_owner(const struct cli *cli, const char *url, struct owner_se
     if (!meeting)
         return cli_fail(cli, CLI_INTERNAL, "out of memory");
     int result = owner_open(cli, false, &owner);
-    if (result == CLI_OK) /* EDHOC signs with it */
+    if (result == CLI_OK && !owner_has_daily_key(cli)) /* EDHOC signs with one of them */
         result = owner_unlock(cli, &owner);
     enum status status = result == CLI_OK ? owner_pins_load(cli, &pins) : OK;
     if (result == CLI_OK && status != OK)
         result = cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED,
                           "%s/owner/pins.json %s: bastide init makes it", cli->home, cli_file_problem(status));
     if (result == CLI_OK)
-        result = owner_meeting_init(cli, meeting, &owner, &pins);
+        result = owner_meeting_init(cli, meeting, &owner, &pins, false);
     owner_done(&owner);
     if (result == CLI_OK)
         result = owner_session_of(meeting, url, session);
@@ -190,8 +190,8 @@ int owner_unanswered(const struct cli *cli, const struct owner_session *session,
     if (status == NO_ROOM || status == MALFORMED || status == UNSUPPORTED) /* the node is not to blame */
         return cli_fail(cli, CLI_DENIED, "%s", why && *why ? why : status_word(status));
     return cli_fail(cli, ours ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),
-                    ours ? ". The hub does not know this key: is it this home's node? A client that was removed "
-                           "is added again by bastide client add"
+                    ours ? ". The hub does not know this key: bastide init --renew for the owner, bastide client "
+                           "add for a client"
                          : ". Is the node up? bastide status");
 }
 

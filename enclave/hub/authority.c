@@ -137,31 +137,61 @@ static bool certificate_fits(struct hub *hub, struct hub_request *request, struc
     return true;
 }
 
-void hub_post_site_certificate(struct hub *hub, struct hub_request *request)
+/* The only field of a body, in base64url. False after a refusal. */
+static bool take_der(struct hub_request *request, const char *name, struct writer *der)
 {
-    static const char *const known[] = {"certificate", NULL};
-    uint8_t room[PKI_CERTIFICATE_MAX];
-    struct writer der = writer_over(room, sizeof room);
+    const char *const known[] = {name, NULL};
     json_t *body = hub_json_body(request, known);
     if (!body)
-        return;
-    const char *text = json_string_value(json_object_get(body, "certificate"));
-    bool readable = text && base64url_decode(text, &der) == OK;
+        return false;
+    const char *text = json_string_value(json_object_get(body, name));
+    bool readable = text && base64url_decode(text, der) == OK;
     json_decref(body);
-    if (!readable) {
-        hub_refuse(request, COAP_UNPROCESSABLE, "certificate", "must be base64url of at most %d bytes",
-                   PKI_CERTIFICATE_MAX);
-        return;
-    }
-    if (!certificate_fits(hub, request, writer_bytes(&der)))
+    if (!readable)
+        hub_refuse(request, COAP_UNPROCESSABLE, name, "must be base64url of at most %zu bytes", der->cap);
+    return readable;
+}
+
+void hub_post_site_certificate(struct hub *hub, struct hub_request *request)
+{
+    uint8_t room[PKI_CERTIFICATE_MAX];
+    struct writer der = writer_over(room, sizeof room);
+    if (!take_der(request, "certificate", &der) || !certificate_fits(hub, request, writer_bytes(&der)))
         return;
     enum status status = put(hub, writer_bytes(&der));
     if (status == OK)
         status = hub_authority_reload(hub);
-    if (status == OK)
-        hub_get_site(hub, request);
-    else
+    if (status != OK) {
         hub_abandon_group(hub, request, "site", status);
+        return;
+    }
+    hub_get_site(hub, request);
+    request->code = COAP_CHANGED;
+}
+
+/* The owner's daily key: with it his own, which signs the site CA, can stay locked away. One counts at a time. */
+void hub_post_site_owner(struct hub *hub, struct hub_request *request)
+{
+    uint8_t room[PKI_REQUEST_MAX], certificate_room[PKI_CERTIFICATE_MAX];
+    struct writer der = writer_over(room, sizeof room);
+    struct writer certificate = writer_over(certificate_room, sizeof certificate_room);
+    struct pki_request wanted;
+    if (!take_der(request, "request", &der))
+        return;
+    if (pki_request_open(writer_bytes(&der), &wanted) != OK || wanted.key.curve != CRYPTO_P256) {
+        hub_refuse(request, COAP_UNPROCESSABLE, "request", "is no PKCS #10 request by a key on P-256");
+        return;
+    }
+    enum status status = hub_issue(hub, X509_OWNER, bytes_from_text(HUB_OWNER_NAME), &wanted.key, false, &certificate);
+    if (status != OK) {
+        hub_refuse(request, COAP_CONFLICT, "site", "has no CA that could issue: %s", status_word(status));
+        return;
+    }
+    status = hub_client_set_certificate(hub->owner_client, writer_bytes(&certificate));
     if (status == OK)
-        request->code = COAP_CHANGED;
+        status = hub_credential_put(hub, hub->owner_client);
+    if (status == OK)
+        hub_answer_json(request, COAP_CREATED, json_pack("{s:o}", "certificate", encoded(writer_bytes(&certificate))));
+    else
+        hub_abandon_group(hub, request, "owner", status);
 }

@@ -188,6 +188,16 @@ static enum status reload_credential(struct hub *hub, sqlite3_stmt *row)
     return OK;
 }
 
+/* The certificate of the owner's daily key. */
+static enum status reload_owner(struct hub *hub)
+{
+    sqlite3_stmt *get = hub_sql(hub, HUB_SQL_CREDENTIAL_OWNER);
+    struct bytes certificate = hub_row(get) ? hub_column(get, 0) : (struct bytes){0};
+    enum status status = hub_client_set_certificate(hub->owner_client, certificate);
+    sqlite3_reset(get);
+    return status;
+}
+
 /* A client whose input or certificate is still the one in the table lives on, its sessions with windows and numbers. */
 enum status hub_clients_reload(struct hub *hub)
 {
@@ -204,6 +214,8 @@ enum status hub_clients_reload(struct hub *hub)
     while (status == OK && hub_row(list))
         status = reload_credential(hub, list);
     sqlite3_reset(list);
+    if (status == OK)
+        status = reload_owner(hub);
     for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
         if (!hub->clients[i] || hub->clients[i]->saved)
             continue;

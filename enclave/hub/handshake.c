@@ -159,18 +159,16 @@ static struct hub_client *certified(struct hub *hub, const struct edhoc_referenc
                                     struct edhoc_credential *credential)
 {
     struct pki_certificate certificate;
-    int64_t now_s = (int64_t)(hub->now_ms / 1000);
-    for (size_t i = 0; i < HUB_CLIENTS_MAX; i++) {
-        struct hub_client *client = hub->clients[i];
-        if (!client || !is_named(reference, client))
-            continue;
-        if (pki_certificate_decode(client->certificate, &certificate) != OK || certificate.not_after_s < now_s)
-            return NULL;
-        *credential =
-            (struct edhoc_credential){.is_certificate = true, .value = client->certificate, .key = certificate.key};
-        return client;
-    }
-    return NULL;
+    struct hub_client *client = is_named(reference, hub->owner_client) ? hub->owner_client : NULL;
+    for (size_t i = 0; i < HUB_CLIENTS_MAX && !client; i++)
+        if (hub->clients[i] && is_named(reference, hub->clients[i]))
+            client = hub->clients[i];
+    if (!client || pki_certificate_decode(client->certificate, &certificate) != OK ||
+        certificate.not_after_s < (int64_t)(hub->now_ms / 1000))
+        return NULL;
+    *credential =
+        (struct edhoc_credential){.is_certificate = true, .value = client->certificate, .key = certificate.key};
+    return client;
 }
 
 /* NULL: nobody whom the site knows. A bare key is anybody's, who may enrol with it and nothing else. */

@@ -52,9 +52,11 @@ struct script_engine;
  *   GET  /site               -> {"site","certificate": of the site CA, base64url, or null}
  *   POST /site/request       -> 2.01 {"request": base64url PKCS #10}, which the owner answers with
  *   POST /site/certificate   {"certificate": base64url} -> 2.04, as GET
+ *   POST /site/owner         {"request": base64url} -> 2.01 {"certificate"}: the owner's daily key; the former one ends
  *   GET  /clients            -> {"clients":[{"name","created","algorithm" | "certificate_expires" | "code_expires"}…]}
  *   POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out), "AES-CCM-16-128-128", "A128GCM",
- *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds it}
+ *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds
+ * it}
  *                            {"name","code":true,"valid_s"?} -> 2.01 {"name","code": base64url,"expires"}
  *   DELETE /clients/NAME     -> 2.02 {"name"}; its sessions end
  *   GET  /rules              -> {"rules":[see engine_list_rules()]}

@@ -294,6 +294,7 @@ MUST_USE enum status hub_issue(struct hub *hub, enum x509_role role, struct byte
 void hub_get_site(struct hub *hub, struct hub_request *request);
 void hub_post_site_request(struct hub *hub, struct hub_request *request);
 void hub_post_site_certificate(struct hub *hub, struct hub_request *request);
+void hub_post_site_owner(struct hub *hub, struct hub_request *request);
 
 /* enrol.c: from a one-time code to a certificate */
 MUST_USE enum status hub_code_new(struct hub *hub, struct hub_client *client, int64_t valid_ms,
@@ -353,6 +354,7 @@ enum hub_sql {
     HUB_SQL_CREDENTIAL_PUT,
     HUB_SQL_CREDENTIAL_DELETE,
     HUB_SQL_CREDENTIAL_LIST,
+    HUB_SQL_CREDENTIAL_OWNER,
     HUB_SQL_AUTHORITY_PUT,
     HUB_SQL_AUTHORITY_GET,
     HUB_SQL_RULE_PUT,

@@ -56,6 +56,7 @@ static const char *const texts[HUB_SQL_COUNT] = {
     [HUB_SQL_CREDENTIAL_DELETE] = "DELETE FROM credential WHERE client = ?",
     [HUB_SQL_CREDENTIAL_LIST] = "SELECT name, created_ms, certificate, code_hash, code_expires_ms"
                                 " FROM credential JOIN client ON client = name ORDER BY name",
+    [HUB_SQL_CREDENTIAL_OWNER] = "SELECT certificate FROM credential WHERE client = 'owner'",
     [HUB_SQL_AUTHORITY_PUT] = "INSERT INTO authority VALUES(1, ?, ?) ON CONFLICT DO UPDATE SET key = excluded.key,"
                               " certificate = excluded.certificate",
     [HUB_SQL_AUTHORITY_GET] = "SELECT key, certificate FROM authority WHERE id = 1",

@@ -172,10 +172,10 @@ static enum MHD_Result begin(struct gateway *gateway, struct MHD_Connection *con
     *slot = request;
     request->connection = connection;
     request->line = info->socket_context;
-    request->kind = strcmp(url, HEALTH) == 0          ? KIND_HEALTH
+    request->kind = strcmp(url, HEALTH) == 0       ? KIND_HEALTH
                     : strcmp(url, EDHOC_PATH) == 0 ? KIND_EDHOC
                     : strcmp(url, PROOF_PATH) == 0 ? KIND_PROOF
-                                                      : KIND_OSCORE;
+                                                   : KIND_OSCORE;
     struct headers headers = {0};
     (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &headers);
     bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;

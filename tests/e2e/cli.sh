@@ -80,16 +80,16 @@ check "none of these made anything" no "$([ -e "$home/owner/configuration" ] && 
 does "init" 0 --json init --insecure-dev --coap $coap --http $http
 check "tells that the TPM was pinned on first use" true "$(json .pinned_on_first_use)"
 site=$(json .site) measurement=$(json .measurement)
-check "keys are private" "600 600" "$(stat -c %a "$home"/owner/{owner.key,pins.json} | xargs)"
+check "keys are private" "600 600 600 600" "$(stat -c %a "$home"/owner/{owner.key,session.key,session.crt,pins.json} | xargs)"
 check "the home is private" "700 700" "$(stat -c %a "$home" "$home/owner" | xargs)"
 openssl verify -CAfile "$home/owner/owner.crt" "$home/owner/owner.crt" >/dev/null 2>&1; check "the certificate verifies" 0 $?
 check "it is of the key" "$(openssl pkey -in "$home/owner/owner.key" -pubout 2>/dev/null)" "$(openssl x509 -in "$home/owner/owner.crt" -pubkey -noout)"
 cmp -s "$home/owner/configuration" "$home/node/configuration"; check "owner and node have one configuration" 0 $?
 check "the attestation key was proved" 68 "$(jq -r .ak_name "$home/owner/pins.json" | tr -d '\n' | wc -c)"
-before=$(sha256sum "$home"/owner/{owner.key,configuration,pins.json})
+before=$(sha256sum "$home"/owner/{owner.key,session.key,session.crt,site-ca.crt,configuration,pins.json})
 does "init again" 0 --json init --insecure-dev
 check "keeps the site" "$site false" "$(json .site) $(json .new_session)"
-check "and every file" "$before" "$(sha256sum "$home"/owner/{owner.key,configuration,pins.json})"
+check "and every file" "$before" "$(sha256sum "$home"/owner/{owner.key,session.key,session.crt,site-ca.crt,configuration,pins.json})"
 does "init without naming the mode" 0 init
 does "init --renew" 0 --json init --renew
 check "meets the node once more" true "$(json .new_session)"
@@ -312,6 +312,8 @@ does "is refused" 7 up
 does "beginning anew" 0 --json reinitialise --forget-everything
 check "the archive is kept" yes "$(for file in "$home"/node/before-*/archive.db; do [ -s "$file" ] && echo yes; done | sort -u)"
 does "the node begins with nothing" 0 up
+does "the owner's daily key is unknown to it" 3 rule list
+does "until they meet again" 0 init --renew
 does "no client is left" 0 --json client list
 check "none at all" 0 "$(json '.clients | length')"
 does "a node that is up" 3 reinitialise --forget-everything
