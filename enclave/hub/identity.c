@@ -130,12 +130,6 @@ static enum status launch_evidence(struct hub *hub)
     return OK;
 }
 
-static void forget_launch_evidence(struct hub *hub)
-{
-    free(hub->launch_evidence);
-    hub->launch_evidence = NULL;
-}
-
 enum status hub_session_evidence(struct hub *hub, const struct attest_binder *binder, struct bytes nonce,
                                  const uint8_t credential[EAT_HASH_LEN], struct writer *writer)
 {
@@ -146,6 +140,13 @@ enum status hub_session_evidence(struct hub *hub, const struct attest_binder *bi
                                        .launch = bytes_from(hub->launch_evidence, hub->launch_evidence_len)};
     memcpy(evidence.credential, credential, EAT_HASH_LEN);
     return attest_evidence_sign(writer, &hub->attestation_key, binder, &evidence);
+}
+
+/* Whoever saw a later report refuses an earlier one, the launch's too: the next session gets one made after it. */
+static void forget_launch_evidence(struct hub *hub)
+{
+    free(hub->launch_evidence);
+    hub->launch_evidence = NULL;
 }
 
 /* ---- POST /report: the monitor's report anew, with a fresh quote ---- */
@@ -183,6 +184,7 @@ void hub_post_report(struct hub *hub, struct hub_request *request)
         status = base64url_encode(writer_bytes(&writer), text + sizeof head - 1, cap - sizeof head);
     }
     free(evidence);
+    forget_launch_evidence(hub);
     if (status != OK) {
         free(text);
         hub_refuse(request, COAP_UNAVAILABLE, "report", "the monitor gave no evidence: %s", status_word(status));
