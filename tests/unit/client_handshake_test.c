@@ -264,15 +264,30 @@ static void a_client_whom_the_hub_does_not_know_is_told(void **state)
     crypto_key_done(&other);
 }
 
+static void count_answer(void *user, enum status status, const struct client_answer *answer, bool more)
+{
+    unsigned *answered = user;
+    (void)answer, (void)more;
+    check_ok(status);
+    ++*answered;
+}
+
 static void many_requests_wait_for_one_handshake(void **state)
 {
     (void)state;
+    unsigned answered = 0;
+    const struct client_request request = {
+        .code = COAP_POST, .path = "events", .content_format = COAP_FORMAT_JSON, .payload = bytes_from_text("1")};
     rig_begin_thread(&rig);
     struct client *client = open_client(false, six_three + 1, 1);
-    for (int round = 0; round < 3; round++)
-        check_ok(ask(client));
+    for (int i = 0; i < CLIENT_PENDING_MAX; i++)
+        check_ok(client_begin(client, &request, count_answer, &answered));
+    check_status(BUSY, client_begin(client, &request, count_answer, &answered));
+    while (client_pending(client) > 0)
+        check_ok(client_run(client, 100));
     client_close(client);
     rig_end_thread(&rig);
+    assert_int_equal(CLIENT_PENDING_MAX, answered);
     assert_int_equal(1, rig.handshakes);
 }
 

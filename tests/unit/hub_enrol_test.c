@@ -1,96 +1,5 @@
-/* hub: the site CA and who it certifies — from the owner's signature over one-time codes to certificates, their renewal
- * and their end. */
-#include "../hub_site.h"
-
-static struct crypto_key device_key;
-static uint8_t ca_room[PKI_CERTIFICATE_MAX];
-static struct writer ca;
-
-static int set_up_site(void **state)
-{
-    set_up(state);
-    if (!device_key.pkey)
-        check_ok(crypto_key_generate(&device_key, CRYPTO_P256));
-    ca = writer_over(ca_room, sizeof ca_room);
-    rig_certify_site(&rig, &owner, &ca);
-    return 0;
-}
-
-/* ---- The device's side ---- */
-
-static void meet_as_stranger(struct rig_peer *stranger)
-{
-    static uint8_t claims_room[128], id_room[160];
-    struct writer claims = writer_over(claims_room, sizeof claims_room), id = writer_over(id_room, sizeof id_room);
-    edhoc_put_claims(&claims, "device", &device_key.public_key, (struct bytes){0});
-    edhoc_put_kccs(&id, writer_bytes(&claims));
-    const struct edhoc_credential own = {
-        .value = writer_bytes(&claims), .private_key = &device_key, .id_cred = writer_bytes(&id)};
-    check_ok(rig_meet_as(&rig, &own, stranger));
-}
-
-static const char *code_for(const char *name)
-{
-    static char query[64];
-    char body[128];
-    snprintf(body, sizeof body, "{\"name\":\"%s\",\"code\":true}", name);
-    json_t *json = rig_expect(&rig, &owner, COAP_CREATED, COAP_POST, "clients", NULL, body);
-    snprintf(query, sizeof query, "code=%s", json_string_value(json_object_get(json, "code")));
-    json_decref(json);
-    return query;
-}
-
-static struct bytes request_of(const struct crypto_key *key)
-{
-    static uint8_t room[PKI_REQUEST_MAX];
-    struct writer writer = writer_over(room, sizeof room);
-    check_ok(pki_request_sign(&writer, key, bytes_from_text("whatever")));
-    return writer_bytes(&writer);
-}
-
-static struct rig_answer enrol(struct rig_peer *peer, const char *path, const char *query, struct bytes request)
-{
-    struct rig_question question = {
-        .code = COAP_POST, .path = path, .query = query, .format = COAP_FORMAT_PKCS10, .payload = request};
-    return rig_ask(&rig, peer, &question);
-}
-
-static void keep(struct rig_answer answer, struct writer *certificate)
-{
-    check_ok(answer.status);
-    assert_int_equal(COAP_CHANGED, answer.code);
-    put_bytes(certificate, answer.payload);
-    check_ok(writer_end(certificate));
-}
-
-static struct bytes enrolled(const char *name, uint8_t room[PKI_CERTIFICATE_MAX])
-{
-    struct rig_peer stranger;
-    struct writer certificate = writer_over(room, PKI_CERTIFICATE_MAX);
-    meet_as_stranger(&stranger);
-    keep(enrol(&stranger, "est/sen", code_for(name), request_of(&device_key)), &certificate);
-    rig_peer_done(&stranger);
-    return writer_bytes(&certificate);
-}
-
-static enum status meet_with(struct bytes certificate, const struct crypto_key *key, struct rig_peer *peer)
-{
-    static uint8_t id_room[32];
-    struct writer id = writer_over(id_room, sizeof id_room);
-    edhoc_put_x5t(&id, certificate);
-    const struct edhoc_credential own = {
-        .is_certificate = true, .value = certificate, .private_key = key, .id_cred = writer_bytes(&id)};
-    return rig_meet_as(&rig, &own, peer);
-}
-
-static void refused_as(struct rig_answer answer, uint8_t code)
-{
-    check_ok(answer.status);
-    assert_int_equal(code, answer.code);
-    json_decref(answer.json);
-}
-
-/* ---- Tests ---- */
+/* hub: who the site CA certifies — from one-time codes to certificates, their renewal and their end. */
+#include "../hub_device.h"
 
 static void the_hub_shows_a_chain_that_ends_at_the_owner(void **state)
 {
@@ -116,47 +25,6 @@ static void the_hub_shows_a_chain_that_ends_at_the_owner(void **state)
                                         .now_s = (int64_t)(rig.now_ms / 1000)};
     check_ok(x509_check_chain(handshake.reference.certificates, 3, &by_hash, &result));
     edhoc_done(&handshake.edhoc);
-}
-
-static void the_site_ca_outlives_the_launch_and_its_key_stays(void **state)
-{
-    (void)state;
-    uint8_t room[PKI_CERTIFICATE_MAX];
-    struct writer again = writer_over(room, sizeof room);
-    restart();
-    rig_take_base64(rig_expect(&rig, &owner, COAP_CONTENT, COAP_GET, "site", NULL, NULL), "certificate", &again);
-    check_bytes(writer_bytes(&ca), writer_bytes(&again));
-    struct rig_question question = {.code = COAP_GET, .path = "est/crts"};
-    struct rig_answer answer = rig_ask(&rig, &sensor, &question);
-    check_ok(answer.status);
-    check_bytes(writer_bytes(&ca), answer.payload);
-}
-
-static void only_the_owners_signature_over_this_key_and_site_makes_a_ca(void **state)
-{
-    (void)state;
-    struct bytes root_der;
-    struct pki_certificate root, good;
-    const struct crypto_key *key = rig_owner(&root_der);
-    uint8_t room[PKI_CERTIFICATE_MAX];
-    check_ok(pki_certificate_decode(root_der, &root));
-    check_ok(pki_certificate_decode(writer_bytes(&ca), &good));
-    rig_refused(&rig, &owner, COAP_UNPROCESSABLE, COAP_POST, "site/certificate", NULL, "{\"certificate\":\"AA\"}",
-                "certificate");
-    for (int row = 0; row < 3; row++) {
-        struct writer der = writer_over(room, sizeof room);
-        struct x509_order order = {
-            .identity = {.role = row == 0 ? X509_HUB : X509_SITE_CA, .name = bytes_from_text("site")},
-            .key = row == 1 ? device_key.public_key : good.key,
-            .now_s = (int64_t)(rig.now_ms / 1000)};
-        struct image_configuration configuration;
-        check_ok(image_configuration_decode(rig_configuration(), &configuration));
-        memcpy(order.identity.site, configuration.site, sizeof order.identity.site);
-        order.identity.site[0] ^= row == 2;
-        check_ok(x509_issue(&der, key, &root, &order));
-        rig_post_certificate(&rig, &owner, row == 1 ? COAP_CONFLICT : COAP_UNPROCESSABLE, writer_bytes(&der));
-    }
-    rig_refused(&rig, &sensor, COAP_FORBIDDEN, COAP_POST, "site/request", NULL, NULL, "path");
 }
 
 static void a_device_enrols_with_a_code_and_speaks_as_its_client(void **state)
@@ -322,25 +190,6 @@ static void an_expired_certificate_opens_nothing(void **state)
     check_status(DENIED, meet_with(der, &device_key, &device));
 }
 
-static void evidence_is_given_once_more_on_an_open_session(void **state)
-{
-    (void)state;
-    uint8_t room[64];
-    static const uint8_t nonce[16] = "another nonce";
-    struct writer body = writer_over(room, sizeof room);
-    attest_put_request(&body, &(struct attest_request){ATTEST_FORMAT, BYTES_OF(nonce)});
-    struct rig_question question = {
-        .code = COAP_POST, .path = ".well-known/attest", .format = COAP_FORMAT_CBOR, .payload = writer_bytes(&body)};
-    struct rig_answer answer = rig_ask(&rig, &owner, &question);
-    check_ok(answer.status);
-    assert_int_equal(COAP_CHANGED, answer.code);
-    assert_true(answer.len > sizeof(struct monitor_report));
-    question.payload = bytes_from_text("x");
-    refused_as(rig_ask(&rig, &owner, &question), COAP_BAD_REQUEST);
-    question.payload = writer_bytes(&body);
-    refused_as(rig_ask(&rig, &sensor, &question), COAP_FORBIDDEN);
-}
-
 static void a_code_needs_a_name_and_a_time_that_can_be(void **state)
 {
     (void)state;
@@ -367,8 +216,6 @@ int main(void)
 #define site_test(name) cmocka_unit_test_setup_teardown(name, set_up_site, tear_down)
     const struct CMUnitTest tests[] = {
         site_test(the_hub_shows_a_chain_that_ends_at_the_owner),
-        site_test(the_site_ca_outlives_the_launch_and_its_key_stays),
-        site_test(only_the_owners_signature_over_this_key_and_site_makes_a_ca),
         site_test(a_device_enrols_with_a_code_and_speaks_as_its_client),
         site_test(a_stranger_may_enrol_and_nothing_else),
         site_test(a_code_works_once),
@@ -378,7 +225,6 @@ int main(void)
         site_test(a_removed_client_is_out_at_its_next_message),
         site_test(a_renewed_certificate_ends_the_former),
         site_test(an_expired_certificate_opens_nothing),
-        site_test(evidence_is_given_once_more_on_an_open_session),
         site_test(a_code_needs_a_name_and_a_time_that_can_be),
         cmocka_unit_test_setup_teardown(without_a_site_ca_there_are_no_codes, set_up, tear_down),
     };
