@@ -10,7 +10,10 @@ packages=(
   libtss2-dev swtpm tpm2-tools libseccomp-dev
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps              # tests and their peers
   nodejs npm git python3
+  busybox-static cpio zstd binutils kmod systemd-boot-efi e2fsprogs           # a node's image
 )
+# The machine it is booted in is emulated for x86-64 only.
+[ "$(uname -m)" != x86_64 ] || packages+=(qemu-system-x86 ovmf)
 missing=()
 for package in "${packages[@]}"; do
   # A machine may have Node.js from elsewhere; what counts is that the command is there.

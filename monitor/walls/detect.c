@@ -119,6 +119,28 @@ static long status_field(const char *text, const char *name)
     return -1;
 }
 
+/* Linux 6.1 does not count secret memory as locked; its mappings have a name that none from a file system or memfd has
+ * in a process whose root directory is empty. */
+static uint64_t secret_mappings(const char *root, pid_t pid)
+{
+    static const char name[] = " /secretmem (deleted)\n";
+    char path[PATH_MAX], line[512];
+    unsigned long long from, to;
+    uint64_t total = 0;
+    snprintf(path, sizeof path, "%s/proc/%d/maps", root, pid);
+    FILE *maps = fopen(path, "re");
+    if (!maps)
+        return 0;
+    while (fgets(line, sizeof line, maps)) {
+        size_t len = strlen(line);
+        if (len >= sizeof name && strcmp(line + len - (sizeof name - 1), name) == 0 &&
+            sscanf(line, "%llx-%llx ", &from, &to) == 2 && to > from)
+            total += to - from;
+    }
+    fclose(maps);
+    return total;
+}
+
 uint32_t walls_of_process(const char *root, pid_t pid, unsigned filters, uint64_t *locked)
 {
     char name[64], path[PATH_MAX], text[TEXT_MAX];
@@ -137,7 +159,7 @@ uint32_t walls_of_process(const char *root, pid_t pid, unsigned filters, uint64_
     /* The kernel gives the files of a process that cannot be dumped to root. */
     if (user > 0 && facts.st_uid != (uid_t)user)
         walls |= EAT_WALL_NON_DUMPABLE;
-    *locked = kib > 0 ? (uint64_t)kib * 1024 : 0;
+    *locked = kib > 0 ? (uint64_t)kib * 1024 : secret_mappings(root, pid);
     return walls;
 }
 

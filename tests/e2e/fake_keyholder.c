@@ -49,8 +49,7 @@ int __wrap_holder_open_signer(const struct holder_options *options, struct crypt
 
 static void forget(const struct holder_options *options)
 {
-    static const char *const names[] = {"node/monitor/sealed", "node/monitor/table", "node/archive.db",
-                                        "node/archive.db-wal", "node/archive.db-shm"};
+    static const char *const names[] = {"node/monitor/sealed", "node/monitor/table"};
     char path[PATH_MAX], error[TPM_ERROR_MAX];
     struct tpm *tpm = NULL;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

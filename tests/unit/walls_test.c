@@ -185,6 +185,14 @@ static void a_process_has_the_walls_the_kernel_shows(void **unused)
     /* The file is ours and not that user's: as the kernel shows it where a process cannot be dumped. */
     assert_int_equal(EAT_WALL_OTHER_USER | EAT_WALL_NON_DUMPABLE, walls_of_process(root, 77, 0, &locked));
     assert_int_equal(0, locked);
+    /* An older kernel counts secret memory by its mappings only. */
+    say("/proc/77/maps",
+        "7f60a6a02000-7f60a6c02000 rw-s 0068c000 00:0c 1229                       /secretmem (deleted)\n"
+        "7f62a7055000-7f62a7080000 r--p 00000000 00:01 1026                       /memfd:secretmem (deleted)\n"
+        "7f62a7080000-7f62a7081000 r--p 00000000 00:01 1026                       /x/secretmem\n"
+        "7f62abb33000-7f62abb34000 ---s 00000000 00:0c 1229                       /secretmem (deleted)\n");
+    (void)walls_of_process(root, 77, 0, &locked);
+    assert_int_equal(0x201000, locked);
     say("/proc/self/status", "Name:\tx\nSeccomp_filters:\t3\n");
     assert_int_equal(3, walls_own_filters(root));
 }
