@@ -1,5 +1,6 @@
 /* crypto: exactly the operations Bastide needs — hashes, HMAC, HKDF, AEAD, ECDH, signatures — with libcrypto behind
- * them. Never reads a configuration file or a device, never loads a module, never tells why an authentication failed.
+ * them, or Mbed TLS on a device (crypto/mbedtls, which says what it leaves out). Never reads a configuration file or a
+ * device, never loads a module, never tells why an authentication failed.
  */
 #ifndef BASTIDE_CRYPTO_H
 #define BASTIDE_CRYPTO_H

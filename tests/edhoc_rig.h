@@ -52,7 +52,11 @@ static inline void rig_party_make(struct rig_party *party, const char *name, enu
 
 /* ---- The sessions ---- */
 
+#ifdef CRYPTO_MBEDTLS
+static const int rig_suites[] = {2, 3, 24};
+#else
 static const int rig_suites[] = {0, 2, 3, 6, 24};
+#endif
 static const uint32_t rig_labels[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 
 struct rig {

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 packages=(
   cmake ninja-build gcc libc6-dev clang lld clang-format libclang-rt-14-dev   # toolchain, sanitizers, libFuzzer
   wabt wasi-libc libclang-rt-14-dev-wasm32                                    # compartments
-  libssl-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
+  libssl-dev libmbedtls-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
   libtss2-dev swtpm tpm2-tools libseccomp-dev
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps              # tests and their peers
   nodejs npm git python3

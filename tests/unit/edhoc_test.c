@@ -200,8 +200,8 @@ static void an_export_ends_at_255_hashes_and_at_the_longest_context(void **state
     static uint8_t out[255 * 48 + 1], untouched[sizeof out];
     static const uint8_t context[EDHOC_CONTEXT_MAX + 1] = {7};
     (void)state;
-    for (size_t s = 1; s < 5; s += 3) {
-        rig_start(&rig, 3, rig_suites[s], RIG_KID);
+    for (int suite = 2; suite <= 24; suite += 22) {
+        rig_start(&rig, 3, suite, RIG_KID);
         rig_run(&rig, PUT_1, RIG_STEPS);
         size_t most = 255 * session_hash_len(&rig.initiator);
         memset(out, 0x55, sizeof out);
@@ -236,7 +236,7 @@ static void a_key_on_another_curve_ends_the_session(void **state)
         rig_run(&rig, PUT_1, who == 2 ? PUT_3 : PUT_2);
         struct edhoc_credential own = rig.r.credential;
         own.private_key = who == 1 ? NULL : &wrong;
-        x = rig_fresh(who == 0 ? CRYPTO_X25519 : CRYPTO_P256);
+        x = rig_fresh(who == 0 ? CRYPTO_P384 : CRYPTO_P256);
         if (who == 2)
             check_status(UNSUPPORTED, edhoc_put_message_3(&rig.initiator, &own, NULL, &rig.message[2]));
         else

@@ -72,7 +72,12 @@ static struct edhoc_credential credential_of(struct bytes item, struct bytes id_
     return made;
 }
 
+#ifdef CRYPTO_MBEDTLS
+static const int all_suites[] = {2, 3, 24};
+#else
 static const int all_suites[] = {0, 2, 3, 6, 24};
+#endif
+#define SUITES (sizeof all_suites / sizeof *all_suites)
 static const uint32_t labels[] = {830}; /* critical in a recorded message 4 */
 static struct edhoc_profile profile_for(const int *suites, size_t count)
 {
@@ -182,17 +187,19 @@ static void follows(const struct trace *trace)
     crypto_key_done(&i);
 }
 
+#ifndef CRYPTO_MBEDTLS /* its suite is 0 */
 static void the_trace_with_signatures_is_that_of_rfc_9529(void **state)
 {
     (void)state;
     json_t *all = load("rfc9529_traces");
-    struct edhoc_profile profile = profile_for(all_suites, 5);
+    struct edhoc_profile profile = profile_for(all_suites, SUITES);
     follows(&(struct trace){json_object_get(all, "trace1_x5t_sig_suite0"), &profile, &profile, edhoc_suite(0), 0,
                             CRYPTO_ED25519, "message_1 | Initiator's ephemeral private key X (Raw Value)",
                             "message_1 | message_1 (CBOR Sequence)",
                             "message_1 | Connection identifier chosen by Initiator C_I (CBOR Data Item)"});
     json_decref(all);
 }
+#endif
 
 static void the_trace_with_static_keys_is_that_of_rfc_9529(void **state)
 {
@@ -229,7 +236,7 @@ static void the_trace_with_static_keys_is_that_of_rfc_9529(void **state)
 
 static bool refuses_message_1(struct bytes message)
 {
-    struct edhoc_profile profile = profile_for(all_suites, 5);
+    struct edhoc_profile profile = profile_for(all_suites, SUITES);
     struct edhoc_session session = {0};
     struct edhoc_eads eads;
     uint8_t room[512];
@@ -251,7 +258,7 @@ static bool refuses_message_1(struct bytes message)
 
 static bool refuses_plaintext_2(struct bytes plaintext)
 {
-    struct edhoc_profile profile = profile_for(all_suites, 5);
+    struct edhoc_profile profile = profile_for(all_suites, SUITES);
     struct edhoc_session session = {.profile = &profile, .suite = edhoc_suite(2), .method = 3};
     struct edhoc_reference reference;
     struct edhoc_eads eads;
@@ -366,6 +373,20 @@ static void our_responder_takes(const json_t *v, const struct edhoc_profile *pro
     crypto_key_done(&key_i);
 }
 
+#ifdef CRYPTO_MBEDTLS
+#define HANDSHAKES 3
+#else
+#define HANDSHAKES 4
+#endif
+
+static bool has_suite(int number)
+{
+    for (size_t i = 0; i < SUITES; i++)
+        if (all_suites[i] == number)
+            return true;
+    return false;
+}
+
 static void handshakes_with_x509_of_another_implementation_are_taken(void **state)
 {
     (void)state;
@@ -377,13 +398,15 @@ static void handshakes_with_x509_of_another_implementation_are_taken(void **stat
     {
         int suite = (int)json_integer_value(json_object_get(v, "suite"));
         struct edhoc_profile profile = profile_for(&suite, 1);
+        if (!has_suite(suite))
+            continue;
         rooms_used = 0;
         our_initiator_takes(v, &profile);
         rooms_used = 0;
         our_responder_takes(v, &profile);
         count++;
     }
-    assert_int_equal(count, 4);
+    assert_int_equal(count, HANDSHAKES);
     json_decref(all);
 }
 
@@ -411,7 +434,9 @@ static void the_combined_request_is_that_of_rfc_9668(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifndef CRYPTO_MBEDTLS
         cmocka_unit_test_setup(the_trace_with_signatures_is_that_of_rfc_9529, start_anew),
+#endif
         cmocka_unit_test_setup(the_trace_with_static_keys_is_that_of_rfc_9529, start_anew),
         cmocka_unit_test_setup(every_invalid_message_of_rfc_9529_is_refused, start_anew),
         cmocka_unit_test_setup(handshakes_with_x509_of_another_implementation_are_taken, start_anew),
