@@ -1,10 +1,10 @@
 # Bastide: two commands are enough for a newcomer, `make run` and `make test`.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help deps build run test san style bench fuzz clean
+.PHONY: help deps build run test san style bench fuzz device-size clean
 
 help:            ## list the targets
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 deps:            ## install what is missing from Debian 12 packages and npm
 	@tools/deps.sh
@@ -32,6 +32,9 @@ bench: deps      ## compare with peers in the same run; writes build/bench.tsv
 
 fuzz: deps       ## run every fuzz target for a bounded number of inputs
 	@tools/fuzz.sh
+
+device-size:     ## flash and RAM of the protocol rooms on a Cortex-M4 (needs gcc-arm-none-eabi)
+	@tools/device_size.sh
 
 clean:           ## remove everything built
 	@rm -rf build
