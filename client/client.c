@@ -36,7 +36,12 @@ static enum status set_up(struct client *client, const struct client_config *con
                  config->url ? config->url : "");
         return MALFORMED;
     }
-    client->transport = client->url.http ? &client_http : &client_udp;
+    if (client->url.http && !config->http) {
+        snprintf(why, cap, "this program speaks CoAP only: it needs the hub's coap:// address, not %.120s",
+                 client->url.base);
+        return UNSUPPORTED;
+    }
+    client->transport = client->url.http ? config->http : &client_over_udp;
     client->timeout_ms = config->timeout_ms ? config->timeout_ms : CLIENT_TIMEOUT_MS;
     client->udp = -1;
     client->outer = malloc(OUTER_MAX);
@@ -93,7 +98,7 @@ static void forget(struct client_pending *pending)
 {
     struct client *client = pending->client;
     client->transport->cancel(client, pending);
-    struct http_transfer transfer = pending->transfer;
+    void *transfer = pending->transfer;
     client_set_phase(client, pending, PENDING_FREE);
     free(pending->path);
     free(pending->query);

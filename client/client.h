@@ -13,7 +13,8 @@
 #include "edhoc.h"
 #include "oscore.h"
 
-struct client; /* one session with one hub, over one socket or connection pool; one thread at a time */
+struct client;           /* one session with one hub, over one socket or connection pool; one thread at a time */
+struct client_transport; /* what carries requests. CoAP over UDP is here; another way is a room of its own */
 
 #define CLIENT_PENDING_MAX 64 /* requests under way at once, observations among them */
 #define CLIENT_ANSWER_MAX (256u * 1024u)
@@ -49,10 +50,12 @@ struct client_config {
     const char *url;                  /* "coap://127.0.0.1:5683" or "http://127.0.0.1:8080"; [::1] and names too */
     const struct oscore_input *input; /* a secret agreed on beforehand; copied. Or: */
     const struct client_edhoc *edhoc;
-    uint32_t timeout_ms; /* 0: CLIENT_TIMEOUT_MS */
+    const struct client_transport *http; /* carries http:// URLs: &client_over_http (client/http); NULL: nothing does */
+    uint32_t timeout_ms;                 /* 0: CLIENT_TIMEOUT_MS */
 };
 
-/* Looks a host's name up, for as long as that takes. MALFORMED: the URL; IO, NO_ROOM, INTERNAL. `why`: a sentence. */
+/* Looks a host's name up, for as long as that takes. MALFORMED: the URL; UNSUPPORTED: it is an http:// one, and nothing
+ * carries those; IO, NO_ROOM, INTERNAL. `why`: a sentence. */
 MUST_USE enum status client_open(const struct client_config *config, struct client **client, char *why, size_t cap);
 void client_close(struct client *client); /* NULL is fine; wipes; calls no `done`; not from within one */
 
@@ -97,10 +100,5 @@ MUST_USE enum status client_begin(struct client *client, const struct client_req
 /* Serves whatever is due; waits at most wait_ms for something to be. IO: the machine refuses to wait. */
 MUST_USE enum status client_run(struct client *client, int wait_ms);
 size_t client_pending(const struct client *client); /* whose `done` is still to be called */
-
-/* Has the TPM of the node at this http:// URL open a credential (verifier/evidence: evidence_challenge). Appends what
- * it found. BUSY: its TPM is asked too often, try again; IO, UNSUPPORTED. `why`: a sentence. */
-MUST_USE enum status client_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
-                                  char *why, size_t cap);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "client.h"
 
-#include <curl/curl.h>
 #include <netdb.h>
 
 #define OUTER_MAX (CLIENT_ANSWER_MAX + OSCORE_OVERHEAD + 1024u) /* a protected message, either way */
@@ -57,16 +56,6 @@ enum trouble {
     TROUBLE_FORGED,      /* does not verify */
 };
 
-struct http_transfer {
-    CURL *easy;
-    struct curl_slist *headers;
-    uint8_t *body;
-    size_t len, cap;
-    char option[512]; /* the OSCORE header field's value */
-    unsigned option_count;
-    bool active, too_long;
-};
-
 struct client_pending {
     enum pending_phase phase;
     struct client *client;
@@ -90,12 +79,12 @@ struct client_pending {
     enum trouble trouble;
 
     uint32_t handle; /* CoAP */
-    struct http_transfer transfer;
+    void *transfer;  /* another transport's, of this place: it outlives the request */
 };
 
-/* ---- transports: udp.c, http.c ---- */
+/* ---- transports: udp.c, client/http ---- */
 
-struct transport {
+struct client_transport {
     MUST_USE enum status (*open)(struct client *client, char *why, size_t cap);
     void (*close)(struct client *client);
     /* Sends an outer message. BUSY: not before others are done. */
@@ -105,7 +94,7 @@ struct transport {
     MUST_USE enum status (*wait)(struct client *client, uint32_t wait_ms);
 };
 
-extern const struct transport client_udp, client_http;
+extern const struct client_transport client_over_udp;
 
 /* ---- the client ---- */
 
@@ -129,7 +118,8 @@ enum session_phase {
 };
 
 struct client {
-    const struct transport *transport;
+    const struct client_transport *transport;
+    void *carrier; /* its own; CoAP over UDP has its fields below */
     struct client_url url;
     uint32_t timeout_ms;
     bool running; /* within client_run() */
@@ -168,8 +158,6 @@ struct client {
     void *endpoint_memory;
     struct addrinfo *addresses, *address;
     bool refused; /* the kernel said so */
-    CURLM *multi;
-    bool curl_begun;
 };
 
 /* client.c */

@@ -176,4 +176,4 @@ static enum status udp_wait(struct client *client, uint32_t wait_ms)
     return poll(&fd, 1, wait) >= 0 || errno == EINTR ? OK : IO;
 }
 
-const struct transport client_udp = {udp_open, udp_close, udp_send, udp_cancel, udp_serve, udp_wait};
+const struct client_transport client_over_udp = {udp_open, udp_close, udp_send, udp_cancel, udp_serve, udp_wait};

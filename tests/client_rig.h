@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "attest.h"
 #include "client.h"
+#include "client_http.h"
 #include "crypto.h"
 #include "edhoc.h"
 #include "gateway.h"
@@ -582,7 +583,8 @@ static inline struct client *rig_client_at(struct rig *rig, const char *url, uin
 {
     char why[256] = "";
     struct client *client = NULL;
-    const struct client_config config = {.url = url, .input = &rig->input, .timeout_ms = timeout_ms};
+    const struct client_config config = {
+        .url = url, .http = &client_over_http, .input = &rig->input, .timeout_ms = timeout_ms};
     if (client_open(&config, &client, why, sizeof why) != OK)
         fail_msg("%s", why);
     return client;

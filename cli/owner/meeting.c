@@ -3,6 +3,7 @@
 #include "owner.h"
 
 #include "abi.h"
+#include "client_http.h"
 #include "control.h"
 #include "x509.h"
 
@@ -33,7 +34,7 @@ static enum status ask_remote(const struct owner_meeting *meeting, struct bytes 
     enum status status = BUSY;
     for (uint64_t begun = cli_now_ms(); status == BUSY && cli_now_ms() - begun < ACTIVATE_MS;) {
         struct writer answer = writer_over(room, sizeof room);
-        status = client_prove(meeting->remote, credential, ACTIVATE_MS, &answer, why, sizeof why);
+        status = client_http_prove(meeting->remote, credential, ACTIVATE_MS, &answer, why, sizeof why);
         if (status == OK)
             status = secret_set(opened, writer_bytes(&answer));
         if (status == BUSY)

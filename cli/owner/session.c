@@ -1,6 +1,8 @@
 /* Requests to the hub as the owner or as a client, and its refusals in words. */
 #include "owner.h"
 
+#include "client_http.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -80,7 +82,8 @@ static int open_as_client(const struct cli *cli, const char *name, const char *u
     if (result == CLI_OK)
         result = take_turn(cli, name, &lock);
     if (result == CLI_OK)
-        result = open_client(cli, &(struct client_config){.url = url, .input = &input}, session);
+        result =
+            open_client(cli, &(struct client_config){.url = url, .http = &client_over_http, .input = &input}, session);
     oscore_input_wipe(&input);
     if (result == CLI_OK)
         session->lock = lock;
@@ -91,7 +94,9 @@ static int open_as_client(const struct cli *cli, const char *name, const char *u
 
 int owner_session_of(struct owner_meeting *meeting, const char *url, struct owner_session *session)
 {
-    int result = open_client(meeting->cli, &(struct client_config){.url = url, .edhoc = &meeting->edhoc}, session);
+    int result =
+        open_client(meeting->cli,
+                    &(struct client_config){.url = url, .http = &client_over_http, .edhoc = &meeting->edhoc}, session);
     session->meeting = meeting;
     return result;
 }

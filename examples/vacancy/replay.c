@@ -3,6 +3,7 @@
  * Events of one client travel together; the next client's first waits until all of them are acknowledged, because its
  * meaning may hang on theirs. */
 #include "client.h"
+#include "client_http.h"
 #include "crypto.h"
 
 #include <math.h>
@@ -94,7 +95,8 @@ static struct client *open_client(const char *url, const char *folder, const cha
     wipe(room, sizeof room);
     if (status != OK)
         fail(path, "is no client's secret");
-    const struct client_config config = {.url = url, .input = &input, .timeout_ms = PATIENCE_MS};
+    const struct client_config config = {
+        .url = url, .http = &client_over_http, .input = &input, .timeout_ms = PATIENCE_MS};
     status = client_open(&config, &client, why, sizeof why);
     oscore_input_wipe(&input);
     if (status != OK)

@@ -59,7 +59,7 @@ static struct client *open_client(bool http, const int *suites, size_t count)
     edhoc.own.id_cred = writer_bytes(&id);
     edhoc.own_by_value = writer_bytes(&by_value);
     snprintf(url, sizeof url, "%s://127.0.0.1:%u", http ? "http" : "coap", http ? rig.http_port : rig.coap_port);
-    const struct client_config config = {.url = url, .edhoc = &edhoc, .timeout_ms = 5000};
+    const struct client_config config = {.url = url, .http = &client_over_http, .edhoc = &edhoc, .timeout_ms = 5000};
     if (client_open(&config, &client, why, sizeof why) != OK)
         fail_msg("%s", why);
     return client;

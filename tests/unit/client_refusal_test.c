@@ -50,7 +50,7 @@ static void only_addresses_of_hubs_are_opened(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char why[256] = "";
         struct client *client = NULL;
-        const struct client_config config = {.url = bad[i], .input = &rig.input};
+        const struct client_config config = {.url = bad[i], .http = &client_over_http, .input = &rig.input};
         check_status(MALFORMED, client_open(&config, &client, why, sizeof why));
         assert_null(client);
         assert_non_null(strstr(why, "is no address of a hub: coap://HOST[:PORT]"));
@@ -68,7 +68,7 @@ static void a_host_has_a_longest_name_and_must_be_known(void **state)
     (void)state;
     char url[300] = "http://", why[256] = "";
     struct client *client = NULL;
-    struct client_config config = {.url = url, .input = &rig.input};
+    struct client_config config = {.url = url, .http = &client_over_http, .input = &rig.input};
     memset(url + 7, 'a', 255);
     check_ok(client_open(&config, &client, why, sizeof why));
     client_close(client);

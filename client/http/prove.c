@@ -1,5 +1,8 @@
 /* A question to a node's TPM, through its gateway: one HTTP request, outside any session. */
+#include "client_http.h"
 #include "client_internal.h"
+
+#include <curl/curl.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +33,8 @@ static CURLcode ask(CURL *easy, const char *url, struct curl_slist *headers, str
     return curl_easy_perform(easy);
 }
 
-enum status client_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
-                         char *why, size_t cap)
+enum status client_http_prove(const char *url, struct bytes credential, uint32_t timeout_ms, struct writer *answer,
+                              char *why, size_t cap)
 {
     struct client_url parsed;
     char whole[ADDRESS_MAX + sizeof PROOF_PATH];

@@ -1,7 +1,9 @@
 /* RFC 8613 §11 over libcurl: each pending request has an easy handle that keeps its connection. Nothing of the
  * environment — proxies, .netrc — has a say, and no redirection is followed. */
+#include "client_http.h"
 #include "client_internal.h"
 
+#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,21 +14,40 @@
 #define OPTION_BYTES_MAX 255u
 #define EDHOC_PATH "/.well-known/edhoc"
 
+/* Of one place for a request: the next one there takes it over, connection and all. */
+struct http_transfer {
+    CURL *easy;
+    struct curl_slist *headers;
+    uint8_t *body;
+    size_t len, cap;
+    char option[512]; /* the OSCORE header field's value */
+    unsigned option_count;
+    bool active, too_long;
+};
+
 static enum status http_open(struct client *client, char *why, size_t cap)
 {
-    client->curl_begun = curl_global_init(CURL_GLOBAL_NOTHING) == CURLE_OK;
-    client->multi = client->curl_begun ? curl_multi_init() : NULL;
-    if (client->multi && curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)CLIENT_PENDING_MAX) == CURLM_OK)
+    bool begun = curl_global_init(CURL_GLOBAL_NOTHING) == CURLE_OK;
+    CURLM *multi = begun ? curl_multi_init() : NULL;
+    if (multi && curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CLIENT_PENDING_MAX) == CURLM_OK) {
+        client->carrier = multi;
         return OK;
+    }
+    if (multi)
+        (void)curl_multi_cleanup(multi);
+    if (begun)
+        curl_global_cleanup();
     snprintf(why, cap, "out of memory");
     return NO_ROOM;
 }
 
 static void http_cancel(struct client *client, struct client_pending *pending)
 {
-    struct http_transfer *transfer = &pending->transfer;
+    struct http_transfer *transfer = pending->transfer;
+    if (!transfer)
+        return;
     if (transfer->active)
-        (void)curl_multi_remove_handle(client->multi, transfer->easy);
+        (void)curl_multi_remove_handle(client->carrier, transfer->easy);
     transfer->active = false;
     curl_slist_free_all(transfer->headers);
     transfer->headers = NULL;
@@ -35,14 +56,19 @@ static void http_cancel(struct client *client, struct client_pending *pending)
 static void http_close(struct client *client)
 {
     for (size_t i = 0; i < SLOTS; i++) {
+        struct http_transfer *transfer = client->pending[i].transfer;
+        if (!transfer)
+            continue;
         http_cancel(client, &client->pending[i]);
-        curl_easy_cleanup(client->pending[i].transfer.easy);
-        free(client->pending[i].transfer.body);
+        curl_easy_cleanup(transfer->easy);
+        free(transfer->body);
+        free(transfer);
+        client->pending[i].transfer = NULL;
     }
-    if (client->multi)
-        (void)curl_multi_cleanup(client->multi);
-    if (client->curl_begun)
-        curl_global_cleanup();
+    if (!client->carrier)
+        return; /* it was never open */
+    (void)curl_multi_cleanup(client->carrier);
+    curl_global_cleanup();
 }
 
 /* ---- One transfer ---- */
@@ -90,11 +116,13 @@ static size_t take_header(char *data, size_t size, size_t count, void *user)
     return len;
 }
 
-static bool set_up(struct client *client, struct client_pending *pending)
+static bool set_up(struct client_pending *pending)
 {
-    struct http_transfer *transfer = &pending->transfer;
-    if (transfer->easy)
-        return true;
+    struct http_transfer *transfer = pending->transfer;
+    if (!transfer)
+        transfer = pending->transfer = calloc(1, sizeof *transfer);
+    if (!transfer || transfer->easy)
+        return transfer != NULL;
     CURL *easy = curl_easy_init();
     if (!easy)
         return false;
@@ -112,7 +140,6 @@ static bool set_up(struct client *client, struct client_pending *pending)
         curl_easy_cleanup(easy);
         return false;
     }
-    (void)client;
     transfer->easy = easy;
     return true;
 }
@@ -142,13 +169,13 @@ static bool put_headers(struct http_transfer *transfer, const struct coap_body *
 
 static enum status http_send(struct client *client, struct client_pending *pending, const struct coap_body *outer)
 {
-    struct http_transfer *transfer = &pending->transfer;
     char url[ADDRESS_MAX + sizeof EDHOC_PATH];
     bool protected;
-    if (!set_up(client, pending) || !put_headers(transfer, outer, &protected)) {
+    if (!set_up(pending) || !put_headers(pending->transfer, outer, &protected)) {
         http_cancel(client, pending);
         return INTERNAL;
     }
+    struct http_transfer *transfer = pending->transfer;
     snprintf(url, sizeof url, "%s%s", client->url.base, protected ? "/" : EDHOC_PATH);
     transfer->len = 0;
     transfer->option_count = 0;
@@ -161,7 +188,7 @@ static enum status http_send(struct client *client, struct client_pending *pendi
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, limit) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)outer->payload.len) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body) != CURLE_OK ||
-        curl_multi_add_handle(client->multi, easy) != CURLM_OK) {
+        curl_multi_add_handle(client->carrier, easy) != CURLM_OK) {
         http_cancel(client, pending);
         return INTERNAL;
     }
@@ -198,7 +225,7 @@ static bool type_is_oscore(CURL *easy)
 /* RFC 8613 §11.2: a protected answer comes with 200, whatever the code inside. */
 static void take_response(struct client *client, struct client_pending *pending)
 {
-    struct http_transfer *transfer = &pending->transfer;
+    const struct http_transfer *transfer = pending->transfer;
     uint8_t option[OPTION_BYTES_MAX], room[OPTION_BYTES_MAX + 8];
     struct writer value = writer_over(option, sizeof option), options = writer_over(room, sizeof room);
     struct coap_option_writer writer = coap_options_to(&options);
@@ -217,7 +244,8 @@ static void take_response(struct client *client, struct client_pending *pending)
 
 static void take_end(struct client *client, struct client_pending *pending, CURLcode result)
 {
-    bool too_long = pending->transfer.too_long;
+    const struct http_transfer *transfer = pending->transfer;
+    bool too_long = transfer->too_long;
     http_cancel(client, pending);
     if (result == CURLE_OK) {
         take_response(client, pending);
@@ -233,8 +261,8 @@ static void http_serve(struct client *client)
 {
     CURLMsg *message;
     int left;
-    (void)curl_multi_perform(client->multi, &left);
-    while ((message = curl_multi_info_read(client->multi, &left))) {
+    (void)curl_multi_perform(client->carrier, &left);
+    while ((message = curl_multi_info_read(client->carrier, &left))) {
         void *pending = NULL;
         CURLcode result = message->data.result;
         if (message->msg == CURLMSG_DONE &&
@@ -245,7 +273,7 @@ static void http_serve(struct client *client)
 
 static enum status http_wait(struct client *client, uint32_t wait_ms)
 {
-    return curl_multi_poll(client->multi, NULL, 0, (int)wait_ms, NULL) == CURLM_OK ? OK : IO;
+    return curl_multi_poll(client->carrier, NULL, 0, (int)wait_ms, NULL) == CURLM_OK ? OK : IO;
 }
 
-const struct transport client_http = {http_open, http_close, http_send, http_cancel, http_serve, http_wait};
+const struct client_transport client_over_http = {http_open, http_close, http_send, http_cancel, http_serve, http_wait};
