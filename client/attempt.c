@@ -17,6 +17,8 @@ void client_put_message(struct writer *options, const struct client_pending *pen
     if (pending->payload_len)
         coap_put_option_uint(&writer, COAP_CONTENT_FORMAT, pending->content_format);
     coap_put_segments(&writer, COAP_URI_QUERY, query ? query : "", '&');
+    if (pending->echo.len)
+        coap_put_option(&writer, COAP_ECHO, pending->echo);
     *message =
         (struct coap_body){pending->code, writer_bytes(options), bytes_from(pending->payload, pending->payload_len)};
 }
@@ -377,6 +379,8 @@ static void take_plain(struct client *client, struct client_pending *pending, co
     bool momentary =
         coap_code_class(outer->code) == 5 || outer->code == COAP_INCOMPLETE || outer->code == COAP_TOO_MANY_REQUESTS;
     struct writer plain = writer_over(client->plain_text, OUTER_MAX);
+    if (client_take_echo(client, pending, outer))
+        return;
     put_bytes(&plain, outer->payload);
     client->plain_len = plain.len;
     if (momentary || writer_end(&plain) != OK)

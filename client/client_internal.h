@@ -23,6 +23,8 @@
 #define SLOTS (CLIENT_PENDING_MAX + 1u) /* the last is the handshake's */
 #define HANDSHAKE CLIENT_PENDING_MAX
 #define HANDSHAKES_MAX 3u    /* in a row that the hub refused or lost */
+#define ECHOES_MAX 3u        /* in a row that a node asked for; past it they are spaced out */
+#define ECHO_MAX 40          /* bytes of one (RFC 9175 §2.2.1) */
 #define CREDENTIAL_MAX 4096u /* bytes of CRED_R */
 
 /* ---- url.c ---- */
@@ -65,6 +67,7 @@ struct client_pending {
     uint32_t content_format;
     uint8_t *payload; /* owned */
     size_t payload_len;
+    struct bytes echo; /* the handshake's, in struct client_handshake */
     client_done *done;
     void *user;
 
@@ -105,7 +108,10 @@ struct client_handshake {
     struct edhoc_session session;
     const struct edhoc_suite *suite;
     bool under_way, by_value;
-    unsigned failures; /* in a row */
+    unsigned failures;      /* in a row */
+    unsigned echoes;        /* asked for, in a row */
+    uint8_t echo[ECHO_MAX]; /* the last one given, which shows that we are at our address (RFC 9175 §2.3) */
+    size_t echo_len;
     uint8_t nonce[32];
     uint8_t credential[CREDENTIAL_MAX];
     size_t credential_len;
@@ -181,6 +187,8 @@ void client_fail_waiting(struct client *client, enum status status);
 /* handshake.c */
 bool client_needs_handshake(const struct client *client);
 void client_shake_hands(struct client *client);
+/* The handshake's answer: true when it asked for an Echo, and the request goes again. */
+bool client_take_echo(struct client *client, struct client_pending *pending, const struct coap_body *outer);
 
 /* From transports. `more`: the exchange lives on. */
 void client_take_reply(struct client *client, struct client_pending *pending, const struct coap_body *outer, bool more);

@@ -48,10 +48,32 @@ static void post(struct client *client, struct bytes payload, client_done *done)
 {
     const struct client_request request = {
         .code = COAP_POST, .path = ".well-known/edhoc", .content_format = COAP_FORMAT_CID_EDHOC, .payload = payload};
-    if (client_put_in(client, &client->pending[HANDSHAKE], &request, done, client) == OK)
+    if (client_put_in(client, &client->pending[HANDSHAKE], &request, done, client) == OK) {
+        client->pending[HANDSHAKE].echo = bytes_from(client->handshake.echo, client->handshake.echo_len);
         return;
+    }
     client_say(client, "out of memory");
     fail(client, NO_ROOM);
+}
+
+/* RFC 9175 §2.3: the node wants to see that we are where we seem to be. The same again, with what it gave us. */
+bool client_take_echo(struct client *client, struct client_pending *pending, const struct coap_body *outer)
+{
+    struct client_handshake *handshake = &client->handshake;
+    struct bytes echo = {0};
+    bool asked = outer->code == COAP_UNAUTHORIZED && coap_option_find(outer->options, COAP_ECHO, &echo) &&
+                 echo.len > 0 && echo.len <= ECHO_MAX;
+    handshake->echoes = asked ? handshake->echoes + 1 : 0;
+    if (!asked)
+        return false;
+    memcpy(handshake->echo, echo.data, echo.len);
+    handshake->echo_len = echo.len;
+    pending->echo = bytes_from(handshake->echo, echo.len);
+    if (handshake->echoes > ECHOES_MAX)
+        client_take_trouble(client, pending, TROUBLE_UNAVAILABLE);
+    else
+        client_set_phase(client, pending, PENDING_QUEUED);
+    return true;
 }
 
 /* Words of whoever answered: printable ASCII, cut. */

@@ -29,8 +29,8 @@ struct request {
     uint32_t handle;
     size_t up_len, down_len;
     bool observe;
-    unsigned served, answered, failed; /* how often */
-    uint32_t to_answer;                /* the server's handle */
+    unsigned served, answered, failed, echoes; /* how often */
+    uint32_t to_answer;                        /* the server's handle */
     uint64_t answer_at_ms;
 };
 
@@ -53,14 +53,21 @@ struct world {
     bool confirmable;
     struct request requests[REQUESTS_MAX];
     size_t request_count;
+    uint8_t echo[40]; /* the last that the server gave */
+    size_t echo_len;
 };
 
 static struct world world;
 
-static void begin(void)
+static void begin_guarded(const char *echo_path)
 {
-    static const struct coap_config config = {
-        .exchange_count = 64, .recent_count = 512, .body_count = 16, .body_cap = 8192, .peer_divisor = 1, .nstart = 4};
+    const struct coap_config config = {.exchange_count = 64,
+                                       .recent_count = 512,
+                                       .body_count = 16,
+                                       .body_cap = 8192,
+                                       .peer_divisor = 1,
+                                       .nstart = 4,
+                                       .echo_path = echo_path};
     size_t needed = coap_memory_needed(&config);
     void *memory[2] = {world.memory[0], world.memory[1]};
     world = (struct world){.victim = SIZE_MAX, .now_ms = 1, .confirmable = true};
@@ -70,6 +77,11 @@ static void begin(void)
         assert_non_null(world.memory[i]);
         check_ok(coap_init(&config, seed, world.memory[i], needed, &world.ends[i]));
     }
+}
+
+static void begin(void)
+{
+    begin_guarded(NULL);
 }
 
 static unsigned dice(void)
@@ -145,6 +157,8 @@ static struct coap_body body_of(uint8_t code, size_t number, bool observe, unsig
     if (coap_code_is_request(code)) {
         uint8_t name = (uint8_t)('a' + number);
         coap_put_option(&options, COAP_URI_PATH, bytes_from(&name, 1));
+        if (world.echo_len)
+            coap_put_option(&options, COAP_ECHO, bytes_from(world.echo, world.echo_len));
     }
     return (struct coap_body){code, writer_bytes(&writer), payload};
 }
@@ -180,6 +194,28 @@ static void on_server(const struct coap_event *event)
     request->answer_at_ms = world.now_ms + world.answer_delay_ms;
 }
 
+static void send_request(struct request *request)
+{
+    size_t number = (size_t)(request - world.requests);
+    struct coap_peer peer = {.len = 1, .data = {SERVER}};
+    struct coap_body body = body_of(request->up_len ? COAP_POST : COAP_GET, number, request->observe, 0,
+                                    pattern(number, false, request->up_len));
+    check_ok(coap_request(world.ends[CLIENT], world.now_ms, &peer, world.confirmable, &body, &request->handle));
+}
+
+static bool was_asked_for_an_echo(struct request *request, const struct coap_body *body)
+{
+    struct bytes echo;
+    if (body->code != COAP_UNAUTHORIZED || !coap_option_find(body->options, COAP_ECHO, &echo))
+        return false;
+    assert_true(echo.len <= sizeof world.echo);
+    memcpy(world.echo, echo.data, echo.len);
+    world.echo_len = echo.len;
+    request->echoes++;
+    send_request(request);
+    return true;
+}
+
 static void on_client(const struct coap_event *event)
 {
     for (size_t i = 0; i < world.request_count && event->kind != COAP_NOTHING; i++) {
@@ -187,7 +223,7 @@ static void on_client(const struct coap_event *event)
         if (request->handle != event->handle)
             continue;
         request->failed += event->kind == COAP_FAILED;
-        if (event->kind != COAP_RESPONSE)
+        if (event->kind != COAP_RESPONSE || was_asked_for_an_echo(request, &event->body))
             return;
         if (!event->more) {
             assert_int_equal(COAP_CONTENT, event->body.code);
@@ -279,14 +315,9 @@ static void run_to_the_end(void)
 
 static void ask(size_t up_len, size_t down_len, bool observe)
 {
-    size_t number = world.request_count++;
-    struct request *request = &world.requests[number];
-    struct coap_peer peer = {.len = 1, .data = {SERVER}};
-    request->up_len = up_len;
-    request->down_len = down_len;
-    request->observe = observe;
-    struct coap_body body = body_of(up_len ? COAP_POST : COAP_GET, number, observe, 0, pattern(number, false, up_len));
-    check_ok(coap_request(world.ends[CLIENT], world.now_ms, &peer, world.confirmable, &body, &request->handle));
+    struct request *request = &world.requests[world.request_count++];
+    *request = (struct request){.up_len = up_len, .down_len = down_len, .observe = observe};
+    send_request(request);
     drain(CLIENT);
 }
 

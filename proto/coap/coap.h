@@ -217,6 +217,8 @@ void coap_message_encode(struct writer *writer, const struct coap_message *messa
 /* RFC 7252 §4.8. */
 #define COAP_ACK_TIMEOUT_MS 2000u
 #define COAP_MAX_RETRANSMIT 4u
+/* An Echo value is good for so long, and for at most twice so long. */
+#define COAP_ECHO_MS 120000u
 
 /* An address as the caller keeps it: compared byte by byte, never interpreted. */
 #define COAP_PEER_MAX 28
@@ -242,6 +244,9 @@ struct coap_config {
     uint32_t max_retransmit; /* [COAP_MAX_RETRANSMIT] */
     uint32_t answer_ms;      /* [COAP_MAX_TRANSMIT_WAIT_MS] wait for the peer's answer after its ACK, for our caller's
                               * answer, and for the next block of a body */
+    const char *echo_path;   /* [no path] keeps. A request for it ("a/b", without OSCORE) is handed on only with an Echo
+                              * value that its address was given: others are answered 4.01 with one, in 14 bytes and
+                              * the token, and nothing is kept of them but the message id (RFC 9175 §2.4 (3)) */
 };
 
 struct coap_endpoint; /* lives in the memory given to coap_init */

@@ -182,7 +182,7 @@ struct coap_endpoint {
     uint16_t ids[ID_COUNTERS];
 };
 
-enum coap_kind { KIND_PEER = 1, KIND_RECENT, KIND_ID, KIND_KEY, KIND_OBSERVE, KIND_COUNTER };
+enum coap_kind { KIND_PEER = 1, KIND_RECENT, KIND_ID, KIND_KEY, KIND_OBSERVE, KIND_COUNTER, KIND_ECHO };
 
 uint32_t coap_random(struct coap_endpoint *endpoint);
 uint64_t coap_peer_hash(const struct coap_endpoint *endpoint, enum coap_kind kind, const struct coap_peer *peer,
@@ -230,6 +230,9 @@ void coap_recent_send(struct coap_endpoint *endpoint, struct coap_recent *recent
 void coap_reset_send(struct coap_endpoint *endpoint, const struct coap_peer *peer, uint16_t message_id);
 
 void coap_recent_acknowledge(struct coap_endpoint *endpoint, struct coap_recent *recent);
+/* Piggy-backed, or non-confirmable as the request was; kept for duplicates. */
+MUST_USE enum status coap_recent_reply(struct coap_endpoint *endpoint, struct coap_recent *recent, struct bytes token,
+                                       const struct coap_body *body, const struct coap_splice *splice);
 bool coap_peer_equal(const struct coap_peer *a, const struct coap_peer *b);
 void coap_event_of(const struct coap_endpoint *endpoint, const struct coap_exchange *exchange,
                    enum coap_event_kind kind, struct coap_event *event);
@@ -251,5 +254,10 @@ void coap_server_request(struct coap_endpoint *endpoint, struct coap_recent *rec
                          struct coap_event *event);
 /* An empty acknowledgement, kept for duplicates until the answer is there. */
 void coap_server_acknowledge(struct coap_endpoint *endpoint, struct coap_exchange *exchange);
+
+/* echo.c: is the request one that needs an Echo, and has no fresh one of that peer's? Then it is asked for one. */
+bool coap_echo_missing(const struct coap_endpoint *endpoint, const struct coap_peer *peer,
+                       const struct coap_body *request);
+void coap_echo_ask(struct coap_endpoint *endpoint, struct coap_recent *recent, struct bytes token);
 
 #endif

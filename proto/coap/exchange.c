@@ -247,6 +247,22 @@ void coap_recent_acknowledge(struct coap_endpoint *endpoint, struct coap_recent 
     coap_recent_send(endpoint, recent);
 }
 
+enum status coap_recent_reply(struct coap_endpoint *endpoint, struct coap_recent *recent, struct bytes token,
+                              const struct coap_body *body, const struct coap_splice *splice)
+{
+    bool confirmable = recent->type == COAP_CON;
+    uint16_t id = confirmable ? recent->message_id : coap_next_id(endpoint, &recent->peer);
+    struct coap_message message = {confirmable ? COAP_ACK : COAP_NON, id, token, *body};
+    uint8_t datagram[COAP_DATAGRAM_MAX];
+    struct writer writer = writer_over(datagram, sizeof datagram);
+    coap_encode_spliced(&writer, &message, splice);
+    TRY(writer_end(&writer));
+    memcpy(recent->reply, datagram, writer.len);
+    recent->reply_len = (uint16_t)writer.len;
+    coap_recent_send(endpoint, recent);
+    return OK;
+}
+
 /* An empty ACK or RST, and the piggy-backed response: what we sent under that message id has arrived. */
 static void on_reply(struct coap_endpoint *endpoint, const struct coap_peer *peer, const struct coap_message *message,
                      struct coap_event *event)
@@ -293,7 +309,11 @@ static void on_message(struct coap_endpoint *endpoint, const struct coap_peer *p
         return;
     }
     if (coap_code_is_request(message->body.code)) {
-        coap_server_request(endpoint, remember(endpoint, peer, message), message, event);
+        recent = remember(endpoint, peer, message);
+        if (coap_echo_missing(endpoint, peer, &message->body))
+            coap_echo_ask(endpoint, recent, message->token);
+        else
+            coap_server_request(endpoint, recent, message, event);
         return;
     }
     bool of_fetch;

@@ -26,22 +26,6 @@ static uint64_t request_key(const struct coap_endpoint *endpoint, const struct c
 
 /* ---- Replies to what arrived ---- */
 
-static enum status reply(struct coap_endpoint *endpoint, struct coap_recent *recent, struct bytes token,
-                         const struct coap_body *body, const struct coap_splice *splice)
-{
-    bool confirmable = recent->type == COAP_CON;
-    uint16_t id = confirmable ? recent->message_id : coap_next_id(endpoint, &recent->peer);
-    struct coap_message message = {confirmable ? COAP_ACK : COAP_NON, id, token, *body};
-    uint8_t datagram[COAP_DATAGRAM_MAX];
-    struct writer writer = writer_over(datagram, sizeof datagram);
-    coap_encode_spliced(&writer, &message, splice);
-    TRY(writer_end(&writer));
-    memcpy(recent->reply, datagram, writer.len);
-    recent->reply_len = (uint16_t)writer.len;
-    coap_recent_send(endpoint, recent);
-    return OK;
-}
-
 /* A code and at most one option of our own always fit. */
 static void reply_code(struct coap_endpoint *endpoint, struct coap_recent *recent, struct bytes token, uint8_t code,
                        uint16_t option, uint32_t value)
@@ -50,7 +34,7 @@ static void reply_code(struct coap_endpoint *endpoint, struct coap_recent *recen
     struct coap_body body = {.code = code};
     if (option)
         coap_splice_add(&splice, option, value);
-    if (reply(endpoint, recent, token, &body, &splice) != OK)
+    if (coap_recent_reply(endpoint, recent, token, &body, &splice) != OK)
         recent->reply_len = 0;
 }
 
@@ -224,7 +208,7 @@ static bool on_block2(struct coap_endpoint *endpoint, const struct arrival *arri
         refuse(endpoint, arrival, COAP_BAD_REQUEST, 0, 0);
         return true;
     }
-    if (reply(endpoint, arrival->recent, arrival->message->token, &body, &splice) != OK)
+    if (coap_recent_reply(endpoint, arrival->recent, arrival->message->token, &body, &splice) != OK)
         refuse(endpoint, arrival, COAP_INTERNAL_ERROR, 0, 0);
     bool done = !block.more && arrival->message->type == COAP_CON; /* a lost reply is repeated from `recents` */
     if (!done)
@@ -272,7 +256,7 @@ static enum status emit(struct coap_endpoint *endpoint, struct coap_exchange *ex
     struct bytes token = bytes_from(exchange->token, exchange->token_len);
     struct coap_recent *recent = exchange->recent == NONE ? NULL : &endpoint->recents[exchange->recent];
     if (recent && !exchange->acknowledged) {
-        TRY(reply(endpoint, recent, token, body, splice));
+        TRY(coap_recent_reply(endpoint, recent, token, body, splice));
     } else {
         TRY(coap_transmit(endpoint, exchange, token, body, splice));
     }

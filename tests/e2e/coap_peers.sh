@@ -200,6 +200,16 @@ for size in 16 128 1024; do
 done
 asked $gateway x -m post -b 1024 -l 2,9 -f "$home/body"
 same "gateway: over a wire that loses" "$home/body" "$home/out"
+asked $gateway .well-known/edhoc -m post -e message # RFC 9175: libcoap repeats what it is asked to by itself
+check "gateway: a handshake, once an Echo was asked for" "message: ACK c:4.01 ACK c:2.04" "$(text): $(answers)"
+check "gateway: which came back" 1 "$(wire 'c:POST.*Echo:0x[0-9a-f]{16}')"
+for size in 16 1024; do
+  asked $gateway .well-known/edhoc -m post -b $size -f "$home/body"
+  same "gateway: a handshake of 6,668 bytes in blocks of $size, and back" "$home/body" "$home/out"
+  check "gateway: asked for an Echo once, at its first block" 1 "$(wire 'c:4.01')"
+done
+asked $gateway .well-known/edhoc -m post -b 512 -l 2,5,9 -f "$home/body"
+same "gateway: a handshake over a wire that loses" "$home/body" "$home/out"
 asked $gateway x -m post -e late
 check "gateway: a late answer is separate" "late: ACK c:0.00 CON c:2.04 ACK c:0.00" "$(text): $(answers)"
 printf never >"$home/never"

@@ -129,6 +129,47 @@ for n in list(range(0, 64)) + [1500, 5000, 60000]:
     for _ in range(20): s.sendto(os.urandom(n), ("127.0.0.1", 25683))'
 check "CoAP after random datagrams" hello "$(coap -m post -e hello)"
 
+# --- a handshake's first message from an address that nobody verified (RFC 9175 §2.4)
+cat >"$home/echo.py" <<'PY'
+import os, socket, sys
+ECHO = 252
+to, count = ("127.0.0.1", 25683), 0
+def peer(): s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.bind(("127.0.0.1", 0)); return s
+def post(s, echo=None, block=None):
+    global count
+    count += 1
+    option = lambda delta, value: bytes([delta << 4 | min(len(value), 13)]) + (bytes([len(value) - 13]) if len(value) > 12 else b"") + value
+    last, body = 11, option(11, b".well-known") + option(0, b"edhoc")
+    if block is not None: body, last = body + bytes([0xd1, 27 - last - 13, block]), 27
+    if echo is not None: body += bytes([0xd0 | len(echo), ECHO - last - 13]) + echo
+    request = bytes([0x41, 2]) + count.to_bytes(2, "big") + b"T" + body + b"\xff" + (b"m" * 16)
+    s.sendto(request, to)
+    answer = s.recv(2000)
+    given = answer[7:] if answer[1] == 0x81 and answer[5:7] == bytes([0xd8, ECHO - 13]) else b""
+    return f"{answer[1] >> 5}.{answer[1] & 31:02}", given, len(answer) <= len(request)
+one, two = peer(), peer()
+code, echo, small = post(one)
+print("asked", code, len(echo), small)
+print("came back", post(one, echo)[0], post(one, echo)[0])
+print("another peer's", post(two, echo)[0])
+forged = [echo[:i] + bytes([echo[i] ^ 1]) + echo[i + 1:] for i in range(8)] + [echo[:7], echo + b"x", b"", os.urandom(8)]
+print("forged", sorted({post(one, value)[0] for value in forged}))
+print("first block", post(two, block=0x08)[0], "later block", post(two, block=0x18)[0], "with it", post(one, echo, 0x08)[0])
+if len(sys.argv) > 1: # an older daemon's
+    old, port = bytes.fromhex(sys.argv[1]), int(sys.argv[2])
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.bind(("127.0.0.1", port))
+    print("of the daemon before", post(s, old)[0])
+open(sys.argv[0] + ".kept", "w").write(f"{echo.hex()} {one.getsockname()[1]}")
+PY
+echoes() { python3 "$home/echo.py" "$@" >"$home/echoes" 2>&1; }
+echoed() { check "$1" "$1 $2" "$(grep "^$1 " "$home/echoes")"; }
+echoes
+echoed asked "4.01 8 True"
+echoed "came back" "2.04 2.04"
+echoed "another peer's" 4.01
+echoed forged "['4.01']"
+echoed "first block" "4.01 later block 4.08 with it 2.31"
+
 # --- many and slow
 "$bin/http_load" 28480 1000 20000 || { echo "FAILED: 1,000 connections"; failed=1; }
 cat >"$home/slow.py" <<'PY'
@@ -189,6 +230,11 @@ sleep 0.3
 kill -TERM $daemon
 wait $pending; check "what is pending is answered before the end" 200 "$(cat "$home/pending")"
 wait $daemon; check "a clean exit" 0 $?
+"$bin/gateway_host" --home "$home" --coap $coap --http $http --body-max 65536 2>>"$home/daemon.log" 7>&- & daemon=$!
+eventually "another daemon serves" health 200
+echoes $(cat "$home/echo.py.kept")
+echoed asked "4.01 8 True"
+echoed "of the daemon before" 4.01
 
 # --- it holds no key and links no crypto room
 for program in "$bin/gateway_host" "$build/bastided"; do

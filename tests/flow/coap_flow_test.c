@@ -9,9 +9,9 @@ static const struct {
     unsigned answer_delay_ms;
 } exchanges[] = {{0, 5, 0}, {5, 5, 700}, {5000, 5, 0}, {0, 5000, 0}, {5000, 5000, 700}, {1100, 1100, 0}};
 
-static void converse(size_t which, size_t victim, enum fate fate)
+static void converse_over(const char *echo_path, size_t which, size_t victim, enum fate fate)
 {
-    begin();
+    begin_guarded(echo_path);
     world.victim = victim;
     world.fate = fate;
     world.answer_delay_ms = exchanges[which].answer_delay_ms;
@@ -26,6 +26,11 @@ static void converse(size_t which, size_t victim, enum fate fate)
     check_nothing_is_held();
 }
 
+static void converse(size_t which, size_t victim, enum fate fate)
+{
+    converse_over(NULL, which, victim, fate);
+}
+
 static void whatever_befalls_one_datagram_the_request_is_served_and_answered_once(void **state)
 {
     (void)state;
@@ -36,6 +41,23 @@ static void whatever_befalls_one_datagram_the_request_is_served_and_answered_onc
         for (size_t victim = 0; victim < count; victim++)
             for (enum fate fate = LOST; fate < FATES; fate++)
                 converse(which, victim, fate);
+    }
+}
+
+/* The same where an Echo is asked for first (RFC 9175 §2.3). When the question or its answer was held up until the
+ * value is no longer good, it is asked once more. */
+static void whatever_befalls_one_datagram_a_request_that_needs_an_echo_is_served_and_answered_once(void **state)
+{
+    (void)state;
+    for (size_t which = 0; which < sizeof exchanges / sizeof *exchanges; which++) {
+        converse_over("a", which, SIZE_MAX, ARRIVES);
+        assert_int_equal(1, world.requests[0].echoes);
+        size_t count = world.sent;
+        for (size_t victim = 0; victim < count; victim++)
+            for (enum fate fate = LOST; fate < FATES; fate++) {
+                converse_over("a", which, victim, fate);
+                assert_in_range(world.requests[0].echoes, 1, 2);
+            }
     }
 }
 
@@ -231,6 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_befalls_one_datagram_the_request_is_served_and_answered_once),
+        cmocka_unit_test(whatever_befalls_one_datagram_a_request_that_needs_an_echo_is_served_and_answered_once),
         cmocka_unit_test(every_datagram_again_just_within_the_lifetime_reaches_nobody),
         cmocka_unit_test(on_a_wire_of_chaos_every_confirmable_request_ends_exactly_once),
         cmocka_unit_test(on_a_wire_of_chaos_every_other_request_ends_exactly_once),
