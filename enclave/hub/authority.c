@@ -169,7 +169,8 @@ void hub_post_site_certificate(struct hub *hub, struct hub_request *request)
     request->code = COAP_CHANGED;
 }
 
-/* The owner's daily key: with it his own, which signs the site CA, can stay locked away. One counts at a time. */
+/* The owner's daily key: with it his own, which signs the site CA, can stay locked away. A daily key renews itself; one
+ * made by the owner's own ends at once what the former was good for, for somebody may have stolen it. */
 void hub_post_site_owner(struct hub *hub, struct hub_request *request)
 {
     uint8_t room[PKI_REQUEST_MAX], certificate_room[PKI_CERTIFICATE_MAX];
@@ -187,7 +188,11 @@ void hub_post_site_owner(struct hub *hub, struct hub_request *request)
         hub_refuse(request, COAP_CONFLICT, "site", "has no CA that could issue: %s", status_word(status));
         return;
     }
-    status = hub_client_set_certificate(hub->owner_client, writer_bytes(&certificate));
+    status = hub_client_certify(hub->owner_client, writer_bytes(&certificate));
+    if (status == OK && request->session->by_root) {
+        hub_sessions_drop_of(hub, hub->owner_client);
+        status = hub_certificate_set(&hub->owner_client->former, (struct bytes){0});
+    }
     if (status == OK)
         status = hub_credential_put(hub, hub->owner_client);
     if (status == OK)

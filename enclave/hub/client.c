@@ -60,23 +60,40 @@ void hub_clients_free(struct hub *hub)
         drop_client(hub, hub->stranger);
 }
 
-enum status hub_client_set_certificate(struct hub_client *client, struct bytes certificate)
+enum status hub_certificate_set(struct hub_certificate *certificate, struct bytes der)
 {
-    uint8_t hash[CRYPTO_HASH_MAX], *copy = malloc(certificate.len + 1);
+    uint8_t hash[CRYPTO_HASH_MAX], *copy = malloc(der.len + 1);
     if (!copy)
         return NO_ROOM;
-    if (certificate.len)
-        memcpy(copy, certificate.data, certificate.len);
-    struct bytes kept = bytes_from(copy, certificate.len);
+    if (der.len)
+        memcpy(copy, der.data, der.len);
+    struct bytes kept = bytes_from(copy, der.len);
     enum status status = crypto_hash(CRYPTO_SHA256, &kept, 1, hash);
     if (status != OK) {
         free(copy);
         return status;
     }
-    memcpy(client->certificate_hash, hash, sizeof client->certificate_hash);
-    free((void *)(uintptr_t)client->certificate.data);
-    client->certificate = kept;
+    memcpy(certificate->hash, hash, sizeof certificate->hash);
+    free((void *)(uintptr_t)certificate->der.data);
+    certificate->der = kept;
     return OK;
+}
+
+/* Whoever asked may never get the answer; then the former one is all he has to ask again with. One that was not used
+ * yet is passed over, so that asking again does not end what he has. */
+enum status hub_client_certify(struct hub_client *client, struct bytes der)
+{
+    if (client->former.der.len == 0)
+        TRY(hub_certificate_set(&client->former, client->certificate.der));
+    return hub_certificate_set(&client->certificate, der);
+}
+
+enum status hub_client_settle(struct hub *hub, struct hub_client *client)
+{
+    if (client->former.der.len == 0)
+        return OK;
+    TRY(hub_certificate_set(&client->former, (struct bytes){0}));
+    return hub_credential_put(hub, client);
 }
 
 static struct hub_client *provisioned_client(const char *name, const struct oscore_input *input)
@@ -160,11 +177,11 @@ static struct hub_client **free_place(struct hub *hub)
 static enum status reload_credential(struct hub *hub, sqlite3_stmt *row)
 {
     const char *name = hub_column_text(row, 0);
-    struct bytes certificate = hub_column(row, 2), code_hash = hub_column(row, 3);
+    struct bytes certificate = hub_column(row, 2), code_hash = hub_column(row, 3), former = hub_column(row, 5);
     struct hub_client **place = find_client(hub, name);
     if (strlen(name) > ENGINE_NAME_MAX || code_hash.len != X509_HASH_LEN)
         return INTERNAL;
-    if (place && !bytes_equal((*place)->certificate, certificate)) {
+    if (place && !bytes_equal((*place)->certificate.der, certificate)) {
         drop_client(hub, *place);
         *place = NULL;
         place = NULL;
@@ -176,9 +193,10 @@ static enum status reload_credential(struct hub *hub, sqlite3_stmt *row)
         *place = hub_client_new(name, HUB_CLIENT);
         if (!*place)
             return NO_ROOM;
-        TRY(hub_client_set_certificate(*place, certificate));
+        TRY(hub_certificate_set(&(*place)->certificate, certificate));
     }
     struct hub_client *client = *place;
+    TRY(hub_certificate_set(&client->former, former));
     memcpy(client->code_hash, code_hash.data, sizeof client->code_hash);
     client->code_expires_ms = sqlite3_column_int64(row, 4);
     client->created_ms = sqlite3_column_int64(row, 1);
@@ -188,12 +206,15 @@ static enum status reload_credential(struct hub *hub, sqlite3_stmt *row)
     return OK;
 }
 
-/* The certificate of the owner's daily key. */
+/* The certificates of the owner's daily key. */
 static enum status reload_owner(struct hub *hub)
 {
     sqlite3_stmt *get = hub_sql(hub, HUB_SQL_CREDENTIAL_OWNER);
-    struct bytes certificate = hub_row(get) ? hub_column(get, 0) : (struct bytes){0};
-    enum status status = hub_client_set_certificate(hub->owner_client, certificate);
+    bool there = hub_row(get);
+    enum status status =
+        hub_certificate_set(&hub->owner_client->certificate, there ? hub_column(get, 0) : (struct bytes){0});
+    if (status == OK)
+        status = hub_certificate_set(&hub->owner_client->former, there ? hub_column(get, 1) : (struct bytes){0});
     sqlite3_reset(get);
     return status;
 }
@@ -240,9 +261,9 @@ static json_t *describe(const struct hub_client *client)
     json_t *said = json_pack("{s:s,s:o}", "name", client->name, "created", time_text(client->created_ms));
     if (client->provisioned)
         json_object_set_new(said, "algorithm", json_string(algorithm_name(client->provisioned->oscore.input.aead)));
-    else if (pki_certificate_decode(client->certificate, &certificate) == OK)
+    else if (pki_certificate_decode(client->certificate.der, &certificate) == OK)
         json_object_set_new(said, "certificate_expires", time_text(certificate.not_after_s * 1000));
-    if (client->code_expires_ms)
+    if (client->code_expires_ms && client->certificate.der.len == 0)
         json_object_set_new(said, "code_expires", time_text(client->code_expires_ms));
     return said;
 }
@@ -305,14 +326,19 @@ static void answer_input(struct hub_request *request, const struct hub_client *c
     wipe(text, sizeof text);
 }
 
+static void bind_certificate(sqlite3_stmt *put, int index, const struct hub_certificate *certificate)
+{
+    hub_bind_bytes(put, index, certificate->der.len ? certificate->der : bytes_from("", 0));
+}
+
 enum status hub_credential_put(struct hub *hub, const struct hub_client *client)
 {
     sqlite3_stmt *put = hub_sql(hub, HUB_SQL_CREDENTIAL_PUT);
     hub_bind_text(put, 1, client->name);
-    sqlite3_bind_blob64(put, 2, client->certificate.len ? client->certificate.data : (const uint8_t *)"",
-                        client->certificate.len, SQLITE_STATIC);
+    bind_certificate(put, 2, &client->certificate);
     hub_bind_bytes(put, 3, BYTES_OF(client->code_hash));
     sqlite3_bind_int64(put, 4, client->code_expires_ms);
+    bind_certificate(put, 5, &client->former);
     return hub_run(put);
 }
 

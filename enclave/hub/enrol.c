@@ -40,27 +40,31 @@ static bool is_request(struct hub_request *request)
     return false;
 }
 
-static void certify(struct hub *hub, struct hub_request *request, struct hub_client *client)
+static bool take_key(struct hub_request *request, struct crypto_public *key)
+{
+    struct pki_request wanted;
+    if (pki_request_open(request->inner.payload, &wanted) != OK) {
+        hub_refuse(request, COAP_UNPROCESSABLE, "request", "is no PKCS #10 request that its own key signed");
+        return false;
+    }
+    *key = wanted.key;
+    if (key->curve == CRYPTO_P256 || key->curve == CRYPTO_P384 || key->curve == CRYPTO_ED25519)
+        return true;
+    hub_refuse(request, COAP_UNPROCESSABLE, "request", "must be for a key on P-256, P-384 or Ed25519");
+    return false;
+}
+
+static void certify(struct hub *hub, struct hub_request *request, struct hub_client *client,
+                    const struct crypto_public *key)
 {
     uint8_t room[PKI_CERTIFICATE_MAX];
     struct writer certificate = writer_over(room, sizeof room);
-    struct pki_request wanted;
-    enum status status = pki_request_open(request->inner.payload, &wanted);
-    if (status != OK) {
-        hub_refuse(request, COAP_UNPROCESSABLE, "request", "is no PKCS #10 request that its own key signed");
-        return;
-    }
-    if (wanted.key.curve != CRYPTO_P256 && wanted.key.curve != CRYPTO_P384 && wanted.key.curve != CRYPTO_ED25519) {
-        hub_refuse(request, COAP_UNPROCESSABLE, "request", "must be for a key on P-256, P-384 or Ed25519");
-        return;
-    }
-    status = hub_issue(hub, X509_CLIENT, bytes_from_text(client->name), &wanted.key, false, &certificate);
+    enum status status = hub_issue(hub, X509_CLIENT, bytes_from_text(client->name), key, false, &certificate);
     if (status != OK) {
         hub_refuse(request, COAP_UNAVAILABLE, "site", "has no CA that could issue: %s", status_word(status));
         return;
     }
-    status = hub_client_set_certificate(client, writer_bytes(&certificate));
-    client->code_expires_ms = 0;
+    status = hub_client_certify(client, writer_bytes(&certificate));
     if (status == OK)
         status = hub_credential_put(hub, client);
     if (status == OK)
@@ -93,11 +97,21 @@ static struct hub_client *who_enrols(struct hub *hub, struct bytes code)
     return found;
 }
 
+/* Once is once for one key: whoever never got the answer may ask again. */
+static bool is_spent(const struct hub_client *client, const struct crypto_public *key)
+{
+    struct pki_certificate certificate;
+    return client->certificate.der.len &&
+           (pki_certificate_decode(client->certificate.der, &certificate) != OK ||
+            !bytes_equal(crypto_public_bytes(&certificate.key), crypto_public_bytes(key)));
+}
+
 void hub_post_sen(struct hub *hub, struct hub_request *request)
 {
     char text[2 * HUB_CODE_LEN + 2];
     uint8_t code[HUB_CODE_LEN];
     struct writer writer = writer_over(code, sizeof code);
+    struct crypto_public key;
     if (!is_request(request))
         return;
     if (!may_try(hub)) {
@@ -112,21 +126,26 @@ void hub_post_sen(struct hub *hub, struct hub_request *request)
     wipe(code, sizeof code);
     if (client && (int64_t)hub->now_ms > client->code_expires_ms)
         client = NULL;
-    if (client) {
-        certify(hub, request, client);
+    if (client && !take_key(request, &key))
         return;
+    if (!client || is_spent(client, &key)) {
+        hub->wrong_codes++;
+        hub_refuse(request, COAP_FORBIDDEN, "code", "is none that is valid here: it works once, and not for long");
+    } else if (client->certificate.der.len) {
+        hub_answer_bytes(request, COAP_CHANGED, COAP_FORMAT_PKIX_CERT, client->certificate.der);
+    } else {
+        certify(hub, request, client, &key);
     }
-    hub->wrong_codes++;
-    hub_refuse(request, COAP_FORBIDDEN, "code", "is none that is valid here: it works once, and not for long");
 }
 
 void hub_post_sren(struct hub *hub, struct hub_request *request)
 {
     struct hub_client *client = request->session->client;
+    struct crypto_public key;
     if (!is_request(request))
         return;
-    if (client->certificate.len == 0)
+    if (client->certificate.der.len == 0)
         hub_refuse(request, COAP_FORBIDDEN, "client", "has no certificate to renew");
-    else
-        certify(hub, request, client);
+    else if (take_key(request, &key))
+        certify(hub, request, client, &key);
 }

@@ -142,32 +142,39 @@ static void take_message_1(struct hub *hub, uint64_t channel, struct bytes messa
 
 /* ---- Messages 3 and 4 ---- */
 
-static bool is_named(const struct edhoc_reference *reference, const struct hub_client *client)
+static bool is_named(const struct edhoc_reference *reference, const struct hub_certificate *certificate)
 {
-    if (client->certificate.len == 0)
+    if (certificate->der.len == 0)
         return false;
     if (reference->kind == EDHOC_X5CHAIN)
-        return bytes_equal(reference->certificates[0], client->certificate);
+        return bytes_equal(reference->certificates[0], certificate->der);
     /* As edhoc_reference_is(), over a hash that was made before. */
     size_t len = reference->hash_alg == -16 ? X509_HASH_LEN : reference->hash_alg == -15 ? 8 : 0;
-    return reference->kind == EDHOC_X5T && len > 0 &&
-           bytes_equal(reference->hash, bytes_from(client->certificate_hash, len));
+    return reference->kind == EDHOC_X5T && len > 0 && bytes_equal(reference->hash, bytes_from(certificate->hash, len));
 }
 
-/* Only the certificate that stands here for a client counts, so what was renewed or removed is worth nothing. */
+static const struct hub_certificate *named(const struct edhoc_reference *reference, const struct hub_client *client)
+{
+    if (is_named(reference, &client->certificate))
+        return &client->certificate;
+    return is_named(reference, &client->former) ? &client->former : NULL;
+}
+
+/* Only what stands here for a client counts, so what was renewed or removed is worth nothing. */
 static struct hub_client *certified(struct hub *hub, const struct edhoc_reference *reference,
                                     struct edhoc_credential *credential)
 {
     struct pki_certificate certificate;
-    struct hub_client *client = is_named(reference, hub->owner_client) ? hub->owner_client : NULL;
-    for (size_t i = 0; i < HUB_CLIENTS_MAX && !client; i++)
-        if (hub->clients[i] && is_named(reference, hub->clients[i]))
-            client = hub->clients[i];
-    if (!client || pki_certificate_decode(client->certificate, &certificate) != OK ||
+    struct hub_client *client = hub->owner_client;
+    const struct hub_certificate *found = named(reference, client);
+    for (size_t i = 0; i < HUB_CLIENTS_MAX && !found; i++) {
+        client = hub->clients[i];
+        found = client ? named(reference, client) : NULL;
+    }
+    if (!found || pki_certificate_decode(found->der, &certificate) != OK ||
         certificate.not_after_s < (int64_t)(hub->now_ms / 1000))
         return NULL;
-    *credential =
-        (struct edhoc_credential){.is_certificate = true, .value = client->certificate, .key = certificate.key};
+    *credential = (struct edhoc_credential){.is_certificate = true, .value = found->der, .key = certificate.key};
     return client;
 }
 
@@ -189,7 +196,8 @@ static struct hub_client *who(struct hub *hub, const struct edhoc_reference *ref
     return edhoc_claims_decode(reference->claims, &credential->key, &subject) == OK ? hub->stranger : NULL;
 }
 
-static enum status open_session(struct hub *hub, const struct hub_handshake *handshake, struct hub_client *client)
+static enum status open_session(struct hub *hub, const struct hub_handshake *handshake, struct hub_client *client,
+                                struct bytes credential)
 {
     struct oscore_input input;
     struct hub_session *session = hub_session_new(client);
@@ -203,6 +211,8 @@ static enum status open_session(struct hub *hub, const struct hub_handshake *han
     oscore_input_wipe(&input);
     if (status == OK) {
         memcpy(session->credential, handshake->credential, sizeof session->credential);
+        session->by_root = credential.data == hub->owner_certificate.data;
+        session->settles = credential.data == client->certificate.der.data && client->former.der.len > 0;
         hub_session_open(hub, session);
         return OK;
     }
@@ -249,7 +259,7 @@ static enum status finish(struct hub *hub, struct hub_handshake *handshake, stru
     *client = who(hub, &reference, &credential);
     TRY(edhoc_verify_message_3(&handshake->edhoc, *client ? &credential : NULL));
     TRY(put_message_4(hub, handshake, &eads, message_4));
-    return open_session(hub, handshake, *client);
+    return open_session(hub, handshake, *client, credential.value);
 }
 
 static const char *const role_words[] = {"stranger", "client", "owner"};

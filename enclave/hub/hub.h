@@ -41,18 +41,20 @@ struct script_engine;
  *
  * anyone, a stranger with a bare key among them
  *   GET  /est/crts           -> 2.05, 287: the site CA's certificate (RFC 9148)
- *   POST /est/sen?code=CODE  286: a PKCS #10 request -> 2.04, 287: a client's certificate. The code works once
+ *   POST /est/sen?code=CODE  286: a PKCS #10 request -> 2.04, 287: a client's certificate. The code works
+ *                            once, for one key, which may ask again for what it missed
  *   POST /.well-known/attest CBOR [263, nonce] -> 2.04, 263: evidence of this session, with a fresh quote
  * every client
  *   POST /events             50 JSON, 60 CBOR, 110 and 112 SenML -> 2.04 {"accepted":n,"duplicates":n}
  *   GET  /actions?after=C&wait=S, or with Observe
  *       -> 2.05 {"actions":[{"cursor","target","type","rule","time","source","properties"}…],"cursor":C}
- *   POST /est/sren           286 -> 2.04, 287: its next certificate, and the end of the present one
+ *   POST /est/sren           286 -> 2.04, 287: its next certificate; its first use ends the present one
  * the owner
  *   GET  /site               -> {"site","certificate": of the site CA, base64url, or null}
  *   POST /site/request       -> 2.01 {"request": base64url PKCS #10}, which the owner answers with
  *   POST /site/certificate   {"certificate": base64url} -> 2.04, as GET
- *   POST /site/owner         {"request": base64url} -> 2.01 {"certificate"}: the owner's daily key; the former one ends
+ *   POST /site/owner         {"request": base64url} -> 2.01 {"certificate"}: the owner's daily key. Made by
+ *                            the owner's own it ends the former one at once, else by its first use
  *   GET  /clients            -> {"clients":[{"name","created","algorithm" | "certificate_expires" | "code_expires"}…]}
  *   POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out), "AES-CCM-16-128-128", "A128GCM",
  *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds

@@ -26,15 +26,21 @@
 
 enum hub_role { HUB_STRANGER, HUB_CLIENT, HUB_OWNER }; /* each may what the one before may */
 
+/* Empty before enrolment. */
+struct hub_certificate {
+    struct bytes der; /* owned */
+    uint8_t hash[X509_HASH_LEN];
+};
+
 /* Whom the site knows: the owner, and those the owner registered. Freed with the last session that points here. */
 struct hub_client {
     char name[ENGINE_NAME_MAX + 1];
     enum hub_role role;
     int64_t created_ms;
     struct hub_session *provisioned; /* of a secret that was agreed on beforehand; NULL: it comes by EDHOC, with */
-    struct bytes certificate;        /* the one that counts, DER, owned; empty before enrolment */
-    uint8_t certificate_hash[X509_HASH_LEN];
-    uint8_t code_hash[X509_HASH_LEN]; /* of the one-time code that enrols it, until then */
+    struct hub_certificate certificate;
+    struct hub_certificate former;    /* counts too, until a session shows that its successor has arrived */
+    uint8_t code_hash[X509_HASH_LEN]; /* of the one-time code that enrols it: one key, as often as it asks */
     int64_t code_expires_ms;          /* 0: there is no code */
     uint32_t sessions;                /* that point here */
     bool removed;
@@ -49,6 +55,8 @@ struct hub_session {
     struct oscore_session oscore;
     struct attest_binder binder;      /* of one that EDHOC agreed on */
     uint8_t credential[EAT_HASH_LEN]; /* SHA-256 of the hub's, in that handshake */
+    bool by_root;                     /* opened by the owner's own key */
+    bool settles; /* opened by a certificate that had a former one beside it: which ends with the first request */
     uint64_t used_ms;
     uint32_t uses; /* requests that point here; a removed session is freed by the last of them */
     bool removed;
@@ -264,7 +272,10 @@ MUST_USE enum status hub_clients_reload(struct hub *hub);
 void hub_clients_free(struct hub *hub);
 /* Into its table, in the open group. */
 MUST_USE enum status hub_credential_put(struct hub *hub, const struct hub_client *client);
-MUST_USE enum status hub_client_set_certificate(struct hub_client *client, struct bytes certificate); /* copies */
+MUST_USE enum status hub_certificate_set(struct hub_certificate *certificate, struct bytes der); /* copies */
+/* What counted until now becomes the former one. */
+MUST_USE enum status hub_client_certify(struct hub_client *client, struct bytes der);
+MUST_USE enum status hub_client_settle(struct hub *hub, struct hub_client *client); /* the end of the former one */
 void hub_get_clients(struct hub *hub, struct hub_request *request);
 void hub_post_client(struct hub *hub, struct hub_request *request);
 void hub_delete_client(struct hub *hub, struct hub_request *request);

@@ -149,11 +149,22 @@ static const struct route *admit(struct hub *hub, struct hub_request *request)
     return route;
 }
 
+/* The client holds its newest certificate, so the former one is of no more use. */
+static void settle(struct hub *hub, struct hub_request *request)
+{
+    request->session->settles = false;
+    enum status status = hub_client_settle(hub, request->session->client);
+    if (status != OK)
+        hub_abandon_group(hub, request, "client", status);
+}
+
 /* A refusal changed nothing, so it need not wait for the others. */
 static void serve(struct hub *hub, struct hub_request *request)
 {
     const struct route *route = admit(hub, request);
-    if (route)
+    if (route && route->when == WRITES && request->session->settles)
+        settle(hub, request);
+    if (route && request->code == 0)
         route->handle(hub, request);
     request->inner = (struct coap_body){0};
     if (request->parked)

@@ -20,7 +20,8 @@ void hub_client_release(struct hub_client *client)
 {
     if (!client->removed || client->sessions > 0)
         return;
-    free((void *)(uintptr_t)client->certificate.data);
+    free((void *)(uintptr_t)client->certificate.der.data);
+    free((void *)(uintptr_t)client->former.der.data);
     free(client);
 }
 

@@ -25,6 +25,8 @@ const char *const hub_schema[] = {
     "CREATE TABLE credential(client TEXT PRIMARY KEY NOT NULL, certificate BLOB NOT NULL, code_hash BLOB NOT NULL,"
     "                        code_expires_ms INTEGER NOT NULL) STRICT;"
     "DELETE FROM client WHERE role = 1;",
+    /* The certificate before, until its successor has been seen. */
+    "ALTER TABLE credential ADD COLUMN former BLOB NOT NULL DEFAULT x'';",
 };
 const size_t hub_schema_count = sizeof hub_schema / sizeof hub_schema[0];
 
@@ -50,13 +52,13 @@ static const char *const texts[HUB_SQL_COUNT] = {
                            " created_ms = excluded.created_ms",
     [HUB_SQL_CLIENT_DELETE] = "DELETE FROM client WHERE name = ?",
     [HUB_SQL_CLIENT_LIST] = "SELECT name, role, input, created_ms FROM client ORDER BY name",
-    [HUB_SQL_CREDENTIAL_PUT] = "INSERT INTO credential VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET certificate ="
+    [HUB_SQL_CREDENTIAL_PUT] = "INSERT INTO credential VALUES(?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET certificate ="
                                " excluded.certificate, code_hash = excluded.code_hash, code_expires_ms ="
-                               " excluded.code_expires_ms",
+                               " excluded.code_expires_ms, former = excluded.former",
     [HUB_SQL_CREDENTIAL_DELETE] = "DELETE FROM credential WHERE client = ?",
-    [HUB_SQL_CREDENTIAL_LIST] = "SELECT name, created_ms, certificate, code_hash, code_expires_ms"
+    [HUB_SQL_CREDENTIAL_LIST] = "SELECT name, created_ms, certificate, code_hash, code_expires_ms, former"
                                 " FROM credential JOIN client ON client = name ORDER BY name",
-    [HUB_SQL_CREDENTIAL_OWNER] = "SELECT certificate FROM credential WHERE client = 'owner'",
+    [HUB_SQL_CREDENTIAL_OWNER] = "SELECT certificate, former FROM credential WHERE client = 'owner'",
     [HUB_SQL_AUTHORITY_PUT] = "INSERT INTO authority VALUES(1, ?, ?) ON CONFLICT DO UPDATE SET key = excluded.key,"
                               " certificate = excluded.certificate",
     [HUB_SQL_AUTHORITY_GET] = "SELECT key, certificate FROM authority WHERE id = 1",

@@ -92,15 +92,20 @@ static void sessions_after_a_report_have_evidence_made_after_it(void **state)
     assert_memory_not_equal(launches[0], launches[1], sizeof launches[0]);
 }
 
-static struct bytes daily(const struct crypto_key *key, uint8_t room[PKI_CERTIFICATE_MAX])
+static struct bytes daily_by(struct rig_peer *peer, const struct crypto_key *key, uint8_t room[PKI_CERTIFICATE_MAX])
 {
     char text[(4 * PKI_REQUEST_MAX + 2) / 3 + 1], body[sizeof text + 32];
     struct writer certificate = writer_over(room, PKI_CERTIFICATE_MAX);
     check_ok(base64url_encode(request_of(key), text, sizeof text));
     snprintf(body, sizeof body, "{\"request\":\"%s\"}", text);
-    rig_take_base64(rig_expect(&rig, &owner, COAP_CREATED, COAP_POST, "site/owner", NULL, body), "certificate",
+    rig_take_base64(rig_expect(&rig, peer, COAP_CREATED, COAP_POST, "site/owner", NULL, body), "certificate",
                     &certificate);
     return writer_bytes(&certificate);
+}
+
+static struct bytes daily(const struct crypto_key *key, uint8_t room[PKI_CERTIFICATE_MAX])
+{
+    return daily_by(&owner, key, room);
 }
 
 static void a_daily_key_is_the_owners_until_the_next_one(void **state)
@@ -129,12 +134,36 @@ static void a_daily_key_is_the_owners_until_the_next_one(void **state)
     rig_refused(&rig, &owner, COAP_UNPROCESSABLE, COAP_POST, "site/owner", NULL, "{\"request\":\"AA\"}", "request");
 }
 
+static void a_daily_key_renews_itself_and_the_owners_own_ends_it_at_once(void **state)
+{
+    (void)state;
+    uint8_t room[PKI_CERTIFICATE_MAX], next_room[PKI_CERTIFICATE_MAX], last_room[PKI_CERTIFICATE_MAX];
+    struct rig_peer peer, other;
+    struct bytes der = daily(&device_key, room);
+    check_ok(meet_with(der, &device_key, &peer));
+    struct bytes next = daily_by(&peer, &device_key, next_room);
+    check_ok(meet_with(der, &device_key, &other)); /* its owner may have missed the answer */
+    rig_peer_done(&other);
+    check_ok(meet_with(next, &device_key, &other));
+    rig_do(&rig, &other, COAP_CREATED, COAP_POST, "clients", "{\"name\":\"another\"}");
+    check_status(DENIED, meet_with(der, &device_key, &peer));
+    rig_peer_done(&peer);
+    (void)daily(&device_key, last_room);
+    struct rig_question question = {.code = COAP_GET, .path = "rules"};
+    rig_put(&rig, &other, &question);
+    rig_run(&rig);
+    assert_int_equal(UNSUPPORTED, rig_get(&rig, &other).status);
+    check_status(DENIED, meet_with(next, &device_key, &peer));
+    rig_peer_done(&other);
+}
+
 int main(void)
 {
 #define site_test(name) cmocka_unit_test_setup_teardown(name, set_up_site, tear_down)
     const struct CMUnitTest tests[] = {
         site_test(sessions_after_a_report_have_evidence_made_after_it),
         site_test(a_daily_key_is_the_owners_until_the_next_one),
+        site_test(a_daily_key_renews_itself_and_the_owners_own_ends_it_at_once),
         site_test(the_site_ca_outlives_the_launch_and_its_key_stays),
         site_test(only_the_owners_signature_over_this_key_and_site_makes_a_ca),
         site_test(evidence_is_given_once_more_on_an_open_session),
