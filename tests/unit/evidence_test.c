@@ -107,6 +107,19 @@ static void measured_by_its_own_word_is_not_measured(void **state)
     assert_int_equal(0, reasons_of(&report, &policy));
 }
 
+static void a_credential_that_only_approved_boot_chains_open_vouches_for_the_report(void **state)
+{
+    (void)state;
+    uint8_t digest[CRYPTO_HASH_MAX];
+    struct evidence_policy policy = strict(digest);
+    struct eat_report report = sample();
+    policy.boot_digest_count = 0;
+    policy.monitor_by_credential = true;
+    assert_int_equal(0, reasons_of(&report, &policy));
+    report.monitor_measured = false;
+    assert_int_equal(ONLY(EVIDENCE_MONITOR), reasons_of(&report, &policy));
+}
+
 static void measured_is_what_the_policy_knows_and_the_report_does_not_deny(void **state)
 {
     (void)state;
@@ -192,7 +205,11 @@ static void anchors_are_insisted_on(void **state)
     struct eat_report report = sample();
     policy.ek_name = BYTES_OF(other);
     assert_int_equal(ONLY(EVIDENCE_OTHER_TPM), reasons_of(&report, &policy));
+    /* An attestation key that was proved stands for the TPM it is in; without either there is no anchor. */
     policy.ek_name = (struct bytes){0};
+    assert_int_equal(0, reasons_of(&report, &policy));
+    policy.ak_name = (struct bytes){0};
+    policy.allow_unproved_ak = true;
     assert_int_equal(ONLY(EVIDENCE_OTHER_TPM), reasons_of(&report, &policy));
     policy.allow_insecure_dev = true;
     assert_int_equal(0, reasons_of(&report, &policy));
@@ -244,6 +261,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_refused),
         cmocka_unit_test(each_claim_that_differs_is_named_alone),
         cmocka_unit_test(measured_by_its_own_word_is_not_measured),
+        cmocka_unit_test(a_credential_that_only_approved_boot_chains_open_vouches_for_the_report),
         cmocka_unit_test(measured_is_what_the_policy_knows_and_the_report_does_not_deny),
         cmocka_unit_test(a_signers_product_is_accepted_from_its_lowest_version),
         cmocka_unit_test(whatever_goes_back_is_rolled_back),

@@ -46,7 +46,8 @@ static void appraise_ek(struct appraisal *appraisal)
     else if (pinned.len)
         insist(appraisal, EVIDENCE_OTHER_TPM, bytes_equal(pinned, bytes_from(name, TPM2_NAME_LEN)));
     else
-        insist(appraisal, EVIDENCE_OTHER_TPM, appraisal->policy->allow_insecure_dev);
+        insist(appraisal, EVIDENCE_OTHER_TPM,
+               appraisal->policy->allow_insecure_dev || appraisal->policy->ak_name.len > 0);
 }
 
 /* False when there is no key to verify a quote with. */
@@ -99,7 +100,7 @@ static void appraise_monitor(struct appraisal *appraisal)
     const struct eat_report *report = &appraisal->result->report;
     bool known = appraisal->pcr_digest.len == EAT_HASH_LEN &&
                  among(policy->boot_digests, policy->boot_digest_count, appraisal->pcr_digest.data);
-    appraisal->result->monitor_measured = report->monitor_measured && known;
+    appraisal->result->monitor_measured = report->monitor_measured && (known || policy->monitor_by_credential);
     insist(appraisal, EVIDENCE_MONITOR, appraisal->result->monitor_measured || policy->allow_unmeasured_monitor);
     if (policy->monitor_count)
         insist(appraisal, EVIDENCE_MONITOR, among(policy->monitors, policy->monitor_count, report->monitor));

@@ -40,7 +40,8 @@ struct evidence_freshness {
 
 /* Reference values and what to insist on. A zeroed policy accepts nothing. Everything in it is borrowed. */
 struct evidence_policy {
-    struct bytes ek_name; /* TPM2_NAME_LEN: the pinned endorsement key. Empty: any EK, only with allow_insecure_dev */
+    struct bytes ek_name; /* TPM2_NAME_LEN: the pinned endorsement key. Empty: any EK, with allow_insecure_dev; or the
+                             one in whose TPM ak_name was proved to be */
     struct bytes ak_name; /* TPM2_NAME_LEN: proved by activation; empty needs allow_unproved_ak */
     const uint8_t (*measurements)[EAT_HASH_LEN]; /* allowed exactly; or, when none matches, the signer below */
     size_t measurement_count;
@@ -61,6 +62,8 @@ struct evidence_policy {
     struct evidence_freshness seen; /* zero: nothing yet */
     bool allow_insecure_dev;
     bool allow_unmeasured_monitor;
+    bool monitor_by_credential; /* the session's credential is of a key that only approved boot chains open, and was
+                                   checked: then the report's own word for monitor=measured counts without a digest */
     bool allow_unproved_ak; /* first contact: pin result.ak_name by evidence_challenge() before it counts */
 };
 
@@ -71,7 +74,7 @@ struct evidence_result {
     uint8_t ak_name[TPM2_NAME_LEN];
     struct eat_report report;
     struct evidence_freshness freshness;
-    bool monitor_measured; /* by a boot chain the policy knows: not the report's own word */
+    bool monitor_measured; /* by a boot chain the policy knows, or monitor_by_credential: not the report's own word */
 };
 
 /* OK: appraised and accepted. DENIED: appraised and refused, result says why (MALFORMED evidence included). INTERNAL:
