@@ -7,7 +7,7 @@ packages=(
   cmake ninja-build gcc libc6-dev clang lld clang-format libclang-rt-14-dev   # toolchain, sanitizers, libFuzzer
   wabt wasi-libc libclang-rt-14-dev-wasm32                                    # compartments
   libssl-dev libmbedtls-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
-  libtss2-dev swtpm tpm2-tools libseccomp-dev
+  libtss2-dev swtpm tpm2-tools libseccomp-dev libqrencode-dev
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps              # tests and their peers
   nodejs npm git python3
   busybox-static cpio zstd binutils kmod systemd-boot-efi e2fsprogs           # a node's image

@@ -33,6 +33,10 @@ void command_put_query(struct writer *query, const char *name, const char *value
 void command_tell_memory(const struct cli *cli);
 /* What a person wrote must be a JSON object, or with `array_too` an array. CLI_DENIED was said otherwise. */
 int command_check_json(const struct cli *cli, const char *what, const char *text, bool array_too);
+/* client.c's parts: invite.c, enrol.c, qr.c. What went wrong was said. */
+int command_invite(const struct cli *cli, const char *name, const char *valid);
+int command_enrol(const struct cli *cli, const char *operand, const char *url); /* url NULL: of this home's node */
+void command_print_qr(const char *text);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
     const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;

@@ -104,6 +104,8 @@ static enum status appraise(void *user, const struct client_hub *hub, char *why,
     if (meeting->code == CLI_OK && !proved)
         meeting->code = prove_key(meeting, hub);
     /* Its strings live in the message. */
+    snprintf(meeting->product, sizeof meeting->product, "%.*s", (int)meeting->result.report.product.len,
+             (const char *)meeting->result.report.product.data);
     meeting->result.report.port = meeting->result.report.product = (struct bytes){0};
     meeting->changed |=
         meeting->code == CLI_OK && (!proved || memcmp(&before, &meeting->pins.seen, sizeof before) != 0);

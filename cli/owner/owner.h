@@ -6,6 +6,8 @@
 #include "cli.h"
 #include "client.h"
 #include "crypto.h"
+#include "device.h"
+#include "enrol.h"
 #include "evidence.h"
 #include "image.h"
 #include "pki.h"
@@ -113,6 +115,7 @@ struct owner_meeting {
     struct client_edhoc edhoc;
     uint8_t by_reference[32], by_value[PKI_CERTIFICATE_MAX + 16]; /* ID_CRED_I */
     struct evidence_result result;
+    char product[EAT_PRODUCT_MAX + 1]; /* in it */
     const char *remote; /* the URL of a node that is not of this home: its TPM is asked through its gateway */
     bool changed;       /* the pins, since they were saved */
     int code;           /* what was said when the evidence was refused */
@@ -129,14 +132,32 @@ void owner_meeting_done(struct owner_meeting *meeting);
  * daily key. */
 int owner_meet(struct owner_meeting *meeting, const char *url);
 
+/* ---- device.c: clients that enrolled on this machine ---- */
+
+struct owner_device {
+    struct device device;
+    char path[PATH_MAX]; /* of its state */
+};
+/* gives. As device_decode(): MALFORMED when it is no device's state. */
+MUST_USE enum status owner_device_decode(const struct cli *cli, const char *name, struct bytes state,
+                                         struct owner_device **device);
+/* gives: with a new key, kept. */
+MUST_USE enum status owner_device_begin(const struct cli *cli, const struct enrol_code *code,
+                                        struct owner_device **device);
+void owner_device_free(struct owner_device *device);
+
 /* ---- session.c ---- */
 
 struct owner_session {
     struct client *client;
-    struct owner_meeting *meeting; /* the owner's; NULL for a client with a secret */
+    struct owner_meeting *meeting; /* the owner's; NULL for a client */
+    struct owner_device *device;   /* of a client that enrolled; owned */
     bool owns_meeting;
     int lock; /* of such a client: a second program would begin its session anew under the first one's feet */
 };
+
+/* code.c: the code for this client, with what was just verified of the hub. `secret`: as the hub gave it. */
+int owner_code(const struct owner_session *session, const char *name, const char *secret, char text[ENROL_TEXT_MAX]);
 
 /* site.c: what the owner's own key is for. What went wrong was said. */
 int owner_certify_site(struct owner_meeting *meeting, struct owner_session *session);
@@ -145,6 +166,9 @@ int owner_certify_site(struct owner_meeting *meeting, struct owner_session *sess
 int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session);
 /* As the owner of this meeting, who stays the caller's. */
 int owner_session_of(struct owner_meeting *meeting, const char *url, struct owner_session *session);
+/* As a device, which is the session's from now on, and gone when there is none. */
+int owner_session_of_device(const struct cli *cli, struct owner_device *device, const char *url,
+                            struct owner_session *session);
 void owner_session_close(struct owner_session *session);
 /* Asks, and takes the answer's JSON apart (may be NULL). An answer that is no success was said, with the field that the
  * hub named, and so was none at all. answer->payload is the text as the hub wrote it. */

@@ -45,46 +45,24 @@ static int take_turn(const struct cli *cli, const char *name, int *lock)
     return CLI_OK;
 }
 
-static int open_client(const struct cli *cli, const struct client_config *config, struct owner_session *session)
+static int open_client(const struct cli *cli, const struct client_config *wanted, struct owner_session *session)
 {
     char why[256] = "";
+    struct client_config config = *wanted;
+    config.http = &client_over_http;
     *session = (struct owner_session){.lock = -1};
-    if (client_open(config, &session->client, why, sizeof why) != OK)
-        return cli_fail(cli, CLI_UNREACHABLE, "%s: %s", config->url, *why ? why : "no session can be opened");
+    if (client_open(&config, &session->client, why, sizeof why) != OK)
+        return cli_fail(cli, CLI_UNREACHABLE, "%s: %s", config.url, *why ? why : "no session can be opened");
     return CLI_OK;
 }
 
-static int read_input(const struct cli *cli, const char *name, struct oscore_input *input)
+static int open_with_secret(const struct cli *cli, const char *name, const char *url, const struct oscore_input *input,
+                            struct owner_session *session)
 {
-    char path[PATH_MAX];
-    uint8_t *data = NULL;
-    size_t len = 0;
-    owner_client_file(cli, name, path);
-    enum status status = cli_read_file(path, OSCORE_INPUT_MAX, &data, &len);
-    if (status == NOT_FOUND)
-        return cli_fail(cli, CLI_NOT_FOUND, "there is no key for a client \"%s\" here: bastide client add %s", name,
-                        name);
-    if (status == OK) {
-        status = oscore_input_decode(bytes_from(data, len), input);
-        wipe(data, len);
-        free(data);
-    }
-    return status == OK ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
-}
-
-static int open_as_client(const struct cli *cli, const char *name, const char *url, struct owner_session *session)
-{
-    struct oscore_input input = {0};
     int lock = -1;
-    if (!cli_name_is_plain(name))
-        return cli_fail(cli, CLI_USAGE, "\"%s\" is no client's name: 1 to 64 letters, digits and . _ -", name);
-    int result = read_input(cli, name, &input);
+    int result = take_turn(cli, name, &lock);
     if (result == CLI_OK)
-        result = take_turn(cli, name, &lock);
-    if (result == CLI_OK)
-        result =
-            open_client(cli, &(struct client_config){.url = url, .http = &client_over_http, .input = &input}, session);
-    oscore_input_wipe(&input);
+        result = open_client(cli, &(struct client_config){.url = url, .input = input}, session);
     if (result == CLI_OK)
         session->lock = lock;
     else if (lock >= 0)
@@ -92,11 +70,60 @@ static int open_as_client(const struct cli *cli, const char *name, const char *u
     return result;
 }
 
+int owner_session_of_device(const struct cli *cli, struct owner_device *device, const char *url,
+                            struct owner_session *session)
+{
+    const struct client_config config = {.url = url, .edhoc = device_edhoc(&device->device)};
+    int result = open_client(cli, &config, session);
+    if (result == CLI_OK)
+        session->device = device;
+    else
+        owner_device_free(device);
+    return result;
+}
+
+/* A file of a client is the state of one that enrolled, or a secret. */
+static int open_by_file(const struct cli *cli, const char *name, const char *url, const char *path, struct bytes file,
+                        struct owner_session *session)
+{
+    struct owner_device *device = NULL;
+    struct oscore_input input = {0};
+    if (owner_device_decode(cli, name, file, &device) == OK) {
+        if (device->device.certificate_len)
+            return owner_session_of_device(cli, device, url, session);
+        owner_device_free(device);
+        return cli_fail(cli, CLI_DENIED, "%s has not finished enrolling: bastide client enrol with its code", name);
+    }
+    enum status status = oscore_input_decode(file, &input);
+    int result = status == OK ? open_with_secret(cli, name, url, &input, session)
+                              : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
+    oscore_input_wipe(&input);
+    return result;
+}
+
+static int open_as_client(const struct cli *cli, const char *name, const char *url, struct owner_session *session)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (!cli_name_is_plain(name))
+        return cli_fail(cli, CLI_USAGE, "\"%s\" is no client's name: 1 to 64 letters, digits and . _ -", name);
+    owner_client_file(cli, name, path);
+    enum status status = cli_read_file(path, DEVICE_STATE_MAX, &data, &len);
+    if (status == NOT_FOUND)
+        return cli_fail(cli, CLI_NOT_FOUND, "there is no key for a client \"%s\" here: bastide client add %s", name,
+                        name);
+    if (status != OK)
+        return cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
+    int result = open_by_file(cli, name, url, path, bytes_from(data, len), session);
+    wipe(data, len);
+    free(data);
+    return result;
+}
+
 int owner_session_of(struct owner_meeting *meeting, const char *url, struct owner_session *session)
 {
-    int result =
-        open_client(meeting->cli,
-                    &(struct client_config){.url = url, .http = &client_over_http, .edhoc = &meeting->edhoc}, session);
+    int result = open_client(meeting->cli, &(struct client_config){.url = url, .edhoc = &meeting->edhoc}, session);
     session->meeting = meeting;
     return result;
 }
@@ -147,6 +174,7 @@ void owner_session_close(struct owner_session *session)
     client_close(session->client);
     if (session->lock >= 0)
         close(session->lock);
+    owner_device_free(session->device);
     if (session->owns_meeting) {
         keep_seen(session->meeting);
         owner_meeting_done(session->meeting);
@@ -192,6 +220,8 @@ int owner_unanswered(const struct cli *cli, const struct owner_session *session,
     if (session->meeting && session->meeting->code) /* was said when the evidence was refused */
         return session->meeting->code;
     bool ours = status == AUTH || status == DENIED;
+    if (session->device && status == DENIED)
+        return cli_fail(cli, CLI_EVIDENCE, "the hub was refused, and nothing was sent to it: %s", why);
     if (status == NO_ROOM || status == MALFORMED || status == UNSUPPORTED) /* the node is not to blame */
         return cli_fail(cli, CLI_DENIED, "%s", why && *why ? why : status_word(status));
     return cli_fail(cli, ours ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),

@@ -1,5 +1,5 @@
 /* The code as text. */
-#include "enrol.h"
+#include "enrol_internal.h"
 
 #include "cbor.h"
 
@@ -8,16 +8,17 @@
 
 #define SCHEME "bastide:"
 #define VERSION 1
-#define ENCODED_MAX (ENROL_REFERENCE_MAX + ENROL_SECRET_LEN + 8)
+#define ENCODED_MAX (ENROL_REFERENCE_MAX + ENROL_SECRET_LEN + ENROL_NAME_MAX + 8)
 
 enum status enrol_code_encode(const struct enrol_code *code, char *text, size_t cap)
 {
     uint8_t room[ENCODED_MAX];
     struct writer writer = writer_over(room, sizeof room);
     size_t scheme = sizeof SCHEME - 1;
-    cbor_put_array(&writer, 3);
+    cbor_put_array(&writer, 4);
     cbor_put_uint(&writer, VERSION);
     cbor_put_bytes(&writer, BYTES_OF(code->secret));
+    cbor_put_text(&writer, code->name);
     enrol_put_reference(&writer, &code->reference);
     enum status status = writer_end(&writer);
     if (status == OK)
@@ -32,11 +33,12 @@ static enum status decode(struct bytes encoded, struct enrol_code *code)
 {
     struct enrol_code got = {0};
     struct reader reader = reader_over(encoded);
-    if (cbor_take_array(&reader) != 3)
+    if (cbor_take_array(&reader) != 4)
         reader_fail(&reader, MALFORMED);
     if (cbor_take_uint(&reader) != VERSION)
         reader_fail(&reader, UNSUPPORTED);
     struct bytes secret = cbor_take_bytes(&reader);
+    enrol_take_text(&reader, got.name, ENROL_NAME_MAX);
     struct bytes reference = cbor_take_item(&reader);
     TRY(reader_end(&reader));
     if (secret.len != sizeof got.secret)

@@ -1,7 +1,7 @@
 /* enrol: the one-time code that a device enrols with — one line of text in which its owner tells it whom to trust, and
  * the proof that it is invited. Never decides anything; holds a secret, which is the caller's to wipe.
  *
- *     bastide:BASE64URL       of CBOR [1, secret, reference]
+ *     bastide:BASE64URL       of CBOR [1, secret, name, reference]
  *
  * A device that knows nothing but this line refuses another owner's genuine hub, another enclave and another TPM. */
 #ifndef BASTIDE_ENROL_H
@@ -12,9 +12,10 @@
 #define ENROL_SECRET_LEN 16
 #define ENROL_SITE_LEN 16
 #define ENROL_HASH_LEN 32
-#define ENROL_PRODUCT_MAX 63
+#define ENROL_NAME_MAX 64
+#define ENROL_PRODUCT_MAX 64
 #define ENROL_REFERENCE_MAX 256
-#define ENROL_TEXT_MAX 400 /* of a code, its NUL included */
+#define ENROL_TEXT_MAX 500 /* of a code, its NUL included */
 
 /* What a hub is held to: reference values that its owner verified. They outlive updates of the image, which keep signer
  * and product, and of the boot chain, for what opens the hub's keys vouches for that. */
@@ -36,6 +37,7 @@ MUST_USE enum status enrol_reference_decode(struct bytes encoded, struct enrol_r
 
 struct enrol_code {
     uint8_t secret[ENROL_SECRET_LEN];
+    char name[ENROL_NAME_MAX + 1]; /* of the client to be */
     struct enrol_reference reference;
 };
 

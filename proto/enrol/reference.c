@@ -1,5 +1,5 @@
 /* What a hub is held to, in bytes. */
-#include "enrol.h"
+#include "enrol_internal.h"
 
 #include "cbor.h"
 
@@ -38,15 +38,15 @@ static uint32_t take_u32(struct reader *reader)
     return (uint32_t)value;
 }
 
-static void take_product(struct reader *reader, char product[ENROL_PRODUCT_MAX + 1])
+void enrol_take_text(struct reader *reader, char *room, size_t max)
 {
     struct bytes text = cbor_take_text(reader);
     if (reader->status == OK && (text.len == 0 || memchr(text.data, 0, text.len)))
         reader_fail(reader, MALFORMED);
-    if (reader->status == OK && text.len > ENROL_PRODUCT_MAX)
+    if (reader->status == OK && text.len > max)
         reader_fail(reader, NO_ROOM);
     if (reader->status == OK)
-        memcpy(product, text.data, text.len);
+        memcpy(room, text.data, text.len);
 }
 
 enum status enrol_reference_decode(struct bytes encoded, struct enrol_reference *reference)
@@ -59,7 +59,7 @@ enum status enrol_reference_decode(struct bytes encoded, struct enrol_reference 
     take_exactly(&reader, got.owner, sizeof got.owner);
     take_exactly(&reader, got.ak, sizeof got.ak);
     take_exactly(&reader, got.signer, sizeof got.signer);
-    take_product(&reader, got.product);
+    enrol_take_text(&reader, got.product, ENROL_PRODUCT_MAX);
     got.min_security_version = take_u32(&reader);
     got.required_walls = take_u32(&reader);
     got.insecure_dev = cbor_take_bool(&reader);

@@ -7,10 +7,10 @@
 
 static struct enrol_code example(void)
 {
-    struct enrol_code code = {.reference = {.product = "bastide-hub",
-                                            .min_security_version = 3,
-                                            .required_walls = 0xf7f,
-                                            .unmeasured_monitor = true}};
+    struct enrol_code code = {
+        .name = "thermometer",
+        .reference = {
+            .product = "bastide-hub", .min_security_version = 3, .required_walls = 0xf7f, .unmeasured_monitor = true}};
     memset(code.secret, 1, sizeof code.secret);
     memset(code.reference.site, 2, sizeof code.reference.site);
     memset(code.reference.owner, 3, sizeof code.reference.owner);
@@ -75,8 +75,8 @@ static void the_longest_product_fits_and_one_letter_more_does_not(void **state)
     struct writer writer = writer_over(room, sizeof room);
     enrol_put_reference(&writer, &code.reference);
     check_ok(writer_end(&writer));
-    /* text(63) is 0x78 0x3f; one letter more is 0x78 0x40 and a byte inserted. */
-    uint8_t *head = memchr(room, 0x78, writer.len);
+    /* text(64) is 0x78 0x40; one letter more is 0x78 0x40 and a byte inserted. */
+    uint8_t *head = memmem(room, writer.len, "\x78\x40", 2);
     assert_non_null(head);
     size_t behind = writer.len - (size_t)(head + 2 - room);
     head[1] = ENROL_PRODUCT_MAX + 1;
@@ -117,6 +117,32 @@ static void another_version_is_told_apart_from_nonsense(void **state)
     check_status(UNSUPPORTED, enrol_code_decode(other, &code));
 }
 
+static void the_longest_name_fits_and_one_letter_more_does_not(void **state)
+{
+    (void)state;
+    struct enrol_code code = example(), back;
+    char text[ENROL_TEXT_MAX], longer[ENROL_TEXT_MAX + 16];
+    uint8_t room[ENROL_TEXT_MAX];
+    struct writer writer = writer_over(room, sizeof room - 1);
+    memset(code.name, 'n', ENROL_NAME_MAX);
+    check_ok(enrol_code_encode(&code, text, sizeof text));
+    check_ok(enrol_code_decode(text, &back));
+    assert_string_equal(code.name, back.name);
+    check_ok(base64url_decode(text + 8, &writer));
+    /* [1, bytes(16), text(64): 0x78 0x40 … */
+    uint8_t *head = room + 2 + 1 + ENROL_SECRET_LEN;
+    assert_int_equal(0x78, head[0]);
+    head[1] = ENROL_NAME_MAX + 1;
+    memmove(head + 3, head + 2, writer.len - (size_t)(head + 2 - room));
+    head[2] = 'n';
+    memcpy(longer, "bastide:", 8);
+    check_ok(base64url_encode(bytes_from(room, writer.len + 1), longer + 8, sizeof longer - 8));
+    check_status(NO_ROOM, enrol_code_decode(longer, &back));
+    code.name[0] = 0;
+    check_ok(enrol_code_encode(&code, text, sizeof text));
+    check_status(MALFORMED, enrol_code_decode(text, &back));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +150,7 @@ int main(void)
         cmocka_unit_test(every_shorter_text_is_refused_and_so_is_a_letter_more),
         cmocka_unit_test(it_fits_a_room_of_its_length_and_none_that_is_smaller),
         cmocka_unit_test(the_longest_product_fits_and_one_letter_more_does_not),
+        cmocka_unit_test(the_longest_name_fits_and_one_letter_more_does_not),
         cmocka_unit_test(a_product_has_a_letter_and_no_zero_byte),
         cmocka_unit_test(another_version_is_told_apart_from_nonsense),
     };
