@@ -12,11 +12,21 @@ extern const struct command command_init, command_up, command_down, command_stat
 #define COMMAND_URL_MAX 128
 #define COMMAND_TEXT_MAX (1u << 20) /* of what a command is given to send; the hub's own limit is lower */
 
-/* The hub's URL as run/node.json has it. CLI_NOT_FOUND was said when there is no node,
- * CLI_UNREACHABLE when it is down. */
-int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX]);
-/* --coap and --http exclude each other; neither means HTTP. */
-int command_transport(const struct cli *cli, const char *command, bool coap, bool http);
+/* --coap, --http or --url URL; none means HTTP. */
+struct command_way {
+    const char *url;
+    bool coap, http;
+};
+#define COMMAND_WAY_OPTIONS(way)                                                                                       \
+    {"coap", NULL, &(way).coap, NULL}, {"http", NULL, &(way).http, NULL},                                              \
+    {                                                                                                                  \
+        "url", &(way).url, NULL, NULL                                                                                  \
+    }
+/* CLI_USAGE was said otherwise. Afterwards `coap` says what it is. */
+int command_check_way(const struct cli *cli, const char *command, struct command_way *way);
+/* The hub's URL: the one given, else as run/node.json has it. CLI_NOT_FOUND was said when there is no node,
+ * CLI_UNREACHABLE when it is down. `way` NULL: HTTP. */
+int command_url(const struct cli *cli, const struct command_way *way, char url[COMMAND_URL_MAX]);
 /* The owner's session over HTTP. */
 int command_open(const struct cli *cli, struct owner_session *session);
 /* Opens, asks once as the owner, hands the answer to `show`, closes. */
@@ -35,7 +45,7 @@ void command_tell_memory(const struct cli *cli);
 int command_check_json(const struct cli *cli, const char *what, const char *text, bool array_too);
 /* client.c's parts: invite.c, enrol.c, qr.c. What went wrong was said. */
 int command_invite(const struct cli *cli, const char *name, const char *valid);
-int command_enrol(const struct cli *cli, const char *operand, const char *url); /* url NULL: of this home's node */
+int command_enrol(const struct cli *cli, const char *operand, const char *url); /* url NULL: this home's node */
 void command_print_qr(const char *text);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {

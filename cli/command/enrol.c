@@ -88,17 +88,19 @@ static int present(const struct cli *cli, const struct enrol_code *code, const c
 
 int command_enrol(const struct cli *cli, const char *operand, const char *url)
 {
-    char own[COMMAND_URL_MAX];
+    char hub[COMMAND_URL_MAX];
+    struct command_way way = {.url = url};
     struct enrol_code code;
-    int result = take_code(cli, operand, &code);
-    if (result == CLI_OK && !url) {
-        result = command_url(cli, false, own);
-        url = own;
-    }
+    int result = command_check_way(cli, "client", &way);
+    if (result)
+        return result;
+    result = take_code(cli, operand, &code);
+    if (result == CLI_OK)
+        result = command_url(cli, &way, hub);
     if (result == CLI_OK && cli_make_directories(cli) != OK)
         result = cli_fail(cli, CLI_DENIED, "%s cannot be made: %s", cli->home, strerror(errno));
     if (result == CLI_OK)
-        result = present(cli, &code, url);
+        result = present(cli, &code, hub);
     wipe(&code, sizeof code);
     return result;
 }

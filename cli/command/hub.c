@@ -20,9 +20,14 @@ static bool node_is_down(const struct cli *cli, const struct service_settings *s
     return service_health(settings->http, HEALTH_MS) == SERVICE_UNREACHABLE;
 }
 
-int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX])
+int command_url(const struct cli *cli, const struct command_way *way, char url[COMMAND_URL_MAX])
 {
     struct service_settings settings;
+    bool coap = way && way->coap;
+    if (way && way->url) {
+        snprintf(url, COMMAND_URL_MAX, "%s", way->url);
+        return CLI_OK;
+    }
     enum status status = service_settings_load(cli, &settings);
     if (status == NOT_FOUND)
         return cli_fail(cli, CLI_NOT_FOUND, "%s holds no node yet: bastide init makes one", cli->home);
@@ -35,15 +40,22 @@ int command_url(const struct cli *cli, bool coap, char url[COMMAND_URL_MAX])
     return CLI_OK;
 }
 
-int command_transport(const struct cli *cli, const char *command, bool coap, bool http)
+int command_check_way(const struct cli *cli, const char *command, struct command_way *way)
 {
-    return coap && http ? cli_usage(cli, command, "choose one of --coap and --http") : CLI_OK;
+    if (way->coap + way->http + (way->url != NULL) > 1)
+        return cli_usage(cli, command, "choose one of --coap, --http and --url");
+    if (!way->url)
+        return CLI_OK;
+    way->coap = strncmp(way->url, "coap://", 7) == 0;
+    if ((!way->coap && strncmp(way->url, "http://", 7) != 0) || strlen(way->url) >= COMMAND_URL_MAX)
+        return cli_usage(cli, command, "--url \"%.80s\": give coap://HOST[:PORT] or http://HOST[:PORT]", way->url);
+    return CLI_OK;
 }
 
 int command_open(const struct cli *cli, struct owner_session *session)
 {
     char url[COMMAND_URL_MAX];
-    int result = command_url(cli, false, url);
+    int result = command_url(cli, NULL, url);
     return result ? result : owner_session_open(cli, NULL, url, session);
 }
 

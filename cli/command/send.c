@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: bastide send --as NAME TYPE PROPERTIES [--source S] [--time T] [--id ID] [--coap|--http]\n"
+    "Usage: bastide send --as NAME TYPE PROPERTIES [--source S] [--time T] [--id ID] [--coap|--http|--url URL]\n"
     "       bastide send --as NAME --format events EVENTS\n"
     "       bastide send --as NAME --format senml PACK\n\n"
     "Sends as a client and waits for the hub's acknowledgement: the event is then durable and its rules have run.\n"
@@ -18,7 +18,8 @@ static const char help[] =
     "  --source S          NAME, or a name that begins with NAME/\n"
     "  --time T            2015-02-02T14:19:00Z, or milliseconds since 1970; when it arrives if left out\n"
     "  --id ID             the event's own id: for sending again what was not acknowledged\n"
-    "  --coap, --http      which way (HTTP if neither)\n\n"
+    "  --coap, --http      which way (HTTP if neither)\n"
+    "  --url URL           the hub, from another machine than the node: coap://HOST[:PORT] or http://HOST[:PORT]\n\n"
     "Examples:\n"
     "  bastide send --as sensor reading '{\"light\": 585, \"co2\": 749}'\n"
     "  bastide send --as sensor reading @reading.json --source sensor/office --coap\n"
@@ -29,7 +30,7 @@ static const char help[] =
 struct send {
     const char *as, *format;
     struct command_event event;
-    bool coap, http;
+    struct command_way way;
 };
 
 static int make_body(const struct cli *cli, struct send *send, int argc, char **argv, char **body, uint32_t *format)
@@ -89,7 +90,7 @@ static int send_body(const struct cli *cli, const struct send *send, uint32_t fo
     struct owner_session session;
     struct client_answer answer;
     json_t *json = NULL;
-    int result = command_url(cli, send->coap, url);
+    int result = command_url(cli, &send->way, url);
     if (result == CLI_OK)
         result = owner_session_open(cli, send->as, url, &session);
     if (result)
@@ -121,14 +122,13 @@ static int run(struct cli *cli, int argc, char **argv)
         {"source", &send.event.source, NULL, NULL},
         {"time", &send.event.time, NULL, NULL},
         {"id", &send.event.id, NULL, NULL},
-        {"coap", NULL, &send.coap, NULL},
-        {"http", NULL, &send.http, NULL},
+        COMMAND_WAY_OPTIONS(send.way),
     };
     int result = cli_options(cli, "send", options, sizeof options / sizeof options[0], &argc, argv);
     if (result == CLI_OK && !send.as)
         result = cli_usage(cli, "send", "--as NAME says which client sends");
     if (result == CLI_OK)
-        result = command_transport(cli, "send", send.coap, send.http);
+        result = command_check_way(cli, "send", &send.way);
     if (result == CLI_OK)
         result = make_body(cli, &send, argc, argv, &body, &format);
     if (result == CLI_OK)

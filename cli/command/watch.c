@@ -6,14 +6,15 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: bastide watch --as NAME [--after N] [--once] [--wait S] [--coap|--http]\n\n"
+    "Usage: bastide watch --as NAME [--after N] [--once] [--wait S] [--coap|--http|--url URL]\n\n"
     "Prints the actions whose target is the client, one a line: those that the hub has kept (the newest 1,024 of all\n"
     "targets), then each as it comes. Goes on through restarts of the node until it is interrupted.\n\n"
     "  --as NAME           the client (bastide client add)\n"
     "  --after N           begin after the action with this cursor (0: with the oldest kept)\n"
     "  --once              print what is there, waiting for the first if need be, then end; exit code 6 if none came\n"
     "  --wait S            with --once, how long to wait: 0 to 3600 seconds (30)\n"
-    "  --coap, --http      Observe over CoAP, or long polls over HTTP (HTTP if neither)\n\n"
+    "  --coap, --http      Observe over CoAP, or long polls over HTTP (HTTP if neither)\n"
+    "  --url URL           the hub, from another machine than the node: coap://HOST[:PORT] or http://HOST[:PORT]\n\n"
     "Examples:\n"
     "  bastide watch --as valve\n"
     "  bastide watch --as valve --coap --json\n"
@@ -30,7 +31,8 @@ struct watch {
     uint64_t cursor, wait_s;
     bool begun;            /* an answer came: from now on cursors are contiguous */
     bool missed, checking; /* one was not: a plain request brings it */
-    bool coap, once;
+    struct command_way way;
+    bool once;
     struct owner_session session;
     int result;    /* of the last answer */
     bool lost;     /* the observation ended */
@@ -251,11 +253,10 @@ static int watch_by_notices(struct watch *watch)
 static int run(struct cli *cli, int argc, char **argv)
 {
     const char *after = NULL, *wait = NULL;
-    bool http = false;
     struct watch watch = {.cli = cli, .wait_s = POLL_S, .session = {.lock = -1}};
     const struct cli_option options[] = {
-        {"as", &watch.as, NULL, NULL},     {"after", &after, NULL, NULL},     {"wait", &wait, NULL, NULL},
-        {"once", NULL, &watch.once, NULL}, {"coap", NULL, &watch.coap, NULL}, {"http", NULL, &http, NULL},
+        {"as", &watch.as, NULL, NULL},     {"after", &after, NULL, NULL},  {"wait", &wait, NULL, NULL},
+        {"once", NULL, &watch.once, NULL}, COMMAND_WAY_OPTIONS(watch.way),
     };
     int result = cli_options(cli, "watch", options, sizeof options / sizeof options[0], &argc, argv);
     if (result == CLI_OK && argc > 1)
@@ -265,18 +266,18 @@ static int run(struct cli *cli, int argc, char **argv)
     if (result == CLI_OK && wait && !watch.once)
         result = cli_usage(cli, "watch", "--wait goes with --once");
     if (result == CLI_OK)
-        result = command_transport(cli, "watch", watch.coap, http);
+        result = command_check_way(cli, "watch", &watch.way);
     if (result == CLI_OK)
         result = cli_number(cli, "watch", "after", after, 0, INT64_MAX, &watch.cursor);
     if (result == CLI_OK)
         result = cli_number(cli, "watch", "wait", wait, 0, 3600, &watch.wait_s);
     if (result == CLI_OK)
-        result = command_url(cli, watch.coap, watch.url);
+        result = command_url(cli, &watch.way, watch.url);
     if (result == CLI_OK)
         result = owner_session_open(cli, watch.as, watch.url, &watch.session);
     if (result)
         return result;
-    result = watch.once ? watch_once(&watch) : watch.coap ? watch_by_notices(&watch) : watch_by_polls(&watch);
+    result = watch.once ? watch_once(&watch) : watch.way.coap ? watch_by_notices(&watch) : watch_by_polls(&watch);
     owner_session_close(&watch.session);
     return result;
 }

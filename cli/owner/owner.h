@@ -153,7 +153,8 @@ struct owner_session {
     struct owner_meeting *meeting; /* the owner's; NULL for a client */
     struct owner_device *device;   /* of a client that enrolled; owned */
     bool owns_meeting;
-    int lock; /* of such a client: a second program would begin its session anew under the first one's feet */
+    bool answered; /* the hub has, so what is due can be renewed */
+    int lock;      /* of such a client: a second program would begin its session anew under the first one's feet */
 };
 
 /* code.c: the code for this client, with what was just verified of the hub. `secret`: as the hub gave it. */
@@ -161,6 +162,8 @@ int owner_code(const struct owner_session *session, const char *name, const char
 
 /* site.c: what the owner's own key is for. What went wrong was said. */
 int owner_certify_site(struct owner_meeting *meeting, struct owner_session *session);
+/* The daily key's next certificate, for long before the present one ends; so a failure is said and that is all. */
+void owner_renew_daily(const struct owner_meeting *meeting, struct owner_session *session);
 
 /* `name` NULL: the owner, by EDHOC. What is missing was said. */
 int owner_session_open(const struct cli *cli, const char *name, const char *url, struct owner_session *session);

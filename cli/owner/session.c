@@ -2,6 +2,7 @@
 #include "owner.h"
 
 #include "client_http.h"
+#include "x509.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -169,8 +170,29 @@ static void keep_seen(struct owner_meeting *meeting)
                  meeting->cli->home);
 }
 
+static bool daily_is_due(const struct owner_meeting *meeting)
+{
+    struct pki_certificate certificate;
+    return meeting->edhoc.own.private_key == &meeting->daily &&
+           pki_certificate_decode(meeting->edhoc.own.value, &certificate) == OK &&
+           x509_renewal_due(&certificate, (int64_t)(cli_unix_ms() / 1000));
+}
+
+/* At the end, when nobody waits for it. */
+static void renew_what_is_due(struct owner_session *session)
+{
+    char why[256];
+    if (!session->answered)
+        return;
+    if (session->meeting && daily_is_due(session->meeting))
+        owner_renew_daily(session->meeting, session);
+    if (session->device && device_renewal_due(&session->device->device))
+        (void)!device_renew(&session->device->device, session->client, why, sizeof why);
+}
+
 void owner_session_close(struct owner_session *session)
 {
+    renew_what_is_due(session);
     client_close(session->client);
     if (session->lock >= 0)
         close(session->lock);
@@ -235,5 +257,6 @@ int owner_ask(const struct cli *cli, struct owner_session *session, const struct
 {
     enum status status = client_ask(session->client, request, answer);
     cli_progress(cli, NULL);
+    session->answered |= status == OK;
     return status == OK ? owner_judge(cli, request->path, answer, json) : owner_unanswered(cli, session, status);
 }

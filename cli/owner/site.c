@@ -79,17 +79,37 @@ static enum status save_daily_key(const struct cli *cli, const struct crypto_key
     return status;
 }
 
+static int ask_daily_certificate(const struct cli *cli, struct owner_session *session, const struct crypto_key *key,
+                                 struct writer *certificate)
+{
+    uint8_t room[PKI_REQUEST_MAX];
+    struct writer request = writer_over(room, sizeof room);
+    enum status status = pki_request_sign(&request, key, bytes_from_text("owner"));
+    return status == OK
+               ? ask_der(cli, session, "site/owner", "request", writer_bytes(&request), "certificate", certificate)
+               : cli_fail(cli, CLI_INTERNAL, "the daily key cannot be certified: %s", status_word(status));
+}
+
+/* Its next certificate, for the same key: a file that changes as a whole. */
+void owner_renew_daily(const struct owner_meeting *meeting, struct owner_session *session)
+{
+    const struct cli *cli = meeting->cli;
+    uint8_t room[PKI_CERTIFICATE_MAX];
+    struct writer made = writer_over(room, sizeof room);
+    char path[PATH_MAX];
+    if (ask_daily_certificate(cli, session, &meeting->daily, &made) == CLI_OK &&
+        cli_write_file(cli_path(cli, "owner/session.crt", path), writer_bytes(&made)) != OK)
+        cli_warn(cli, "%s could not be written: %s", path, strerror(errno));
+}
+
 static int make_daily_key(const struct cli *cli, struct owner_session *session)
 {
-    uint8_t request_room[PKI_REQUEST_MAX], room[PKI_CERTIFICATE_MAX];
-    struct writer request = writer_over(request_room, sizeof request_room), made = writer_over(room, sizeof room);
+    uint8_t room[PKI_CERTIFICATE_MAX];
+    struct writer made = writer_over(room, sizeof room);
     struct crypto_key key = {0};
     enum status status = crypto_key_generate(&key, CRYPTO_P256);
-    if (status == OK)
-        status = pki_request_sign(&request, &key, bytes_from_text("owner"));
-    int code = status == OK
-                   ? ask_der(cli, session, "site/owner", "request", writer_bytes(&request), "certificate", &made)
-                   : cli_fail(cli, CLI_INTERNAL, "no daily key could be made: %s", status_word(status));
+    int code = status == OK ? ask_daily_certificate(cli, session, &key, &made)
+                            : cli_fail(cli, CLI_INTERNAL, "no daily key could be made: %s", status_word(status));
     if (code == CLI_OK && save_daily_key(cli, &key, writer_bytes(&made)) != OK)
         code =
             cli_fail(cli, CLI_INTERNAL, "the daily key could not be kept in %s/owner: %s", cli->home, strerror(errno));
