@@ -46,15 +46,12 @@ struct bastide_storage {
     void *user;
 };
 
-struct client_transport;
-
 struct bastide_config {
-    const char *url;                          /* "coap://HOST[:PORT]" */
-    const char *state_file;                   /* mode 0600; or NULL, and */
-    struct bastide_storage storage;           /* somewhere else */
-    uint32_t timeout_ms;                      /* 0: BASTIDE_TIMEOUT_MS */
-    bool no_clock;                            /* the machine's clock says nothing: dates are not checked */
-    const struct client_transport *transport; /* NULL: CoAP over UDP */
+    const char *url;                /* "coap://HOST[:PORT]" */
+    const char *state_file;         /* mode 0600; or NULL, and */
+    struct bastide_storage storage; /* somewhere else */
+    uint32_t timeout_ms;            /* 0: BASTIDE_TIMEOUT_MS */
+    bool no_clock;                  /* the machine's clock says nothing: dates are not checked */
 };
 
 struct bastide; /* a device and its hub */

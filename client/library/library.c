@@ -80,7 +80,6 @@ static enum bastide_status take_config(struct bastide *hub, const struct bastide
     hub->storage =
         by_file ? (struct bastide_storage){library_file_load, library_file_save, hub->state_file} : config->storage;
     hub->timeout_ms = config->timeout_ms;
-    hub->transport = config->transport;
     hub->no_clock = config->no_clock;
     return load(hub);
 }

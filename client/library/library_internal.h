@@ -15,7 +15,6 @@ struct bastide {
     struct bastide_storage storage;
     char *url, *state_file;
     uint32_t timeout_ms;
-    const struct client_transport *transport;
     bool no_clock, has_state;
     int64_t renew_again_s;
     struct library_observation *observations; /* owned */

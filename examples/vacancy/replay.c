@@ -2,9 +2,9 @@
  * The plan comes on standard input, a line an event: milliseconds after the start, client, id, body (tab-separated).
  * Events of one client travel together; the next client's first waits until all of them are acknowledged, because its
  * meaning may hang on theirs. */
-#include "client.h"
 #include "client_http.h"
 #include "crypto.h"
+#include "device.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,6 +29,8 @@ struct replay {
     size_t count, next, acknowledged, refused;
     struct {
         char *name;
+        char path[512];
+        struct device device; /* empty when it has a secret */
         struct client *client;
     } clients[CLIENTS_MAX];
     size_t pending;
@@ -80,28 +82,47 @@ static void read_plan(void)
     free(line);
 }
 
-static struct client *open_client(const char *url, const char *folder, const char *name)
+static int64_t now_s(void *user)
 {
-    char path[512], why[256] = "";
-    uint8_t room[OSCORE_INPUT_MAX];
-    struct oscore_input input;
-    struct client *client = NULL;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    (void)user;
+    return (int64_t)time(NULL);
+}
+
+static enum status keep(void *user, struct bytes state)
+{
+    const char *path = user;
+    char beside[520];
+    snprintf(beside, sizeof beside, "%s.new", path);
+    FILE *file = fopen(beside, "we");
+    bool good = file && fwrite(state.data, 1, state.len, file) == state.len;
+    good = file && fclose(file) == 0 && good && rename(beside, path) == 0;
+    return good ? OK : IO;
+}
+
+/* What `bastide client` left there: the state of one that enrolled, or a secret. */
+static void open_client(const char *url, const char *folder, size_t place)
+{
+    char *path = replay.clients[place].path, why[256] = "";
+    uint8_t room[DEVICE_STATE_MAX];
+    struct oscore_input input = {0};
+    struct device *device = &replay.clients[place].device;
+    const struct device_host host = {now_s, keep, path};
+    struct client_config config = {.url = url, .http = &client_over_http, .timeout_ms = PATIENCE_MS};
+    snprintf(path, sizeof replay.clients[place].path, "%s/%s", folder, replay.clients[place].name);
     FILE *file = fopen(path, "re");
     size_t len = file ? fread(room, 1, sizeof room, file) : 0;
     if (file)
         fclose(file);
-    enum status status = oscore_input_decode(bytes_from(room, len), &input);
-    wipe(room, sizeof room);
-    if (status != OK)
-        fail(path, "is no client's secret");
-    const struct client_config config = {
-        .url = url, .http = &client_over_http, .input = &input, .timeout_ms = PATIENCE_MS};
-    status = client_open(&config, &client, why, sizeof why);
-    oscore_input_wipe(&input);
-    if (status != OK)
+    if (device_decode(bytes_from(room, len), device, &host) == OK)
+        config.edhoc = device_edhoc(device);
+    else if (oscore_input_decode(bytes_from(room, len), &input) == OK)
+        config.input = &input;
+    else
+        fail(path, "is no client's state and no client's secret");
+    if (client_open(&config, &replay.clients[place].client, why, sizeof why) != OK)
         fail(url, why);
-    return client;
+    wipe(room, sizeof room);
+    oscore_input_wipe(&input);
 }
 
 static struct client *client_of(const char *url, const char *folder, const char *name)
@@ -113,7 +134,7 @@ static struct client *client_of(const char *url, const char *folder, const char 
     if (i == CLIENTS_MAX)
         fail(name, "is one client too many");
     replay.clients[i].name = strdup(name);
-    replay.clients[i].client = open_client(url, folder, name);
+    open_client(url, folder, i);
     return replay.clients[i].client;
 }
 
@@ -213,7 +234,9 @@ int main(int argc, char **argv)
     read_plan();
     send_all(argv[1], argv[2]);
     report();
-    for (size_t i = 0; i < CLIENTS_MAX; i++)
+    for (size_t i = 0; i < CLIENTS_MAX; i++) {
         client_close(replay.clients[i].client);
+        device_done(&replay.clients[i].device);
+    }
     return replay.acknowledged == replay.count ? 0 : 1;
 }

@@ -3,9 +3,10 @@
 
   --once    exit when the replay is over: 0 when everything held, 1 with what did not
   --crash   kill one process after the other in the middle (not the key holder), and compare after each
+  --secrets give the clients secrets agreed on beforehand, instead of codes by which they enrol
   --home D  where the node lives (a new directory if left out)
 Environment: SPEED=60 replays 60 minutes a second; as fast as it goes if left out (with --crash: 120)."""
-import argparse, json, os, pathlib, shutil, signal, socket, sqlite3, subprocess, sys, tempfile, threading, time
+import argparse, json, os, pathlib, re, shutil, signal, socket, sqlite3, subprocess, sys, tempfile, threading, time
 
 import plan
 
@@ -41,17 +42,21 @@ class Node:
         self.home = pathlib.Path(home)
         self.coap, self.http = free_port(socket.SOCK_DGRAM, 5683), free_port(socket.SOCK_STREAM, 8080)
 
-    def bastide(self, *words, check=True):
-        done = subprocess.run([BUILD / 'bastide', '--home', self.home, '--json', *words], stdin=subprocess.DEVNULL,
+    def bastide(self, *words, check=True, given=''):
+        done = subprocess.run([BUILD / 'bastide', '--home', self.home, '--json', *words], input=given,
                               capture_output=True, text=True)
         if check and done.returncode:
             raise Failed(f'bastide {words[0]}: exit code {done.returncode}: {done.stderr.strip()}')
         return done.stdout
 
-    def set_up(self):
+    def set_up(self, secrets):
         self.bastide('init', '--insecure-dev', '--coap', self.coap, '--http', self.http)
         for name in ('sensor', 'phone', 'valve'):
-            self.bastide('client', 'add', name)
+            if secrets:
+                self.bastide('client', 'add', name)
+            else:  # what a device does that has the code alone: EDHOC, the hub's evidence, a certificate for the code
+                code = json.loads(self.bastide('client', 'add', name, '--code'))['code']
+                self.bastide('client', 'enrol', '-', '--url', f'coap://{self.coap}', given=code)
         self.bastide('rule', 'add', '--name', 'vacancy', '--when', 'sensor:reading', '--condition', HERE / 'condition.js',
                      '--reads', 'phone:presence', '--reads', 'phone:planner', '--do', 'valve:set', '--transform',
                      HERE / 'transform.js', '--sample', HERE / 'sample.json')
@@ -85,13 +90,16 @@ class Node:
 
 def needles(home, path):
     """Every reading's humidity ratio (17 digits that nothing else spells), names of properties, a line of the rule, and
-    the clients' secrets. The owner has none that is kept: each command agrees on a session of its own."""
+    the clients' secrets or private keys. Sessions that EDHOC agreed on have keys that are kept nowhere."""
     words = {plan.parse(properties)['humidityRatio'].encode() for _, properties, _ in plan.readings()}
     words |= {b'"humidityRatio":', b'const stale = co2'}
     for file in (home / 'owner/clients').iterdir():
-        data = file.read_bytes()  # CBOR: [algorithm, master secret, …]
+        data = file.read_bytes()
+        if enrolled := re.search(rb'[\xf4\xf5]{2}\x58\x20(.{32})', data, re.S):  # …, mode, monitor], private key, …
+            words.add(enrolled[1])
+            continue
         at = 2 if data[1] < 24 else 3
-        long = data[at] == 0x58
+        long = data[at] == 0x58  # CBOR: [algorithm, master secret, …]
         size = data[at + 1] if long else data[at] & 31
         words.add(data[at + 1 + long:at + 1 + long + size])
     path.write_text(''.join(word.hex() + '\n' for word in sorted(words) if len(word) >= 8))
@@ -271,6 +279,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--once', action='store_true')
     parser.add_argument('--crash', action='store_true')
+    parser.add_argument('--secrets', action='store_true')
     parser.add_argument('--home')
     options = parser.parse_args()
     home = options.home or tempfile.mkdtemp(prefix='bastide-')
@@ -279,9 +288,10 @@ def main():
     serving = False
     try:
         say('starting a node: owner, software TPM, key holder, monitor, hub in its enclave …')
-        node.set_up()
+        node.set_up(options.secrets)
         needles(node.home, work / 'needles')
-        say(f'serving on coap://{node.coap} and http://{node.http}; sensor, phone and valve are registered')
+        say(f'serving on coap://{node.coap} and http://{node.http}; sensor, phone and valve '
+            + ('are registered' if options.secrets else 'have verified its evidence and enrolled'))
         replay_all(node, work, options, table, outcome)
         print()
         for name, value, good in judge(table, options, outcome):
