@@ -64,7 +64,7 @@ struct evidence_policy {
     bool allow_unmeasured_monitor;
     bool monitor_by_credential; /* the session's credential is of a key that only approved boot chains open, and was
                                    checked: then the report's own word for monitor=measured counts without a digest */
-    bool allow_unproved_ak; /* first contact: pin result.ak_name by evidence_challenge() before it counts */
+    bool allow_unproved_ak;     /* first contact: pin result.ak_name by evidence_challenge() before it counts */
 };
 
 /* Borrows from the evidence. Meaningful as far as `reasons` leaves it so: report when REPORT_SIGNATURE is clear. */
