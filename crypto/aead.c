@@ -79,7 +79,8 @@ static EVP_CIPHER_CTX *keyed_context(const struct shape *shape, const EVP_CIPHER
     return NULL;
 }
 
-enum status crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key)
+enum status crypto_aead_init_for(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key,
+                                 enum crypto_aead_use use)
 {
     const struct shape *shape = shape_of(alg);
     if (!shape)
@@ -89,8 +90,12 @@ enum status crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg,
     const EVP_CIPHER *cipher = ciphers[shape - shapes];
     if (!cipher)
         return WRONG_STATE;
-    struct crypto_aead made = {alg, keyed_context(shape, cipher, key, 1), keyed_context(shape, cipher, key, 0)};
-    if (!made.seal || !made.open) {
+    struct crypto_aead made = {.alg = alg};
+    if (use & CRYPTO_SEAL)
+        made.seal = keyed_context(shape, cipher, key, 1);
+    if (use & CRYPTO_OPEN)
+        made.open = keyed_context(shape, cipher, key, 0);
+    if ((use & CRYPTO_SEAL && !made.seal) || (use & CRYPTO_OPEN && !made.open)) {
         crypto_aead_done(&made);
         return INTERNAL;
     }
@@ -106,10 +111,10 @@ void crypto_aead_done(struct crypto_aead *aead)
 }
 
 /* What must hold before anything is written; gives the shape and room for `len` more bytes. */
-static enum status check_call(const struct crypto_aead *aead, struct bytes nonce, struct bytes aad, size_t text_len,
-                              const struct writer *out, size_t out_len)
+static enum status check_call(const struct crypto_aead *aead, const void *context, struct bytes nonce, struct bytes aad,
+                              size_t text_len, const struct writer *out, size_t out_len)
 {
-    if (!aead->seal || !aead->open)
+    if (!context)
         return WRONG_STATE;
     if (nonce.len != crypto_aead_nonce_len(aead->alg))
         return MALFORMED;
@@ -145,7 +150,7 @@ enum status crypto_aead_seal(struct crypto_aead *aead, struct bytes nonce, struc
                              struct writer *out)
 {
     const struct shape *shape = shape_of(aead->alg);
-    TRY(check_call(aead, nonce, aad, text.len, out, text.len + crypto_aead_tag_len(aead->alg)));
+    TRY(check_call(aead, aead->seal, nonce, aad, text.len, out, text.len + crypto_aead_tag_len(aead->alg)));
     struct writer sealed = *out;
     uint8_t *space = put_space(&sealed, text.len);
     uint8_t *tag = put_space(&sealed, shape->tag_len);
@@ -168,7 +173,7 @@ enum status crypto_aead_open(struct crypto_aead *aead, struct bytes nonce, struc
     if (sealed.len < shape->tag_len)
         return AUTH;
     size_t len = sealed.len - shape->tag_len;
-    TRY(check_call(aead, nonce, aad, len, out, len));
+    TRY(check_call(aead, aead->open, nonce, aad, len, out, len));
     uint8_t tag[CRYPTO_AEAD_TAG_MAX];
     struct writer tag_copy = writer_over(tag, sizeof tag);
     put_bytes(&tag_copy, bytes_slice(sealed, len, shape->tag_len));

@@ -1,5 +1,5 @@
 /* Every (key, nonce) of AEAD, seen where it is used. For one file of a test that is linked with
- * -Wl,--wrap=crypto_aead_init,--wrap=crypto_aead_done,--wrap=crypto_aead_seal; afterwards pairs_twice must be 0. */
+ * -Wl,--wrap=crypto_aead_init_for,--wrap=crypto_aead_done,--wrap=crypto_aead_seal; afterwards pairs_twice must be 0. */
 #ifndef BASTIDE_TESTS_NONCE_AUDIT_H
 #define BASTIDE_TESTS_NONCE_AUDIT_H
 
@@ -16,8 +16,10 @@ static uint8_t pairs[PAIRS_MAX][PAIR_LEN];
 static bool pair_used[PAIRS_MAX];
 static size_t pairs_count, pairs_twice;
 
-enum status __real_crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key);
-enum status __wrap_crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key);
+enum status __real_crypto_aead_init_for(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key,
+                                        enum crypto_aead_use use);
+enum status __wrap_crypto_aead_init_for(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key,
+                                        enum crypto_aead_use use);
 void __real_crypto_aead_done(struct crypto_aead *aead);
 void __wrap_crypto_aead_done(struct crypto_aead *aead);
 enum status __real_crypto_aead_seal(struct crypto_aead *aead, struct bytes nonce, struct bytes aad, struct bytes text,
@@ -34,9 +36,12 @@ static size_t context_of(const void *seal)
     return at;
 }
 
-enum status __wrap_crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key)
+enum status __wrap_crypto_aead_init_for(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key,
+                                        enum crypto_aead_use use)
 {
-    TRY(__real_crypto_aead_init(aead, alg, key));
+    TRY(__real_crypto_aead_init_for(aead, alg, key, use));
+    if (!aead->seal)
+        return OK; /* it only opens */
     size_t at = context_of(NULL);
     assert_true(key.len <= CRYPTO_AEAD_KEY_MAX);
     contexts[at].seal = aead->seal;

@@ -85,8 +85,9 @@ static bool set_key(struct context *context, struct bytes key)
     return false;
 }
 
-/* One context serves both directions: `seal` and `open` are the same. */
-enum status crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key)
+/* One context serves both directions: `seal` and `open` are the same, or one of them is NULL. */
+enum status crypto_aead_init_for(struct crypto_aead *aead, enum crypto_aead_alg alg, struct bytes key,
+                                 enum crypto_aead_use use)
 {
     const struct shape *shape = shape_of(alg);
     if (!shape)
@@ -99,7 +100,7 @@ enum status crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg,
     if (!context)
         return INTERNAL;
     context->family = shape->family;
-    struct crypto_aead made = {alg, context, context};
+    struct crypto_aead made = {alg, use & CRYPTO_SEAL ? context : NULL, use & CRYPTO_OPEN ? context : NULL};
     if (!set_key(context, key)) {
         crypto_aead_done(&made);
         return INTERNAL;
@@ -110,7 +111,7 @@ enum status crypto_aead_init(struct crypto_aead *aead, enum crypto_aead_alg alg,
 
 void crypto_aead_done(struct crypto_aead *aead)
 {
-    struct context *context = aead->seal;
+    struct context *context = aead->seal ? aead->seal : aead->open;
     if (context && context->family == CCM)
         mbedtls_ccm_free(&context->ccm);
     else if (context && context->family == GCM)
@@ -124,17 +125,17 @@ void crypto_aead_done(struct crypto_aead *aead)
 }
 
 /* What must hold before anything is written. */
-static enum status check_call(const struct crypto_aead *aead, struct bytes nonce, struct bytes aad, size_t text_len,
-                              const struct writer *out, size_t out_len)
+static enum status check_call(const struct crypto_aead *aead, const struct context *context, struct bytes nonce,
+                              struct bytes aad, size_t text_len, const struct writer *out, size_t out_len)
 {
-    if (!aead->seal || !aead->open)
+    if (!context)
         return WRONG_STATE;
     if (nonce.len != crypto_aead_nonce_len(aead->alg))
         return MALFORMED;
     if (text_len > crypto_aead_text_max(aead->alg) || aad.len > (size_t)1 << 30)
         return NO_ROOM;
     /* RFC 3610 §2.2: two bytes of length, up to this; longer additional data Mbed TLS does not take. */
-    if (((struct context *)aead->seal)->family == CCM && aad.len > 0xfeff)
+    if (context->family == CCM && aad.len > 0xfeff)
         return NO_ROOM;
     TRY(writer_end(out));
     return out_len > out->cap - out->len ? NO_ROOM : OK;
@@ -178,7 +179,7 @@ enum status crypto_aead_seal(struct crypto_aead *aead, struct bytes nonce, struc
                              struct writer *out)
 {
     size_t tag_len = crypto_aead_tag_len(aead->alg);
-    TRY(check_call(aead, nonce, aad, text.len, out, text.len + tag_len));
+    TRY(check_call(aead, aead->seal, nonce, aad, text.len, out, text.len + tag_len));
     struct writer sealed = *out;
     uint8_t *space = put_space(&sealed, text.len);
     uint8_t *tag = put_space(&sealed, tag_len);
@@ -199,7 +200,7 @@ enum status crypto_aead_open(struct crypto_aead *aead, struct bytes nonce, struc
     if (sealed.len < tag_len)
         return AUTH;
     size_t len = sealed.len - tag_len;
-    TRY(check_call(aead, nonce, aad, len, out, len));
+    TRY(check_call(aead, aead->open, nonce, aad, len, out, len));
     uint8_t tag[CRYPTO_AEAD_TAG_MAX], spare[16];
     struct writer tag_copy = writer_over(tag, sizeof tag); /* the output may reach over it */
     put_bytes(&tag_copy, bytes_slice(sealed, len, tag_len));

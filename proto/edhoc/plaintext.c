@@ -101,7 +101,7 @@ enum status verify_plaintext(struct edhoc_session *session, struct proof *proof,
 }
 
 static enum status message_key(const struct edhoc_session *session, const struct secret *prk, uint32_t label,
-                               struct crypto_aead *aead, uint8_t nonce[CRYPTO_AEAD_NONCE_MAX])
+                               enum crypto_aead_use use, struct crypto_aead *aead, uint8_t nonce[CRYPTO_AEAD_NONCE_MAX])
 {
     uint8_t key[CRYPTO_AEAD_KEY_MAX];
     enum crypto_aead_alg alg = session->suite->aead;
@@ -110,7 +110,7 @@ static enum status message_key(const struct edhoc_session *session, const struct
     if (status == OK)
         status = kdf(session, prk, label + 1, session_th(session), nonce, crypto_aead_nonce_len(alg));
     if (status == OK)
-        status = crypto_aead_init(aead, alg, bytes_from(key, len));
+        status = crypto_aead_init_for(aead, alg, bytes_from(key, len), use);
     wipe(key, sizeof key);
     return status;
 }
@@ -129,7 +129,7 @@ enum status seal_message(const struct edhoc_session *session, const struct secre
 {
     struct crypto_aead aead = {0};
     uint8_t nonce[CRYPTO_AEAD_NONCE_MAX], room[MESSAGE_AAD_MAX];
-    TRY(message_key(session, prk, label, &aead, nonce));
+    TRY(message_key(session, prk, label, CRYPTO_SEAL, &aead, nonce));
     message->len -= plaintext.len;
     enum status status = crypto_aead_seal(&aead, bytes_from(nonce, crypto_aead_nonce_len(session->suite->aead)),
                                           message_aad(session, room, sizeof room), plaintext, message);
@@ -143,7 +143,7 @@ enum status open_message(const struct edhoc_session *session, const struct secre
 {
     struct crypto_aead aead = {0};
     uint8_t nonce[CRYPTO_AEAD_NONCE_MAX], room[MESSAGE_AAD_MAX];
-    TRY(message_key(session, prk, label, &aead, nonce));
+    TRY(message_key(session, prk, label, CRYPTO_OPEN, &aead, nonce));
     enum status status = crypto_aead_open(&aead, bytes_from(nonce, crypto_aead_nonce_len(session->suite->aead)),
                                           message_aad(session, room, sizeof room), ciphertext, plain);
     crypto_aead_done(&aead);

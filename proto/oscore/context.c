@@ -41,13 +41,14 @@ static enum status derive(const struct oscore_input *input, const uint8_t prk[CR
 }
 
 static enum status derive_key(const struct oscore_input *input, const uint8_t prk[CRYPTO_HASH_MAX],
-                              const struct bytes *id_context, const struct oscore_id *id, struct crypto_aead *aead)
+                              const struct bytes *id_context, const struct oscore_id *id, enum crypto_aead_use use,
+                              struct crypto_aead *aead)
 {
     uint8_t key[CRYPTO_AEAD_KEY_MAX];
     size_t len = crypto_aead_key_len(input->aead);
     enum status status = derive(input, prk, id_context, bytes_from(id->data, id->len), "Key", key, len);
     if (status == OK)
-        status = crypto_aead_init(aead, input->aead, bytes_from(key, len));
+        status = crypto_aead_init_for(aead, input->aead, bytes_from(key, len), use);
     wipe(key, sizeof key);
     return status;
 }
@@ -69,9 +70,9 @@ enum status oscore_context_init(struct oscore_context *context, const struct osc
                             secret_bytes(&input->master_secret), prk));
     enum status status = derive(input, prk, id_context, (struct bytes){0}, "IV", got.common_iv, nonce_len);
     if (status == OK)
-        status = derive_key(input, prk, id_context, &input->sender, &got.sender);
+        status = derive_key(input, prk, id_context, &input->sender, CRYPTO_SEAL, &got.sender);
     if (status == OK)
-        status = derive_key(input, prk, id_context, &input->recipient, &got.recipient);
+        status = derive_key(input, prk, id_context, &input->recipient, CRYPTO_OPEN, &got.recipient);
     wipe(prk, sizeof prk);
     if (status == OK)
         *context = got;

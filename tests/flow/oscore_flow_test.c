@@ -1,6 +1,6 @@
 /* OSCORE client and server over a wire that loses, doubles, reorders, changes and repeats, while either side restarts:
  * no message is accepted twice, no key meets a nonce twice, and Appendix B.2 brings both together again.
- * crypto_aead_init, _done and _seal are wrapped by the linker, so that every (key, nonce) is seen where it is used.
+ * crypto_aead_init_for, _done and _seal are wrapped by the linker, so that every (key, nonce) is seen where it is used.
  */
 #include "nonce_audit.h"
 #include "oscore_rig.h"

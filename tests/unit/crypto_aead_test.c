@@ -277,6 +277,28 @@ static void wrong_lengths_are_refused(void **state)
     check_status(UNSUPPORTED, crypto_aead_init(&aead, (enum crypto_aead_alg)2, bytes_from(key, 16)));
 }
 
+static void a_key_for_one_direction_knows_no_other(void **state)
+{
+    (void)state;
+    uint8_t key[CRYPTO_AEAD_KEY_MAX] = {7}, sealed_room[64], opened_room[64];
+    struct bytes text = bytes_from_text("both ways are the same cipher");
+    for (size_t a = 0; a < ALGS; a++) {
+        struct bytes whole = bytes_from(key, crypto_aead_key_len(algs[a]));
+        struct crypto_aead seals = {0}, opens = {0};
+        struct writer sealed = writer_over(sealed_room, sizeof sealed_room);
+        struct writer opened = writer_over(opened_room, sizeof opened_room);
+        check_ok(crypto_aead_init_for(&seals, algs[a], whole, CRYPTO_SEAL));
+        check_ok(crypto_aead_init_for(&opens, algs[a], whole, CRYPTO_OPEN));
+        check_status(WRONG_STATE, crypto_aead_seal(&opens, some_nonce(algs[a]), text, text, &sealed));
+        check_ok(crypto_aead_seal(&seals, some_nonce(algs[a]), text, text, &sealed));
+        check_status(WRONG_STATE, crypto_aead_open(&seals, some_nonce(algs[a]), text, writer_bytes(&sealed), &opened));
+        check_ok(crypto_aead_open(&opens, some_nonce(algs[a]), text, writer_bytes(&sealed), &opened));
+        check_bytes(text, writer_bytes(&opened));
+        crypto_aead_done(&seals);
+        crypto_aead_done(&opens);
+    }
+}
+
 static void ccm_takes_65535_bytes_and_not_one_more(void **state)
 {
     (void)state;
@@ -330,6 +352,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_auth_and_leaves_the_output_alone),
         cmocka_unit_test(every_shorter_prefix_is_auth),
         cmocka_unit_test(wrong_lengths_are_refused),
+        cmocka_unit_test(a_key_for_one_direction_knows_no_other),
         cmocka_unit_test(ccm_takes_65535_bytes_and_not_one_more),
         cmocka_unit_test(a_thousand_messages_allocate_nothing),
     };

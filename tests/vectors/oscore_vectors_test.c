@@ -33,23 +33,23 @@ static void expect(struct bytes got, const char *want)
     assert_string_equal(text, want);
 }
 
-/* Keys stay inside libcrypto's contexts: two are equal when what one seals the other opens, both ways. */
+/* Keys stay inside libcrypto's contexts: two are equal when what one seals the other opens. The sender's seals only,
+ * the recipient's opens only. */
 static void expect_key(struct crypto_aead *derived, const char *want)
 {
     static const uint8_t nonce[13] = {0x5a};
     uint8_t key[16], sealed_room[64], opened_room[64];
     struct crypto_aead given;
-    struct bytes text = bytes_from_text("either way");
+    struct bytes text = bytes_from_text("one way");
     assert_int_equal(unhex(want, key, sizeof key), sizeof key);
     assert_int_equal(crypto_aead_init(&given, CRYPTO_AES_CCM_16_64_128, BYTES_OF(key)), OK);
-    for (int way = 0; way < 2; way++) {
-        struct writer sealed = writer_over(sealed_room, sizeof sealed_room);
-        struct writer opened = writer_over(opened_room, sizeof opened_room);
-        assert_int_equal(crypto_aead_seal(way ? derived : &given, BYTES_OF(nonce), text, text, &sealed), OK);
-        assert_int_equal(
-            crypto_aead_open(way ? &given : derived, BYTES_OF(nonce), text, writer_bytes(&sealed), &opened), OK);
-        check_bytes(text, writer_bytes(&opened));
-    }
+    struct writer sealed = writer_over(sealed_room, sizeof sealed_room);
+    struct writer opened = writer_over(opened_room, sizeof opened_room);
+    assert_true(!derived->seal != !derived->open);
+    struct crypto_aead *seals = derived->seal ? derived : &given, *opens = derived->open ? derived : &given;
+    assert_int_equal(crypto_aead_seal(seals, BYTES_OF(nonce), text, text, &sealed), OK);
+    assert_int_equal(crypto_aead_open(opens, BYTES_OF(nonce), text, writer_bytes(&sealed), &opened), OK);
+    check_bytes(text, writer_bytes(&opened));
     crypto_aead_done(&given);
 }
 
