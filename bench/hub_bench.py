@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The hub from outside, on a node of its own: how long a launch takes, what an idle hub holds, and requests end to end —
 OSCORE over HTTP, the vacancy example's rule in JavaScript, archive on disk — beside Node-RED, which gets the same
-readings from the same generator as plain HTTP, runs the same rule, and keeps nothing.
+readings from the same generator as plain HTTP, runs the same rule, and keeps nothing. And how long the messages of a
+handshake are in which the owner meets it: certificates on both sides, the node's whole evidence.
     hub_bench.py BUILD    prints lines for build/bench.tsv"""
-import os, pathlib, re, shutil, socket, subprocess, sys, tempfile, time
+import http.client, http.server, json, os, pathlib, re, shutil, socket, subprocess, sys, tempfile, threading, time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 HERE = pathlib.Path(__file__).resolve().parent
@@ -74,6 +75,49 @@ class NodeRed:
         sys.exit('hub_bench: Node-RED does not start')
 
 
+class Relay(http.server.BaseHTTPRequestHandler):
+    """In front of a node's HTTP port: hands everything on and notes the bodies of EDHOC's messages."""
+    to, bodies = 0, []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        onward = http.client.HTTPConnection('127.0.0.1', self.to)
+        onward.request(self.command, self.path, body, dict(self.headers))
+        answer = onward.getresponse()
+        said = answer.read()
+        if self.path == '/.well-known/edhoc':
+            self.bodies += [body, said]
+        self.send_response(answer.status)
+        for name in ('Content-Type', 'OSCORE'):
+            if answer.getheader(name):
+                self.send_header(name, answer.getheader(name))
+        self.send_header('Content-Length', str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_GET = do_POST
+
+    def log_message(self, *words):
+        pass
+
+
+def handshake(node):
+    """The four bodies of one handshake. `true` before message 1 and C_R before message 3 travel too and are not counted."""
+    Relay.to, settings = node.port, node.home / 'run/node.json'
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Relay)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    kept = settings.read_text()
+    settings.write_text(json.dumps({**json.loads(kept), 'http': f'127.0.0.1:{server.server_port}'}))
+    try:
+        node.bastide('report')
+    finally:
+        settings.write_text(kept)
+        server.shutdown()
+    if len(Relay.bodies) != 4 or Relay.bodies[0][0] != 0xf5 or Relay.bodies[2][0] != 0x43:
+        sys.exit(f'hub_bench: no plain handshake: {[len(body) for body in Relay.bodies]}')
+    return [len(Relay.bodies[0]) - 1, len(Relay.bodies[1]), len(Relay.bodies[2]) - 4, len(Relay.bodies[3])]
+
+
 def load(server, rate=0):
     """requests a second, median ms, p99 ms"""
     done = subprocess.run([BUILD / 'bench/hub_load', str(server.port), str(CONNECTIONS), str(SECONDS), str(rate),
@@ -94,6 +138,8 @@ def main():
             node.bastide('up')
             launches.append(node.launch()[0])
         line('enclave.launch', min(launches), 'ms', runs=launches)
+        for number, size in enumerate(handshake(node), 1):
+            line(f'edhoc.bytes_evidence_message_{number}', size, 'B')
         red = NodeRed()
         time.sleep(2)
         ours, theirs = [], []
