@@ -75,7 +75,7 @@ static inline struct eat_report sample(void)
     return report;
 }
 
-static const uint8_t pcr_value[32] = {0x77};
+static uint8_t pcr_value[32] = {0x77}; /* of the boot that is known */
 
 static inline void boot_digest(uint8_t digest[CRYPTO_HASH_MAX])
 {

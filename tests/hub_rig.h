@@ -48,6 +48,7 @@ struct rig {
     struct hub *hub;
     struct script_engine *scripts;
     struct bytes configuration;
+    unsigned owner; /* whose site it is: rig_owner_of() */
     size_t body_max;
     uint64_t now_ms, channel;
 
@@ -57,6 +58,8 @@ struct rig {
     uint8_t hash[32];
     struct monitor_advance advance;
     bool advancing, advance_lost, report_fails;
+    /* NULL: evidence is the report's own words. */
+    enum status (*reporter)(const struct rig *rig, const struct monitor_report *report, struct writer *evidence);
     uint64_t advances, die_at_advance; /* killed when the monitor has moved the head and not said so yet */
     bool dead;
 
@@ -158,12 +161,13 @@ static inline enum status rig_seal_key(void *user, const struct monitor_seal *se
     return crypto_hmac(CRYPTO_SHA256, BYTES_OF(rig->root), parts, 2, reply->key);
 }
 
-/* Evidence of this rig: the report's own words. */
 static inline enum status rig_report(void *user, const struct monitor_report *report, struct writer *evidence)
 {
     const struct rig *rig = user;
     if (rig->report_fails)
         return IO;
+    if (rig->reporter)
+        return rig->reporter(rig, report, evidence);
     put_bytes(evidence, bytes_from(report, sizeof *report));
     return writer_end(evidence);
 }
@@ -329,37 +333,51 @@ static inline void rig_run(struct rig *rig)
 
 /* ---- Life ---- */
 
+#define RIG_OWNERS 2
+
 /* A site's owner: the certificate's key, made once. */
+static inline const struct crypto_key *rig_owner_of(unsigned number, struct bytes *certificate)
+{
+    static struct crypto_key owners[RIG_OWNERS];
+    static uint8_t der[RIG_OWNERS][PKI_CERTIFICATE_MAX];
+    static size_t len[RIG_OWNERS];
+    assert_true(number < RIG_OWNERS);
+    if (!owners[number].pkey) {
+        const uint8_t serial[X509_SERIAL_LEN] = {(uint8_t)(number + 1)};
+        struct writer writer = writer_over(der[number], sizeof der[number]);
+        check_ok(crypto_key_generate(&owners[number], CRYPTO_P256));
+        check_ok(x509_issue_root(&writer, &owners[number], serial, (int64_t)(RIG_START_MS / 1000)));
+        len[number] = writer.len;
+    }
+    *certificate = bytes_from(der[number], len[number]);
+    return &owners[number];
+}
+
 static inline const struct crypto_key *rig_owner(struct bytes *certificate)
 {
-    static struct crypto_key owner;
-    static uint8_t der[PKI_CERTIFICATE_MAX];
-    static size_t len;
-    if (!owner.pkey) {
-        static const uint8_t serial[X509_SERIAL_LEN] = {1};
-        struct writer writer = writer_over(der, sizeof der);
-        check_ok(crypto_key_generate(&owner, CRYPTO_P256));
-        check_ok(x509_issue_root(&writer, &owner, serial, (int64_t)(RIG_START_MS / 1000)));
-        len = writer.len;
-    }
-    *certificate = bytes_from(der, len);
-    return &owner;
+    return rig_owner_of(0, certificate);
+}
+
+#define RIG_SITE 0x51
+
+static inline struct bytes rig_put_configuration(unsigned number, uint8_t site, uint8_t room[IMAGE_CONFIGURATION_MAX])
+{
+    struct image_configuration configuration = {.insecure_dev = true};
+    (void)rig_owner_of(number, &configuration.certificate);
+    memset(configuration.site, site, sizeof configuration.site);
+    struct writer writer = writer_over(room, IMAGE_CONFIGURATION_MAX);
+    image_put_configuration(&writer, &configuration);
+    check_ok(writer_end(&writer));
+    return writer_bytes(&writer);
 }
 
 static inline struct bytes rig_configuration(void)
 {
     static uint8_t room[IMAGE_CONFIGURATION_MAX];
-    static size_t len;
-    if (len == 0) {
-        struct image_configuration configuration = {.insecure_dev = true};
-        (void)rig_owner(&configuration.certificate);
-        memset(configuration.site, 0x51, sizeof configuration.site);
-        struct writer writer = writer_over(room, sizeof room);
-        image_put_configuration(&writer, &configuration);
-        check_ok(writer_end(&writer));
-        len = writer.len;
-    }
-    return bytes_from(room, len);
+    static struct bytes made;
+    if (made.len == 0)
+        made = rig_put_configuration(0, RIG_SITE, room);
+    return made;
 }
 
 static inline void rig_init(struct rig *rig)
@@ -682,15 +700,20 @@ static inline struct bytes rig_message_3(struct rig_handshake *handshake, struct
 }
 
 /* The owner's credential: the certificate in the configuration, by reference. */
-static inline struct edhoc_credential rig_owner_credential(void)
+static inline struct edhoc_credential rig_owner_credential_of(unsigned number)
 {
     static uint8_t room[32];
     struct writer id_cred = writer_over(room, sizeof room);
     struct edhoc_credential made = {.is_certificate = true};
-    made.private_key = rig_owner(&made.value);
+    made.private_key = rig_owner_of(number, &made.value);
     edhoc_put_x5t(&id_cred, made.value);
     made.id_cred = writer_bytes(&id_cred);
     return made;
+}
+
+static inline struct edhoc_credential rig_owner_credential(void)
+{
+    return rig_owner_credential_of(0);
 }
 
 /* What a client appraises, and then the session. */
@@ -731,6 +754,10 @@ static inline enum status rig_meet_as(struct rig *rig, const struct edhoc_creden
     check_bytes(BYTES_OF(nonce), evidence.nonce);
     check_ok(crypto_hash(CRYPTO_SHA256, &handshake.hub.value, 1, credential));
     assert_memory_equal(credential, evidence.credential, EAT_HASH_LEN);
+    if (rig->reporter) { /* others appraise it */
+        edhoc_done(&handshake.edhoc);
+        return OK;
+    }
     assert_int_equal(sizeof report, evidence.launch.len);
     memcpy(&report, evidence.launch.data, sizeof report);
     check_ok(attest_user_data(&evidence.key, user_data));
@@ -741,7 +768,7 @@ static inline enum status rig_meet_as(struct rig *rig, const struct edhoc_creden
 
 static inline void rig_meet(struct rig *rig, struct rig_peer *owner)
 {
-    const struct edhoc_credential own = rig_owner_credential();
+    const struct edhoc_credential own = rig_owner_credential_of(rig->owner);
     check_ok(rig_meet_as(rig, &own, owner));
     owner->agreed = true;
 }
@@ -773,11 +800,11 @@ static inline void rig_certify_site(struct rig *rig, struct rig_peer *owner, str
     struct pki_certificate root;
     struct bytes root_der;
     struct image_configuration configuration;
-    const struct crypto_key *key = rig_owner(&root_der);
+    const struct crypto_key *key = rig_owner_of(rig->owner, &root_der);
     rig_take_base64(rig_expect(rig, owner, COAP_CREATED, COAP_POST, "site/request", NULL, NULL), "request", &der);
     check_ok(pki_request_open(writer_bytes(&der), &request));
     check_ok(pki_certificate_decode(root_der, &root));
-    check_ok(image_configuration_decode(rig_configuration(), &configuration));
+    check_ok(image_configuration_decode(rig->configuration, &configuration));
     struct x509_order order = {.identity = {.role = X509_SITE_CA, .name = bytes_from_text("site")},
                                .key = request.key,
                                .now_s = (int64_t)(rig->now_ms / 1000)};

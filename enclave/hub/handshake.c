@@ -50,6 +50,14 @@ void hub_handshakes_free(struct hub *hub)
         drop(hub, i);
 }
 
+size_t hub_handshake_count(const struct hub *hub)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < HUB_HANDSHAKES_MAX; i++)
+        count += hub->handshakes[i] && hub->now_ms - hub->handshakes[i]->begun_ms <= HUB_HANDSHAKE_MS;
+    return count;
+}
+
 /* A free place, else the oldest's, unless it is too young to be given up. */
 static enum status take_place(struct hub *hub, size_t *place)
 {

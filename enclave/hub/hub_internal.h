@@ -283,6 +283,7 @@ void hub_delete_client(struct hub *hub, struct hub_request *request);
 /* handshake.c: strangers become sessions (EDHOC) */
 void hub_edhoc(struct hub *hub, uint64_t channel, struct bytes payload);
 void hub_handshakes_free(struct hub *hub);
+size_t hub_handshake_count(const struct hub *hub); /* between their first and their third message */
 
 /* identity.c: who the hub is, and the evidence for it */
 MUST_USE enum status hub_identity(struct hub *hub, const struct edhoc_session *session,

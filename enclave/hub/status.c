@@ -37,9 +37,10 @@ void hub_get_status(struct hub *hub, struct hub_request *request)
         return;
     }
     hub_answer_json(request, COAP_CONTENT,
-                    json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "site", site, "config", config, "time", now,
-                              "clients", (json_int_t)hub->client_count, "rules",
-                              (json_int_t)engine_rule_count(hub->engine), "archived",
+                    json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "site", site, "config", config,
+                              "time", now, "clients", (json_int_t)hub->client_count, "sessions",
+                              (json_int_t)hub->session_count, "handshakes", (json_int_t)hub_handshake_count(hub),
+                              "rules", (json_int_t)engine_rule_count(hub->engine), "archived",
                               (json_int_t)store_archive_confirmed(hub->store), "watches", (json_int_t)hub->watch_count,
                               "storage", storage(hub), "freshness", freshness(hub), "counts", counts(hub)));
 }
