@@ -16,7 +16,7 @@ enum cli_exit {
     CLI_USAGE = 2,
     CLI_DENIED = 3,      /* understood and refused */
     CLI_UNREACHABLE = 4, /* the node does not answer, or is not up */
-    CLI_EVIDENCE = 5,    /* the node's evidence was refused */
+    CLI_EVIDENCE = 5,    /* the hub that answers, or the node's evidence, was refused */
     CLI_NOT_FOUND = 6,
     CLI_ROLLED_BACK = 7, /* the sealed store is older than what was acknowledged */
     CLI_TAMPERED = 8,    /* the sealed store is damaged, another site's or another signer's */

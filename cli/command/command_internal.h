@@ -47,6 +47,10 @@ int command_check_json(const struct cli *cli, const char *what, const char *text
 int command_invite(const struct cli *cli, const char *name, const char *valid);
 int command_enrol(const struct cli *cli, const char *operand, const char *url); /* url NULL: this home's node */
 void command_print_qr(const char *text);
+/* explain.c: the chain, for people or as JSON. */
+void command_explain(const struct cli *cli, const struct owner_explanation *explanation, bool verified);
+/* The links that were refused, "monitor, image"; false: none was. NUL-terminated, cut to cap. */
+bool command_refused_links(const struct owner_explanation *explanation, char *text, size_t cap);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
     const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;

@@ -1,44 +1,15 @@
-/* Evidence held to the pins, and walls in words. */
+/* Evidence held to the pins. */
 #include "owner.h"
 
 #include <string.h>
 
-static const struct owner_wall walls[] = {
-    {EAT_WALL_SECRET_MEMORY, "secret-memory", "all writable memory of the enclave is secret memory",
-     "a root that reads memory sees data; raise the memory lock limit, or boot with secretmem.enable=1"},
-    {EAT_WALL_NO_NEW_CODE, "no-new-code", "nothing becomes executable after the start",
-     "injected data could become code; needs Linux 6.3 or newer"},
-    {EAT_WALL_SYSCALL_FILTER, "syscall-filter", "the enclave may make a handful of system calls",
-     "needs a kernel with seccomp filters"},
-    {EAT_WALL_NAMESPACES, "namespaces", "the enclave sees no files, network or processes",
-     "run as root, or allow user namespaces"},
-    {EAT_WALL_OTHER_USER, "other-user", "the enclave runs as a user nobody else runs as",
-     "programs of the same user are its neighbours; run as root"},
-    {EAT_WALL_NON_DUMPABLE, "non-dumpable", "no core dump, no debugger of its own user",
-     "its own user can look into it"},
-    {EAT_WALL_MONITOR_SECRET, "monitor-secret", "the monitor's memory is secret memory too",
-     "a root that reads memory sees the node's keys; as secret-memory"},
-    {EAT_SWITCH_NO_PTRACE, "no-ptrace", "nothing on this machine can be debugged",
-     "root can attach a debugger; sysctl kernel.yama.ptrace_scope=3"},
-    {EAT_SWITCH_LOCKDOWN, "lockdown", "root cannot read kernel memory",
-     "root can read kernel memory; boot with lockdown=confidentiality"},
-    {EAT_SWITCH_SECURE_BOOT, "secure-boot", "only signed kernels start",
-     "any kernel starts; turn secure boot on in the firmware"},
-    {EAT_SWITCH_SIGNED_MODULES, "signed-modules", "only signed kernel modules load",
-     "root can load code into the kernel; boot with module.sig_enforce=1"},
-};
-
-const struct owner_wall *owner_walls(size_t *count)
-{
-    *count = sizeof walls / sizeof walls[0];
-    return walls;
-}
-
 enum status owner_walls_parse(const char *list, uint32_t *mask, char *unknown, size_t cap)
 {
     uint32_t found = 0;
+    size_t count;
+    const struct evidence_wall *walls = evidence_walls(&count);
     for (const char *at = list; *at;) {
-        size_t len = strcspn(at, ","), i = 0, count = sizeof walls / sizeof walls[0];
+        size_t len = strcspn(at, ","), i = 0;
         while (i < count && (strlen(walls[i].name) != len || strncmp(walls[i].name, at, len) != 0))
             i++;
         if (i == count) {
@@ -78,8 +49,23 @@ static int refuse(const struct cli *cli, const struct evidence_policy *policy, c
 
 struct references {
     uint8_t measurements[1][EAT_HASH_LEN];
+    uint8_t config_dev[CRYPTO_HASH_MAX];
     struct evidence_policy policy;
 };
+
+/* Of this owner and site in development mode; empty when it cannot be told. */
+static struct bytes config_dev_of(const struct owner *owner, uint8_t hash[CRYPTO_HASH_MAX])
+{
+    uint8_t room[IMAGE_CONFIGURATION_MAX];
+    struct image_configuration development = owner->configuration;
+    struct writer encoded = writer_over(room, sizeof room);
+    development.insecure_dev = true;
+    image_put_configuration(&encoded, &development);
+    struct bytes whole = writer_bytes(&encoded);
+    return writer_end(&encoded) == OK && crypto_hash(CRYPTO_SHA256, &whole, 1, hash) == OK
+               ? bytes_from(hash, EAT_HASH_LEN)
+               : (struct bytes){0};
+}
 
 static void take_references(struct references *references, const struct owner *owner, const struct owner_pins *pins,
                             struct bytes nonce)
@@ -94,20 +80,35 @@ static void take_references(struct references *references, const struct owner *o
         .boot_digests = (const uint8_t(*)[EAT_HASH_LEN])pins->boot_digests,
         .boot_digest_count = pins->boot_digest_count,
         .config = BYTES_OF(owner->configuration.config_id),
+        .config_dev = development ? (struct bytes){0} : config_dev_of(owner, references->config_dev),
         .nonce = nonce,
         .required_walls = pins->required_walls,
         .seen = pins->seen,
         .allow_insecure_dev = development,
-        .allow_unmeasured_monitor = development || pins->allow_unmeasured_monitor,
+        .allow_unmeasured_monitor = !pins->require_measured_monitor && (development || pins->allow_unmeasured_monitor),
         .allow_unproved_ak = !pins->has_ak,
     };
 }
 
-static int judge(const struct cli *cli, struct owner_pins *pins, const struct references *references,
-                 enum status status, const struct evidence_result *result)
+static void explain(struct owner_explanation *explanation, const struct evidence_policy *policy,
+                    const struct evidence_result *result)
 {
+    for (enum evidence_link link = 0; link < EVIDENCE_LINK_COUNT; link++) {
+        struct evidence_step step;
+        evidence_explain(link, policy, result, &step);
+        /* A report that was asked for says nothing of the session it came in. */
+        if (step.outcome != EVIDENCE_UNSEEN || result->reasons)
+            explanation->links[link] = step;
+    }
+}
+
+static int judge(const struct cli *cli, struct owner_pins *pins, const struct references *references,
+                 enum status status, const struct evidence_result *result, struct owner_explanation *explanation)
+{
+    if (explanation && (status == OK || status == DENIED))
+        explain(explanation, &references->policy, result);
     if (status == DENIED)
-        return refuse(cli, &references->policy, result);
+        return explanation ? CLI_EVIDENCE : refuse(cli, &references->policy, result);
     if (status != OK)
         return cli_fail(cli, CLI_INTERNAL, "the evidence could not be appraised: %s", status_word(status));
     pins->seen = result->freshness;
@@ -115,18 +116,21 @@ static int judge(const struct cli *cli, struct owner_pins *pins, const struct re
 }
 
 int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
-                   struct bytes nonce, struct evidence_result *result)
+                   struct bytes nonce, struct evidence_result *result, struct owner_explanation *explanation)
 {
     struct references references;
     take_references(&references, owner, pins, nonce);
-    return judge(cli, pins, &references, evidence_appraise(evidence, &references.policy, result), result);
+    enum status status = evidence_appraise(evidence, &references.policy, result);
+    return judge(cli, pins, &references, status, result, explanation);
 }
 
 int owner_appraise_session(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
-                           const struct client_hub *hub, struct evidence_result *result)
+                           const struct client_hub *hub, struct evidence_result *result,
+                           struct owner_explanation *explanation)
 {
     struct references references;
     const struct evidence_session session = {hub->evidence, hub->binder, hub->credential};
     take_references(&references, owner, pins, hub->nonce);
-    return judge(cli, pins, &references, evidence_appraise_session(&session, &references.policy, result), result);
+    enum status status = evidence_appraise_session(&session, &references.policy, result);
+    return judge(cli, pins, &references, status, result, explanation);
 }

@@ -74,6 +74,34 @@ static int prove_key(struct owner_meeting *meeting, const struct client_hub *hub
     return CLI_OK;
 }
 
+/* What a chain of certificates says, in the explanation that somebody wants. */
+static void explain_hub(const struct owner_meeting *meeting, const struct x509_policy *policy,
+                        const struct x509_result *result, const char *why)
+{
+    struct evidence_step *step = &meeting->explanation->hub;
+    const struct x509_identity wanted = {.role = X509_HUB, .name = bytes_from_text("hub")};
+    struct x509_identity expected = wanted;
+    struct writer expects = writer_over(step->expected, sizeof step->expected - 1);
+    struct writer finds = writer_over(step->found, sizeof step->found - 1);
+    *step = (struct evidence_step){.outcome = *why ? EVIDENCE_REFUSED : EVIDENCE_HOLDS};
+    memcpy(expected.site, policy->site.data, sizeof expected.site);
+    if (x509_put_uri(&expects, &expected) == OK)
+        put_text(&expects, ", certified by this owner");
+    if (result->identity.name.len && x509_put_uri(&finds, &result->identity) == OK)
+        put_text(&finds, result->reasons >> X509_OTHER_OWNER & 1 ? ", certified by somebody else" : "");
+    snprintf(step->why, sizeof step->why, "%s", *why ? why : "It is the hub of this site, certified by the owner.");
+}
+
+static void explain_bare_key(struct evidence_step *step)
+{
+    *step = (struct evidence_step){
+        .outcome = EVIDENCE_ALLOWED,
+        .expected = "",
+        .why =
+            "It shows a bare key, as a hub does before its owner signed the site CA: the evidence alone speaks for it.",
+    };
+}
+
 /* A hub that shows certificates shows the owner's site CA behind them; a bare key has the evidence alone to speak for
  * it, as at first contact. */
 static enum status meet_hub(void *user, const struct client_hub *hub, char *why, size_t cap)
@@ -84,14 +112,27 @@ static enum status meet_hub(void *user, const struct client_hub *hub, char *why,
                                        .roles = 1u << X509_HUB,
                                        .usage = PKI_DIGITAL_SIGNATURE,
                                        .now_s = (int64_t)(cli_unix_ms() / 1000)};
-    struct x509_result result;
-    if (hub->reference->kind == EDHOC_KCCS ||
-        x509_check_chain(hub->reference->certificates, hub->reference->certificates_count, &policy, &result) == OK)
+    struct x509_result result = {0};
+    if (hub->reference->kind == EDHOC_KCCS) {
+        if (meeting->explanation)
+            explain_bare_key(&meeting->explanation->hub);
         return OK;
+    }
+    enum status status =
+        x509_check_chain(hub->reference->certificates, hub->reference->certificates_count, &policy, &result);
     unsigned reason = 0;
     while (reason + 1 < X509_REASON_COUNT && !(result.reasons >> reason & 1))
         reason++;
-    x509_sentence((enum x509_reason)reason, &policy, &result, why, cap);
+    why[0] = 0;
+    if (status != OK)
+        x509_sentence((enum x509_reason)reason, &policy, &result, why, cap);
+    if (meeting->explanation)
+        explain_hub(meeting, &policy, &result, why);
+    if (status == OK)
+        return OK;
+    meeting->code = meeting->explanation
+                        ? CLI_EVIDENCE
+                        : cli_fail(meeting->cli, CLI_EVIDENCE, "the hub that answers is not yours: %s", why);
     return DENIED;
 }
 
@@ -100,13 +141,14 @@ static enum status appraise(void *user, const struct client_hub *hub, char *why,
     struct owner_meeting *meeting = user;
     struct evidence_freshness before = meeting->pins.seen;
     bool proved = meeting->pins.has_ak;
-    meeting->code = owner_appraise_session(meeting->cli, &meeting->owner, &meeting->pins, hub, &meeting->result);
+    meeting->code = owner_appraise_session(meeting->cli, &meeting->owner, &meeting->pins, hub, &meeting->result,
+                                           meeting->explanation);
     if (meeting->code == CLI_OK && !proved)
         meeting->code = prove_key(meeting, hub);
     /* Its strings live in the message. */
     snprintf(meeting->product, sizeof meeting->product, "%.*s", (int)meeting->result.report.product.len,
              (const char *)meeting->result.report.product.data);
-    meeting->result.report.port = meeting->result.report.product = (struct bytes){0};
+    meeting->result.report.port = meeting->result.report.product = meeting->result.nonce = (struct bytes){0};
     meeting->changed |=
         meeting->code == CLI_OK && (!proved || memcmp(&before, &meeting->pins.seen, sizeof before) != 0);
     snprintf(why, cap, "the node's evidence was refused");

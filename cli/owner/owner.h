@@ -71,6 +71,7 @@ struct owner_pins {
     uint8_t boot_digests[OWNER_BOOT_DIGESTS_MAX][EAT_HASH_LEN]; /* boot chains that measure the monitor; newest first */
     size_t boot_digest_count;
     bool allow_unmeasured_monitor;
+    bool require_measured_monitor; /* this once, of a development site too; not kept */
     uint8_t measurement[EAT_HASH_LEN];
     uint32_t required_walls;
     struct evidence_freshness seen;
@@ -84,23 +85,22 @@ MUST_USE enum status owner_pins_save(const struct cli *cli, const struct owner_p
 
 /* ---- appraise.c ---- */
 
-/* Holds evidence to the pins. CLI_EVIDENCE was said, reason by reason, when it is refused. On success pins->seen is
- * what was seen now, in memory only. */
+/* An appraisal link by link, for people. What was looked at later stands over what was before. */
+struct owner_explanation {
+    struct evidence_step hub; /* who answers: whose certificate, and whether it knows this owner */
+    struct evidence_step links[EVIDENCE_LINK_COUNT];
+};
+
+/* Holds evidence to the pins. CLI_EVIDENCE was said, reason by reason, when it is refused; with an explanation (may be
+ * NULL) that has them instead, and nothing was said. On success pins->seen is what was seen now, in memory only. */
 int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
-                   struct bytes nonce, struct evidence_result *result);
+                   struct bytes nonce, struct evidence_result *result, struct owner_explanation *explanation);
 /* The same for what came with an EDHOC session. */
 int owner_appraise_session(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
-                           const struct client_hub *hub, struct evidence_result *result);
-/* "secret-memory" and what it means; in the order of bits, until it gives false. */
-struct owner_wall {
-    uint32_t bit;
-    const char *name;
-    const char *stands;  /* what holds while it stands */
-    const char *missing; /* what then does not, and how to raise it */
-};
-const struct owner_wall *owner_walls(size_t *count);
+                           const struct client_hub *hub, struct evidence_result *result,
+                           struct owner_explanation *explanation);
 #define OWNER_WALLS_ALL 0xf7fu
-/* NOT_FOUND: `unknown` has the first name that is none. */
+/* "secret-memory,lockdown". NOT_FOUND: `unknown` has the first name that is none. */
 MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *unknown, size_t cap);
 
 /* ---- meeting.c: EDHOC as the owner ---- */
@@ -118,7 +118,8 @@ struct owner_meeting {
     char product[EAT_PRODUCT_MAX + 1]; /* in it */
     const char *remote; /* the URL of a node that is not of this home: its TPM is asked through its gateway */
     bool changed;       /* the pins, since they were saved */
-    int code;           /* what was said when the evidence was refused */
+    int code;           /* what was said when hub or evidence was refused; with an explanation nothing was */
+    struct owner_explanation *explanation; /* NULL: refusals are said */
 };
 
 /* `owner` is given; `pins` are copied. With the daily key, unless there is none or `by_root` says so; the owner's own

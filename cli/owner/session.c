@@ -241,15 +241,16 @@ int owner_unanswered(const struct cli *cli, const struct owner_session *session,
     const char *why = client_why(session->client);
     if (session->meeting && session->meeting->code) /* was said when the evidence was refused */
         return session->meeting->code;
-    bool ours = status == AUTH || status == DENIED;
-    if (session->device && status == DENIED)
-        return cli_fail(cli, CLI_EVIDENCE, "the hub was refused, and nothing was sent to it: %s", why);
+    if (status == DENIED)
+        return cli_fail(cli, CLI_EVIDENCE, "the hub was refused, and nothing was sent to it: %s",
+                        why && *why ? why : "it is not what it should be");
     if (status == NO_ROOM || status == MALFORMED || status == UNSUPPORTED) /* the node is not to blame */
         return cli_fail(cli, CLI_DENIED, "%s", why && *why ? why : status_word(status));
-    return cli_fail(cli, ours ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),
-                    ours ? ". The hub does not know this key: bastide init --renew for the owner, bastide client "
-                           "add for a client"
-                         : ". Is the node up? bastide status");
+    return cli_fail(cli, status == AUTH ? CLI_DENIED : CLI_UNREACHABLE, "%s%s", why && *why ? why : status_word(status),
+                    status == AUTH
+                        ? ". The hub does not know this key: bastide init --renew for the owner, bastide client "
+                          "add for a client"
+                        : ". Is the node up? bastide status");
 }
 
 int owner_ask(const struct cli *cli, struct owner_session *session, const struct client_request *request,

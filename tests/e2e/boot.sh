@@ -151,6 +151,8 @@ check "production, and the monitor is measured" "production true" "$(json '"\(.m
 check "every wall stands but the one that was allowed to be missing" secure-boot "$(json '[.walls | to_entries[] | select(.value | not).key] | join(" ")')"
 does "a report for people" 0 report
 says "says so in words" "measured by a boot chain that you approved" "$work/out"
+does "link by link" 0 --json report --explain
+check "the monitor is as it should be, and walls alone could be better" "ok walls" "$(json '.links | "\(.[] | select(.link == "monitor").state) \([.[] | select(.state != "ok").link] | join(" "))"')"
 does "a client is registered" 0 client add sensor
 does "and sends" 0 send --as sensor reading '{"light": 1}'
 cp "$owner/owner/pins.json" "$work/pins.json"
@@ -211,6 +213,11 @@ does "it does not know the owner's key" 3 report
 does "the owner does not meet it" 5 init --renew --http $http
 says "for its boot chain" "The monitor is not measured by a boot chain the policy knows" "$work/err"
 says "and for its keys" "attestation key" "$work/err"
+does "nor does an explanation, which asks as the owner himself" 5 --json report --explain
+for link in attestation-key monitor; do
+  check "refused at $link" refused "$(json ".links[] | select(.link == \"$link\").state")"
+done
+check "the image fits, by the word of the fake" unproved "$(json '.links[] | select(.link == "image").state')"
 power_off
 
 # --- the same on a machine that measures nothing: it works, and evidence says what it is worth

@@ -111,16 +111,40 @@ does "report for people" 0 report
 says "walls in words" "^missing" "$work/out"
 does "a wall that does not stand" 5 report --require secure-boot,lockdown,no-ptrace,signed-modules
 does "a wall that is none" 2 report --require moat
+does "a measured monitor, which this node cannot have" 5 report --require measured-monitor
+says "says so" "The monitor is not measured" "$work/err"
+does "a measured monitor and walls" 5 report --require secure-boot,measured-monitor,lockdown,no-ptrace,signed-modules
+says "names the walls, too" "Walls missing" "$work/err"
+does "report link by link" 0 report --explain
+says "from the hub" "^ok  *hub " "$work/out"
+says "to the session" "^ok  *session " "$work/out"
+says "with what is allowed and could be better" "^allowed  *monitor " "$work/out"
+does "the same for programs" 0 --json report --explain
+check "is a list of links" "true 14" "$(json '"\(.verified) \(.links | length)"')"
+check "none refused and all looked at" "allowed ok" "$(json '[.links[].state] | unique | join(" ")')"
+refused() { json '[.links[] | select(.state == "refused").link] | join(" ")'; }
+does "a wall that does not stand, explained" 5 --json report --explain --require secure-boot,lockdown,no-ptrace,signed-modules
+check "is the link of walls" "false walls" "$(json .verified) $(refused)"
+check "what was required this once is not kept" 0 "$(jq .required_walls "$home/owner/pins.json")"
 cp "$home/owner/pins.json" "$work/pins.json"
 pins() { jq "$1" "$work/pins.json" >"$home/owner/pins.json"; }
 pins '.freshness.nv_counter += 1000'
 does "evidence older than what was seen" 5 report
 says "says so" "refused" "$work/err"
+does "and so does the explanation" 5 --json report --explain
+check "at its link, the others being what they are" "freshness" "$(refused)"
 pins '.freshness.sequence += 1000'; does "an older sequence" 5 report
 pins '.measurement = ("0" * 64)'; does "another measurement" 5 report
 says "and what to do" "init --renew" "$work/err"
-pins '.ek_name = "000b" + ("0" * 64)'; does "another TPM" 5 report
+does "explained" 5 report --explain
+says "names link and what to do" "^REFUSED  *image " "$work/out"
+says "from where" "owner/pins.json: measurement" "$work/out"
+says "and ends in a sentence" "refused at: image" "$work/err"
+pins '.ek_name = "000b" + ("0" * 64)'; does "another TPM" 5 --json report --explain
+check "leaves nothing proved" "tpm 10" "$(refused) $(json '[.links[] | select(.state == "unproved")] | length')"
 pins '.ak_name = "000b" + ("0" * 64)'; does "another attestation key" 5 report
+does "explained" 5 --json report --explain
+check "is its link" attestation-key "$(refused)"
 pins '.measurement = "xx"'; does "pins that are none" 3 report
 pins .
 does "report once more" 0 report
@@ -242,7 +266,7 @@ check "stops" true "$(json .stopped)"
 does "down again" 0 --json down
 check "stops nothing" false "$(json .stopped)"
 check "no process is left" "" "$(pgrep -f "$home" || true)"
-for command in status report "client list" "rule list" history "send --as sensor t {}"; do
+for command in status report "report --explain" "client list" "rule list" history "send --as sensor t {}"; do
   does "$command while it is down" 4 $command
 done
 does "up" 0 --json up
@@ -313,6 +337,8 @@ does "beginning anew" 0 --json reinitialise --forget-everything
 check "the archive is kept" yes "$(for file in "$home"/node/before-*/archive.db; do [ -s "$file" ] && echo yes; done | sort -u)"
 does "the node begins with nothing" 0 up
 does "the owner's daily key is unknown to it" 3 rule list
+does "which an explanation tells" 3 --json report --explain
+check "having asked as the owner himself" "hub freshness" "$(refused)"
 does "until they meet again" 0 init --renew
 does "no client is left" 0 --json client list
 check "none at all" 0 "$(json '.clients | length')"

@@ -1,8 +1,12 @@
 /* A monitor that lies: measured by its own word, and every switch of the node stands. Linked over the genuine rooms. */
+#include "eat.h"
 #include "walls.h"
 
 uint32_t __wrap_walls_of_node(const char *root);
-bool __wrap_walls_program_measured(const char *root, const char *path);
+enum status __real_eat_report_sign(struct writer *writer, const struct crypto_key *key,
+                                   const struct eat_report *report);
+enum status __wrap_eat_report_sign(struct writer *writer, const struct crypto_key *key,
+                                   const struct eat_report *report);
 
 uint32_t __wrap_walls_of_node(const char *root)
 {
@@ -10,8 +14,9 @@ uint32_t __wrap_walls_of_node(const char *root)
     return EAT_SWITCH_NO_PTRACE | EAT_SWITCH_LOCKDOWN | EAT_SWITCH_SECURE_BOOT | EAT_SWITCH_SIGNED_MODULES;
 }
 
-bool __wrap_walls_program_measured(const char *root, const char *path)
+enum status __wrap_eat_report_sign(struct writer *writer, const struct crypto_key *key, const struct eat_report *report)
 {
-    (void)root, (void)path;
-    return true;
+    struct eat_report lie = *report;
+    lie.monitor_measured = true;
+    return __real_eat_report_sign(writer, key, &lie);
 }

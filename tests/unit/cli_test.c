@@ -670,7 +670,7 @@ static void walls_have_the_monitors_names(void **state)
     size_t count;
     uint32_t all = 0, parsed = 0;
     char unknown[64];
-    const struct owner_wall *walls = owner_walls(&count);
+    const struct evidence_wall *walls = evidence_walls(&count);
     for (size_t i = 0; i < count; i++) {
         assert_string_equal(walls[i].name, walls_name(walls[i].bit));
         all |= walls[i].bit;

@@ -69,6 +69,32 @@ static void another_session_credential_or_nonce_is_named_alone(void **state)
                      reasons_of(evidence, &ours, BYTES_OF(credential), BYTES_OF(launch_nonce)));
 }
 
+static enum evidence_outcome outcome_at(enum evidence_link link, const struct attest_binder *binder, struct bytes asked)
+{
+    uint8_t launch[EAT_EVIDENCE_MAX], room[ATTEST_EVIDENCE_MAX], digest[CRYPTO_HASH_MAX];
+    struct evidence_policy policy = strict(digest);
+    struct evidence_result result;
+    struct evidence_step step;
+    struct bytes evidence = evidence_over(launch_of(&attestation_key.public_key, launch), room);
+    const struct evidence_session session = {evidence, binder, BYTES_OF(credential)};
+    policy.nonce = asked;
+    enum status status = evidence_appraise_session(&session, &policy, &result);
+    assert_int_equal(result.reasons ? DENIED : OK, status);
+    evidence_explain(link, &policy, &result, &step);
+    return step.outcome;
+}
+
+static void the_chain_of_a_session_ends_at_the_session(void **state)
+{
+    (void)state;
+    assert_int_equal(EVIDENCE_HOLDS, outcome_at(EVIDENCE_LINK_SESSION, &ours, BYTES_OF(nonce)));
+    assert_int_equal(EVIDENCE_HOLDS, outcome_at(EVIDENCE_LINK_NONCE, &ours, BYTES_OF(nonce)));
+    assert_int_equal(EVIDENCE_REFUSED, outcome_at(EVIDENCE_LINK_NONCE, &ours, BYTES_OF(launch_nonce)));
+    assert_int_equal(EVIDENCE_HOLDS, outcome_at(EVIDENCE_LINK_QUOTE, &ours, BYTES_OF(launch_nonce)));
+    assert_int_equal(EVIDENCE_REFUSED, outcome_at(EVIDENCE_LINK_SESSION, &others, BYTES_OF(nonce)));
+    assert_int_equal(EVIDENCE_UNSEEN, outcome_at(EVIDENCE_LINK_IMAGE, &others, BYTES_OF(nonce)));
+}
+
 static void a_key_that_the_launch_does_not_vouch_for_is_refused(void **state)
 {
     (void)state;
@@ -115,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evidence_of_this_session_is_accepted),
         cmocka_unit_test(another_session_credential_or_nonce_is_named_alone),
+        cmocka_unit_test(the_chain_of_a_session_ends_at_the_session),
         cmocka_unit_test(a_key_that_the_launch_does_not_vouch_for_is_refused),
         cmocka_unit_test(what_is_wrong_with_the_launch_is_wrong_with_the_session),
         cmocka_unit_test(no_evidence_and_no_launch_are_malformed),

@@ -11,15 +11,16 @@ struct appraisal {
     struct bytes pcr_digest; /* as quoted; empty until the quote verified */
 };
 
-static void refuse(struct appraisal *appraisal, enum evidence_reason reason)
-{
-    appraisal->result->reasons |= 1u << reason;
-}
-
 static void insist(struct appraisal *appraisal, enum evidence_reason reason, bool good)
 {
+    appraisal->result->judged |= 1u << reason;
     if (!good)
-        refuse(appraisal, reason);
+        appraisal->result->reasons |= 1u << reason;
+}
+
+static void refuse(struct appraisal *appraisal, enum evidence_reason reason)
+{
+    insist(appraisal, reason, false);
 }
 
 static bool is_hash(struct bytes expected, const uint8_t *hash)
@@ -91,6 +92,8 @@ static bool quote_holds(struct appraisal *appraisal, const struct crypto_public 
         eat_quote_data(&bundle->report_key, appraisal->policy->nonce, expected) != OK)
         return false;
     appraisal->pcr_digest = attest.pcr_digest;
+    if (attest.pcr_digest.len == EAT_HASH_LEN)
+        memcpy(appraisal->result->pcr_digest, attest.pcr_digest.data, EAT_HASH_LEN);
     return is_hash(attest.extra_data, expected) && pcrs_match(bundle, &attest);
 }
 
@@ -121,15 +124,16 @@ static void appraise_claims(struct appraisal *appraisal)
     const struct evidence_policy *policy = appraisal->policy;
     const struct eat_report *report = &appraisal->result->report;
     struct bytes port = policy->port.len ? policy->port : bytes_from_text("linux");
-    insist(appraisal, EVIDENCE_STALE_NONCE, bytes_equal(policy->nonce, bytes_from(report->nonce, report->nonce_len)));
+    appraisal->result->nonce = bytes_from(report->nonce, report->nonce_len);
+    insist(appraisal, EVIDENCE_STALE_NONCE, bytes_equal(policy->nonce, appraisal->result->nonce));
     insist(appraisal, EVIDENCE_MODE, report->mode == EAT_PRODUCTION || policy->allow_insecure_dev);
     insist(appraisal, EVIDENCE_PORT, bytes_equal(port, report->port));
     appraise_monitor(appraisal);
     appraise_image(appraisal);
     insist(appraisal, EVIDENCE_CONFIG, is_hash(policy->config, report->config));
     insist(appraisal, EVIDENCE_WORKLOAD, policy->workload.len == 0 || is_hash(policy->workload, report->workload));
-    insist(appraisal, EVIDENCE_USER_DATA,
-           policy->user_data.len == 0 || bytes_equal(policy->user_data, BYTES_OF(report->user_data)));
+    if (policy->user_data.len)
+        insist(appraisal, EVIDENCE_USER_DATA, bytes_equal(policy->user_data, BYTES_OF(report->user_data)));
     insist(appraisal, EVIDENCE_WALLS, (policy->required_walls & ~report->walls) == 0);
     insist(appraisal, EVIDENCE_ROLLED_BACK,
            report->nv_counter >= policy->seen.nv_counter && report->reset_count >= policy->seen.reset_count &&
@@ -153,15 +157,14 @@ enum status evidence_appraise(struct bytes evidence, const struct evidence_polic
     struct appraisal appraisal = {.policy = policy, .result = result};
     struct crypto_public ak = {0};
     *result = (struct evidence_result){0};
-    if (eat_evidence_decode(evidence, &appraisal.bundle) != OK) {
-        refuse(&appraisal, EVIDENCE_MALFORMED);
+    insist(&appraisal, EVIDENCE_MALFORMED, eat_evidence_decode(evidence, &appraisal.bundle) == OK);
+    if (result->reasons)
         return DENIED;
-    }
     appraise_ek(&appraisal);
     insist(&appraisal, EVIDENCE_QUOTE, appraise_ak(&appraisal, &ak) && quote_holds(&appraisal, &ak));
-    if (eat_report_open(appraisal.bundle.report, &appraisal.bundle.report_key, &result->report) != OK)
-        refuse(&appraisal, EVIDENCE_REPORT_SIGNATURE);
-    else
+    bool opened = eat_report_open(appraisal.bundle.report, &appraisal.bundle.report_key, &result->report) == OK;
+    insist(&appraisal, EVIDENCE_REPORT_SIGNATURE, opened);
+    if (opened)
         appraise_claims(&appraisal);
     return result->reasons ? DENIED : OK;
 }

@@ -53,11 +53,12 @@ struct evidence_policy {
     size_t boot_digest_count;
     const uint8_t (*monitors)[EAT_HASH_LEN]; /* allowed monitor hashes; none given: whatever that boot chain ran */
     size_t monitor_count;
-    struct bytes config;    /* EAT_HASH_LEN, must be given */
-    struct bytes workload;  /* EAT_HASH_LEN; empty: any */
-    struct bytes nonce;     /* must be given: 8 to 64 bytes */
-    struct bytes user_data; /* EAT_USER_DATA_LEN; empty: any */
-    struct bytes port;      /* empty: "linux" */
+    struct bytes config;     /* EAT_HASH_LEN, must be given */
+    struct bytes config_dev; /* the same owner and site in development mode; only for the words; may be empty */
+    struct bytes workload;   /* EAT_HASH_LEN; empty: any */
+    struct bytes nonce;      /* must be given: 8 to 64 bytes */
+    struct bytes user_data;  /* EAT_USER_DATA_LEN; empty: any */
+    struct bytes port;       /* empty: "linux" */
     uint32_t required_walls;
     struct evidence_freshness seen; /* zero: nothing yet */
     bool allow_insecure_dev;
@@ -70,8 +71,11 @@ struct evidence_policy {
 /* Borrows from the evidence. Meaningful as far as `reasons` leaves it so: report when REPORT_SIGNATURE is clear. */
 struct evidence_result {
     uint32_t reasons; /* bit n: enum evidence_reason n; 0: accepted */
+    uint32_t judged;  /* the same bits: what was looked at; a broken link leaves what hangs on it unread */
     uint8_t ek_name[TPM2_NAME_LEN];
     uint8_t ak_name[TPM2_NAME_LEN];
+    uint8_t pcr_digest[EAT_HASH_LEN]; /* as quoted; zero unless the quote's signature verified */
+    struct bytes nonce;               /* the one it was made for */
     struct eat_report report;
     struct evidence_freshness freshness;
     bool monitor_measured; /* by a boot chain the policy knows, or monitor_by_credential: not the report's own word */
@@ -98,6 +102,62 @@ MUST_USE enum status evidence_appraise_session(const struct evidence_session *se
 /* One sentence for people, naming what differed; for one reason of a result. NUL-terminated, cut to cap. */
 void evidence_sentence(enum evidence_reason reason, const struct evidence_policy *policy,
                        const struct evidence_result *result, char *text, size_t cap);
+
+/* The same without the values that differed, for where they stand beside it. */
+void evidence_headline(enum evidence_reason reason, const struct evidence_policy *policy,
+                       const struct evidence_result *result, char *text, size_t cap);
+
+/* ---- explain.c: the same appraisal as a chain, for people ---- */
+
+/* Link by link, each hanging on those before it. */
+enum evidence_link {
+    EVIDENCE_LINK_EVIDENCE, /* it can be read */
+    EVIDENCE_LINK_NONCE,
+    EVIDENCE_LINK_TPM,             /* the endorsement key is the pinned one */
+    EVIDENCE_LINK_ATTESTATION_KEY, /* was proved to live in it */
+    EVIDENCE_LINK_QUOTE,           /* by that key, over PCRs, report key, nonce */
+    EVIDENCE_LINK_REPORT,          /* by the report key that was quoted */
+    EVIDENCE_LINK_MONITOR,         /* who holds the report key: what follows is his word */
+    EVIDENCE_LINK_MODE,
+    EVIDENCE_LINK_IMAGE, /* measurement, or signer and product; security version, port, workload */
+    EVIDENCE_LINK_CONFIGURATION,
+    EVIDENCE_LINK_WALLS,
+    EVIDENCE_LINK_FRESHNESS,
+    EVIDENCE_LINK_SESSION, /* the hub that answers is the one that is reported on */
+    EVIDENCE_LINK_COUNT,
+};
+
+enum evidence_outcome {
+    EVIDENCE_UNSEEN,   /* not looked at: something before it left nothing to look at, or nothing was asked for */
+    EVIDENCE_HOLDS,    /* as expected */
+    EVIDENCE_ALLOWED,  /* not as good as it can be, and the policy lets it pass */
+    EVIDENCE_UNPROVED, /* would hold, but is the word of one that a link before it refused */
+    EVIDENCE_REFUSED,
+};
+
+#define EVIDENCE_TEXT_MAX 800
+
+struct evidence_step {
+    enum evidence_outcome outcome;
+    char expected[EVIDENCE_TEXT_MAX]; /* from the policy; empty where the sentence says it all */
+    char found[EVIDENCE_TEXT_MAX];    /* from the evidence; so too */
+    char why[EVIDENCE_TEXT_MAX];      /* sentences */
+};
+
+const char *evidence_link_word(enum evidence_link link); /* "monitor", "attestation-key" */
+void evidence_explain(enum evidence_link link, const struct evidence_policy *policy,
+                      const struct evidence_result *result, struct evidence_step *step);
+
+/* "secret-memory" and what it means; in the order of bits. */
+struct evidence_wall {
+    uint32_t bit;
+    const char *name;
+    const char *stands;  /* what holds while it stands */
+    const char *missing; /* what then does not, and how to raise it */
+};
+const struct evidence_wall *evidence_walls(size_t *count);
+/* The names of these, "lockdown, secure-boot"; NUL-terminated, cut to cap. */
+void evidence_walls_list(uint32_t walls, char *text, size_t cap);
 
 /* Binds AK to EK: a blob only a TPM holding both answers with `secret`. Send it by MONITOR_ACTIVATE, compare with
  * ct_equal, then pin result.ak_name. Takes both keys from the evidence. */

@@ -21,10 +21,18 @@ static enum status launch_nonce(struct bytes launch, uint8_t nonce[EAT_NONCE_MAX
     return report.nonce_len ? OK : MALFORMED;
 }
 
-static enum status malformed(struct evidence_result *result)
+/* Nothing else was looked at. */
+static enum status only(enum evidence_reason reason, struct evidence_result *result)
 {
-    *result = (struct evidence_result){.reasons = 1u << EVIDENCE_MALFORMED};
+    *result = (struct evidence_result){.reasons = 1u << reason, .judged = 1u << reason};
     return DENIED;
+}
+
+static void insist(struct evidence_result *result, enum evidence_reason reason, bool good)
+{
+    result->judged |= 1u << reason;
+    if (!good)
+        result->reasons |= 1u << reason;
 }
 
 enum status evidence_appraise_session(const struct evidence_session *session, const struct evidence_policy *policy,
@@ -35,22 +43,19 @@ enum status evidence_appraise_session(const struct evidence_session *session, co
     uint8_t nonce[EAT_NONCE_MAX], user_data[EAT_USER_DATA_LEN], credential[CRYPTO_HASH_MAX];
     size_t nonce_len;
     enum status opened = attest_evidence_open(session->evidence, session->binder, &evidence);
-    if (opened == AUTH) {
-        *result = (struct evidence_result){.reasons = 1u << EVIDENCE_SESSION};
-        return DENIED;
-    }
+    if (opened == AUTH)
+        return only(EVIDENCE_SESSION, result);
     if (opened != OK || launch_nonce(evidence.launch, nonce, &nonce_len) != OK ||
         attest_user_data(&evidence.key, user_data) != OK)
-        return malformed(result);
+        return only(EVIDENCE_MALFORMED, result);
     TRY(crypto_hash(CRYPTO_SHA256, &session->credential, 1, credential));
     launch.nonce = bytes_from(nonce, nonce_len);
     launch.user_data = BYTES_OF(user_data);
     enum status status = evidence_appraise(evidence.launch, &launch, result);
     if (status != OK && status != DENIED)
         return status;
-    if (!bytes_equal(evidence.nonce, policy->nonce))
-        result->reasons |= 1u << EVIDENCE_STALE_NONCE;
-    if (!bytes_equal(BYTES_OF(evidence.credential), bytes_from(credential, EAT_HASH_LEN)))
-        result->reasons |= 1u << EVIDENCE_SESSION;
+    result->nonce = evidence.nonce;
+    insist(result, EVIDENCE_STALE_NONCE, bytes_equal(evidence.nonce, policy->nonce));
+    insist(result, EVIDENCE_SESSION, bytes_equal(BYTES_OF(evidence.credential), bytes_from(credential, EAT_HASH_LEN)));
     return result->reasons ? DENIED : OK;
 }
