@@ -264,6 +264,8 @@ static int run_with(const struct cli *cli, struct report *report)
         return explain(cli, report, url);
     if (result == CLI_OK)
         result = ask(cli, report, url, false);
+    if (result == CLI_EVIDENCE)
+        cli_warn(cli, "link by link: bastide report --explain");
     if (result)
         return result;
     if (cli->json)

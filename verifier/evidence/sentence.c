@@ -13,8 +13,8 @@ static const char *const plain[EVIDENCE_REASON_COUNT] = {
     [EVIDENCE_AK_UNPROVED] =
         "Nothing proves that the attestation key lives in this TPM: challenge it once and pin its name.",
     [EVIDENCE_OTHER_AK] = "Another attestation key than the one proved before.",
-    [EVIDENCE_QUOTE] = "The TPM quote does not hold: wrong signature, other PCR values, another report key, or not "
-                       "made for this nonce.",
+    [EVIDENCE_QUOTE] =
+        "The TPM quote does not hold: bad signature, other PCR values, another report key, or another nonce's.",
     [EVIDENCE_REPORT_SIGNATURE] = "The report is not signed by the key the TPM quoted.",
     [EVIDENCE_STALE_NONCE] = "Stale nonce: the report was not made for this request.",
     [EVIDENCE_MODE] =
