@@ -338,7 +338,7 @@ check "the archive is kept" yes "$(for file in "$home"/node/before-*/archive.db;
 does "the node begins with nothing" 0 up
 does "the owner's daily key is unknown to it" 3 rule list
 does "which an explanation tells" 3 --json report --explain
-check "having asked as the owner himself" "hub freshness" "$(refused)"
+check "having asked as the owner himself, whom it knows" "false hub" "$(json .verified) $(refused)"
 does "until they meet again" 0 init --renew
 does "no client is left" 0 --json client list
 check "none at all" 0 "$(json '.clients | length')"
