@@ -27,7 +27,7 @@ enum status udp_start(struct gateway *gateway, const char **why)
         .recent_count = 4 * GATEWAY_COAP_EXCHANGES,
         .body_count = 64,
         .body_cap = gateway->config.body_max + GATEWAY_OSCORE_OVERHEAD,
-        .echo_path = EDHOC_PATH + 1, /* whose answers are many times longer than what a stranger sends for them */
+        .echo_path = &EDHOC_PATH[1], /* whose answers are many times longer than what a stranger sends for them */
     };
     uint8_t seed[COAP_SEED_LEN];
     size_t len = coap_memory_needed(&config);
