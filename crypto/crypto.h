@@ -155,6 +155,13 @@ MUST_USE enum status crypto_verify(enum crypto_curve curve, struct bytes public_
 MUST_USE enum status crypto_verify_hash(enum crypto_curve curve, struct bytes public_key, struct bytes hash,
                                         struct bytes signature);
 
+/* A key whose private half is elsewhere, in a token say: crypto_sign() asks `sign` for r || s over the hash and is
+ * INTERNAL when that fails; whatever else wants the private half fails. `context` is borrowed until done. P-256 and
+ * P-384; otherwise like crypto_public_import(). Owner's machine only: no enclave links it. */
+typedef enum status crypto_sign_fn(void *context, struct bytes hash, uint8_t *signature);
+MUST_USE enum status crypto_key_delegate(struct crypto_key *key, enum crypto_curve curve, struct bytes public_key,
+                                         crypto_sign_fn *sign, void *context);
+
 /* AES-128-CFB with a full-block feedback, as TPM credentials use it (TPM 2.0 Part 1 §11.4.6). `out` has room for as
  * much as `text`. It authenticates nothing. */
 MUST_USE enum status crypto_aes128_cfb_encrypt(struct bytes key, struct bytes iv, struct bytes text, uint8_t *out);

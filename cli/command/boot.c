@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 static const char help[] =
-    "Usage: bastide boot prepare DIR [--no-passphrase]\n"
+    "Usage: bastide boot prepare DIR [--no-passphrase] [--owner-key URI [--pkcs11-module FILE]]\n"
     "       bastide boot expect IMAGE.efi\n"
     "       bastide boot sign IMAGE.efi --chain FILE [--out FILE]\n\n"
     "For nodes whose boot chain measures the monitor (docs/node.md leads there step by step). The image is made by\n"
@@ -26,6 +26,7 @@ static const char help[] =
     "  --no-passphrase     keep the key of an owner made now without a passphrase (else --passphrase-file, or the "
     "terminal is\n"
     "                      asked)\n"
+    "  --owner-key URI     keep it in a PKCS #11 token, as bastide init says; so for --pkcs11-module\n"
     "  --chain FILE        boot_chain.json as the machine wrote it when it started an image, in your presence: "
     "firmware\n"
     "                      and secure boot, PCRs 0, 2 and 7, are believed from it, and its endorsement key is pinned\n"
@@ -108,17 +109,15 @@ static int write_prepared(const struct cli *cli, const char *directory, const ui
     return status == OK ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
 }
 
-static int prepare(const struct cli *cli, const char *directory, bool no_passphrase)
+static int prepare(const struct cli *cli, const char *directory, const struct owner_place *place)
 {
-    struct owner owner;
+    struct owner owner = {0};
     uint8_t signer[65];
-    int result = owner_open(cli, true, &owner);
-    bool made = result == CLI_NOT_FOUND;
-    if (made)
-        result = owner_make(cli, false, no_passphrase, &owner);
-    if (result)
-        return result;
-    if (owner.configuration.insecure_dev)
+    bool made = !owner_has_site(cli);
+    int result = made               ? owner_make(cli, false, place, &owner)
+                 : place->token_uri ? owner_open_by_token(cli, place, &owner)
+                                    : owner_open(cli, false, &owner);
+    if (result == CLI_OK && owner.configuration.insecure_dev)
         result = cli_fail(
             cli, CLI_DENIED,
             "%s holds a site of development, which never becomes one of production: choose another --home", cli->home);
@@ -252,16 +251,21 @@ static int sign(const struct cli *cli, const char *image, const char *chain_file
 static int run(struct cli *cli, int argc, char **argv)
 {
     const char *chain = NULL, *out = "approved";
-    bool no_passphrase = false;
-    const struct cli_option options[] = {
-        {"chain", &chain, NULL, NULL}, {"out", &out, NULL, NULL}, {"no-passphrase", NULL, &no_passphrase, NULL}};
+    struct owner_place place = {0};
+    const struct cli_option options[] = {{"chain", &chain, NULL, NULL},
+                                         {"out", &out, NULL, NULL},
+                                         {"no-passphrase", NULL, &place.no_passphrase, NULL},
+                                         {"owner-key", &place.token_uri, NULL, NULL},
+                                         {"pkcs11-module", &place.token_module, NULL, NULL}};
     int result = cli_options(cli, "boot", options, sizeof options / sizeof options[0], &argc, argv);
+    if (result == CLI_OK)
+        result = owner_place_check(cli, "boot", &place);
     if (result)
         return result;
     if (argc != 3)
         return cli_usage(cli, "boot", "say prepare DIR, expect IMAGE.efi or sign IMAGE.efi");
     if (strcmp(argv[1], "prepare") == 0)
-        return prepare(cli, argv[2], no_passphrase);
+        return prepare(cli, argv[2], &place);
     if (strcmp(argv[1], "expect") == 0)
         return expect(cli, argv[2]);
     if (strcmp(argv[1], "sign") == 0)

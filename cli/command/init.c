@@ -22,6 +22,14 @@ static const char help[] =
     "  --remote            the node is another machine's, at --http: nothing is started here. Needs --ek-name, or a "
     "TPM\n"
     "                      pinned by bastide boot sign\n"
+    "  --owner-key URI     the owner's key is in a PKCS #11 token (RFC 7512: pkcs11:token=NAME;object=NAME): made "
+    "there\n"
+    "                      when the token has none of that name, and never outside it. The PIN comes from the\n"
+    "                      --passphrase-file or the terminal, also for later commands. Of a site that there is: its "
+    "key\n"
+    "                      is in this token from now on\n"
+    "  --pkcs11-module FILE\n"
+    "                      the token's module, like module-path in the URI (else all that p11-kit knows are asked)\n"
     "  --no-passphrase     keep the owner's key without a passphrase (as development mode does, unless there is a\n"
     "                      --passphrase-file). A key that is kept already is locked by\n"
     "                      openssl pkcs8 -topk8 -scrypt -in owner.key -out locked.key && mv locked.key owner.key\n"
@@ -30,12 +38,14 @@ static const char help[] =
     "  bastide init --insecure-dev\n"
     "  bastide --home /srv/site init --insecure-dev --http 127.0.0.1:9080 --coap 127.0.0.1:9683\n"
     "  bastide init --ek-name 000b4f… --boot-digest 9a31… --passphrase-file /run/keys/owner\n"
+    "  bastide init --ek-name 000b4f… --owner-key 'pkcs11:token=Alice;object=owner' --pkcs11-module libtpm2_pkcs11.so\n"
     "  bastide init --remote --http 192.0.2.7:8080 --coap 192.0.2.7:5683\n"
     "  bastide init --renew\n";
 
 struct init {
     const char *ek_name, *boot_digest;
-    bool insecure_dev, allow_unmeasured, renew, remote, no_passphrase;
+    bool insecure_dev, allow_unmeasured, renew, remote;
+    struct owner_place place;
     struct command_node node;
 };
 
@@ -57,13 +67,15 @@ static int take_options(const struct cli *cli, int argc, char **argv, struct ini
         {"allow-unmeasured-monitor", NULL, &init->allow_unmeasured, NULL},
         {"renew", NULL, &init->renew, NULL},
         {"remote", NULL, &init->remote, NULL},
-        {"no-passphrase", NULL, &init->no_passphrase, NULL},
+        {"no-passphrase", NULL, &init->place.no_passphrase, NULL},
+        {"owner-key", &init->place.token_uri, NULL, NULL},
+        {"pkcs11-module", &init->place.token_module, NULL, NULL},
         COMMAND_NODE_OPTIONS(init->node),
     };
     int result = cli_options(cli, "init", options, sizeof options / sizeof options[0], &argc, argv);
     if (result == CLI_OK && argc > 1)
         result = cli_usage(cli, "init", "\"%s\" is one word too many", argv[1]);
-    return result;
+    return result ? result : owner_place_check(cli, "init", &init->place);
 }
 
 static int take_hex(const struct cli *cli, const char *option, const char *text, uint8_t *room, size_t len, bool *has)
@@ -106,15 +118,19 @@ static int take_pins(const struct cli *cli, const struct init *init, struct stat
 static int find_site(const struct cli *cli, const struct init *init, struct state *state)
 {
     struct stat facts;
-    int result = owner_open(cli, true, &state->owner);
-    state->new_site = result == CLI_NOT_FOUND;
+    int result = CLI_OK;
+    state->new_site = !owner_has_site(cli);
+    if (!state->new_site && init->place.token_uri)
+        result = owner_open_by_token(cli, &init->place, &state->owner);
+    else if (!state->new_site)
+        result = owner_open(cli, false, &state->owner);
     state->insecure_dev = state->new_site ? init->insecure_dev : state->owner.configuration.insecure_dev;
     if (result == CLI_OK && init->insecure_dev && !state->insecure_dev)
         return cli_fail(cli, CLI_DENIED,
                         "%s holds a production site, which never becomes one of development: choose "
                         "another --home",
                         cli->home);
-    if (result != CLI_NOT_FOUND)
+    if (result || !state->new_site)
         return result;
     if (!init->insecure_dev && !init->remote && !init->node.tcti && stat("/dev/tpmrm0", &facts) != 0)
         return cli_fail(cli, CLI_TPM,
@@ -188,14 +204,18 @@ static void report(const struct cli *cli, const struct state *state)
         hex_encode(BYTES_OF(state->pins.ek_name), ek, sizeof ek) != OK)
         return;
     if (cli->json) {
-        cli_print_json(json_pack("{s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:b,s:b,s:b}", "home", cli->home, "site", site,
+        cli_print_json(json_pack("{s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b}", "home", cli->home, "site", site,
                                  "mode", mode, "new_site", state->new_site, "coap", state->settings.coap, "http",
                                  state->settings.http, "measurement", measurement, "ek_name", ek, "pinned_on_first_use",
                                  state->pins.first_use, "new_session", state->new_session, "key_locked",
-                                 state->owner.locked));
+                                 state->owner.locked, "key_in_token", state->owner.in_token));
         return;
     }
-    cli_line(cli, "owner", "%s %s/owner/owner.key and owner.crt", state->new_site ? "made" : "kept", cli->home);
+    cli_line(cli, "owner", "%s %s/owner/%s and owner.crt", state->new_site ? "made" : "kept", cli->home,
+             state->owner.in_token ? "owner.token" : "owner.key");
+    if (state->owner.in_token)
+        cli_line(cli, "", "the key %s the token that owner.token names, and not here",
+                 state->owner.made_in_token ? "was made in" : "is in");
     if (!state->owner.locked)
         cli_line(cli, "", "the key has no passphrase: whoever reads that file is the owner");
     cli_line(cli, "site", "%s, %s", site, mode);
@@ -226,7 +246,7 @@ static int run_with(struct cli *cli, const struct init *init, struct state *stat
     if (result == CLI_OK)
         result = owner_measure(cli, state->settings.image, &state->image);
     if (result == CLI_OK && state->new_site)
-        result = owner_make(cli, state->insecure_dev, init->no_passphrase, &state->owner);
+        result = owner_make(cli, state->insecure_dev, &init->place, &state->owner);
     state->by_root = !state->pins.has_ak || init->renew || !owner_has_daily_key(cli);
     if (result == CLI_OK && state->by_root) /* EDHOC signs with it then, and so does the site CA's certificate */
         result = owner_unlock(cli, &state->owner);

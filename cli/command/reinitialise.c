@@ -48,8 +48,10 @@ static int write_token(const struct cli *cli, const struct owner *owner, uint64_
     char path[PATH_MAX];
     struct writer writer = writer_over(room, sizeof room);
     enum status status = image_token_sign(&writer, &owner->key, owner->configuration.site, counter);
-    if (status == OK)
-        status = cli_write_file(cli_path(cli, "node/reinitialise", path), writer_bytes(&writer));
+    if (status != OK)
+        return cli_fail(cli, CLI_DENIED, "the owner's word could not be signed: %s",
+                        owner_signing_problem(owner, status));
+    status = cli_write_file(cli_path(cli, "node/reinitialise", path), writer_bytes(&writer));
     return status == OK ? CLI_OK
                         : cli_fail(cli, CLI_DENIED, "%s/node/reinitialise %s", cli->home, cli_file_problem(status));
 }

@@ -45,23 +45,41 @@ static int check_key(const struct cli *cli, struct owner *owner)
                     cli->home, cli->home);
 }
 
-int owner_open(const struct cli *cli, bool quiet, struct owner *owner)
+bool owner_has_site(const struct cli *cli)
+{
+    char path[PATH_MAX];
+    return access(cli_path(cli, "owner/configuration", path), F_OK) == 0;
+}
+
+int owner_open_site(const struct cli *cli, struct owner *owner)
 {
     char path[PATH_MAX];
     uint8_t *data = NULL;
     size_t len = 0;
     memset(owner, 0, sizeof *owner);
     enum status status = cli_read_file(cli_path(cli, "owner/configuration", path), sizeof owner->encoded, &data, &len);
-    if (status == NOT_FOUND)
-        return quiet ? CLI_NOT_FOUND
-                     : cli_fail(cli, CLI_NOT_FOUND, "%s holds no site yet: bastide init makes one", cli->home);
     if (status != OK)
         return cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
     memcpy(owner->encoded, data, len);
     free(data);
     if (image_configuration_decode(bytes_from(owner->encoded, len), &owner->configuration) != OK)
         return cli_fail(cli, CLI_DENIED, "%s is not a launch configuration", path);
-    status = load_key(cli, owner, (struct bytes){0});
+    return CLI_OK;
+}
+
+int owner_open(const struct cli *cli, bool quiet, struct owner *owner)
+{
+    memset(owner, 0, sizeof *owner);
+    if (!owner_has_site(cli))
+        return quiet ? CLI_NOT_FOUND
+                     : cli_fail(cli, CLI_NOT_FOUND, "%s holds no site yet: bastide init makes one", cli->home);
+    int result = owner_open_site(cli, owner);
+    if (result)
+        return result;
+    owner->in_token = owner->locked = owner_token_is_named(cli);
+    if (owner->in_token)
+        return CLI_OK;
+    enum status status = load_key(cli, owner, (struct bytes){0});
     if (status != OK)
         return cli_fail(cli, CLI_DENIED, "%s/owner/owner.key %s (a P-256 key in PEM)", cli->home,
                         cli_file_problem(status));
@@ -85,6 +103,8 @@ int owner_unlock(const struct cli *cli, struct owner *owner)
     struct locked locked = {cli, owner};
     if (!owner->locked || owner->key.pkey)
         return CLI_OK;
+    if (owner->in_token)
+        return owner_token_unlock(cli, NULL, owner);
     int result = owner_passphrase_try(cli, cli_path(cli, "owner/owner.key", path), unlock, &locked);
     return result ? result : check_key(cli, owner);
 }
@@ -92,6 +112,8 @@ int owner_unlock(const struct cli *cli, struct owner *owner)
 void owner_done(struct owner *owner)
 {
     crypto_key_done(&owner->key);
+    token_free(owner->token);
+    owner->token = NULL;
 }
 
 static enum status write_key(const struct cli *cli, const struct crypto_key *key, struct bytes passphrase)
@@ -106,6 +128,15 @@ static enum status write_key(const struct cli *cli, const struct crypto_key *key
     return status;
 }
 
+/* In one of two places; what an attempt before left in the other is no key of this site. */
+static enum status keep_key(const struct cli *cli, const struct owner *owner, struct bytes passphrase)
+{
+    char path[PATH_MAX];
+    TRY(owner->token ? owner_token_save(cli, owner) : write_key(cli, &owner->key, passphrase));
+    const char *other = owner->token ? "owner/owner.key" : "owner/owner.token";
+    return unlink(cli_path(cli, other, path)) == 0 || errno == ENOENT ? OK : IO;
+}
+
 /* The configuration comes last, because its being there says that all is. */
 static enum status make(const struct cli *cli, bool insecure_dev, struct bytes passphrase, struct owner *owner)
 {
@@ -113,7 +144,8 @@ static enum status make(const struct cli *cli, bool insecure_dev, struct bytes p
     struct writer certificate = writer_over(der, sizeof der), pem = writer_over(text, sizeof text);
     struct writer encoded = writer_over(owner->encoded, sizeof owner->encoded);
     struct image_configuration configuration = {.insecure_dev = insecure_dev};
-    TRY(crypto_key_generate(&owner->key, CRYPTO_P256));
+    if (!owner->token)
+        TRY(crypto_key_generate(&owner->key, CRYPTO_P256));
     TRY(crypto_random(configuration.site, sizeof configuration.site));
     TRY(crypto_random(serial, sizeof serial));
     TRY(x509_issue_root(&certificate, &owner->key, serial, (int64_t)(cli_unix_ms() / 1000)));
@@ -122,30 +154,30 @@ static enum status make(const struct cli *cli, bool insecure_dev, struct bytes p
     image_put_configuration(&encoded, &configuration);
     TRY(writer_end(&encoded));
     TRY(image_configuration_decode(writer_bytes(&encoded), &owner->configuration));
-    TRY(write_key(cli, &owner->key, passphrase));
+    TRY(keep_key(cli, owner, passphrase));
     TRY(save(cli, "owner/owner.crt", writer_bytes(&pem)));
     TRY(save(cli, "node/configuration", writer_bytes(&encoded)));
     return save(cli, "owner/configuration", writer_bytes(&encoded));
 }
 
-int owner_make(const struct cli *cli, bool insecure_dev, bool no_passphrase, struct owner *owner)
+int owner_make(const struct cli *cli, bool insecure_dev, const struct owner_place *place, struct owner *owner)
 {
     OWNER_PASSPHRASE passphrase = {.len = 0};
+    int result = CLI_OK;
     memset(owner, 0, sizeof *owner);
-    if (no_passphrase && cli->passphrase_file)
-        return cli_fail(cli, CLI_USAGE, "--no-passphrase and --passphrase-file exclude each other");
-    if (!no_passphrase && (cli->passphrase_file || !insecure_dev)) {
-        int result = owner_passphrase_new(cli, &passphrase);
-        if (result)
-            return result;
-    }
+    if (place->token_uri)
+        result = owner_token_make(cli, place, owner);
+    else if (!place->no_passphrase && (cli->passphrase_file || !insecure_dev))
+        result = owner_passphrase_new(cli, &passphrase);
+    if (result)
+        return result;
     if (cli_make_directories(cli) != OK)
         return cli_fail(cli, CLI_DENIED, "%s cannot be made: %s", cli->home, strerror(errno));
     enum status status = make(cli, insecure_dev, owner_passphrase_bytes(&passphrase), owner);
-    owner->locked = passphrase.len > 0;
+    owner->locked = owner->in_token || passphrase.len > 0;
     if (status != OK)
         return cli_fail(cli, CLI_INTERNAL, "the owner's files in %s/owner could not be made: %s", cli->home,
-                        status_word(status));
+                        owner_signing_problem(owner, status));
     return CLI_OK;
 }
 

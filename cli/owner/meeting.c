@@ -196,7 +196,9 @@ static void take_owner(struct owner_meeting *meeting, struct owner *owner)
 {
     memcpy(meeting->owner.encoded, owner->encoded, sizeof meeting->owner.encoded);
     meeting->owner.key = owner->key;
+    meeting->owner.token = owner->token;
     owner->key = (struct crypto_key){0};
+    owner->token = NULL;
     /* What the configuration borrows lies in the copy now, as far from its beginning as before. */
     meeting->owner.configuration = owner->configuration;
     struct bytes *root = &meeting->owner.configuration.certificate;

@@ -11,12 +11,16 @@
 #include "evidence.h"
 #include "image.h"
 #include "pki.h"
+#include "token.h"
 
 /* ---- identity.c: owner.key, owner.crt, configuration ---- */
 
 struct owner {
-    struct crypto_key key; /* empty while `locked` */
-    bool locked;           /* the key is behind a passphrase */
+    struct crypto_key key; /* empty while `locked` and not unlocked */
+    bool locked;           /* the key is behind a passphrase, or: */
+    bool in_token;         /* behind a token's PIN, and never here */
+    bool made_in_token;    /* just now */
+    struct token *token;   /* while unlocked; signs for `key` */
     uint8_t encoded[IMAGE_CONFIGURATION_MAX];
     struct image_configuration configuration; /* borrows from `encoded` */
 };
@@ -25,9 +29,20 @@ struct owner {
 int owner_open(const struct cli *cli, bool quiet, struct owner *owner);
 /* Before something is signed: asks for the passphrase when the key has one. CLI_DENIED was said otherwise. */
 int owner_unlock(const struct cli *cli, struct owner *owner);
-/* Makes key, certificate and configuration, for the owner and for the node. The key goes behind a passphrase, but in
- * development mode without --passphrase-file, and with `no_passphrase`. */
-int owner_make(const struct cli *cli, bool insecure_dev, bool no_passphrase, struct owner *owner);
+bool owner_has_site(const struct cli *cli);
+/* All but the key. */
+int owner_open_site(const struct cli *cli, struct owner *owner);
+
+/* Where the key is to be. Zeroed: in owner.key, behind a passphrase but in development mode without --passphrase-file.
+ */
+struct owner_place {
+    bool no_passphrase;
+    const char *token_uri, *token_module; /* --owner-key, --pkcs11-module */
+};
+/* CLI_USAGE was said. */
+int owner_place_check(const struct cli *cli, const char *command, const struct owner_place *place);
+/* Makes key, certificate and configuration, for the owner and for the node. A key that a token has already is taken. */
+int owner_make(const struct cli *cli, bool insecure_dev, const struct owner_place *place, struct owner *owner);
 void owner_done(struct owner *owner);
 /* In production the owner signs the node's boot chain: owner/boot_signer, lent to the node as node/monitor/boot_signer
  * for its first start. */
@@ -43,6 +58,18 @@ struct owner_image {
 /* Reads the image, checks every file against the manifest, measures it. CLI_IMAGE was said when it is refused. */
 int owner_measure(const struct cli *cli, const char *directory, struct owner_image *image);
 
+/* ---- token.c: the key in a PKCS #11 token, which owner/owner.token names ---- */
+
+/* Of a site that there is: its key is in this token from now on, and unlocked. CLI_DENIED: another key is. */
+int owner_open_by_token(const struct cli *cli, const struct owner_place *place, struct owner *owner);
+/* What identity.c needs. `place` NULL: as owner.token has it. */
+bool owner_token_is_named(const struct cli *cli);
+int owner_token_make(const struct cli *cli, const struct owner_place *place, struct owner *owner);
+int owner_token_unlock(const struct cli *cli, const struct owner_place *place, struct owner *owner);
+MUST_USE enum status owner_token_save(const struct cli *cli, const struct owner *owner);
+/* Why nothing could be signed: the token's sentence, else the status. */
+const char *owner_signing_problem(const struct owner *owner, enum status status);
+
 /* ---- passphrase.c: from --passphrase-file or the terminal ---- */
 
 struct owner_passphrase {
@@ -55,8 +82,11 @@ void owner_passphrase_wipe(struct owner_passphrase *passphrase);
 struct bytes owner_passphrase_bytes(const struct owner_passphrase *passphrase);
 /* One to be. CLI_USAGE or CLI_DENIED was said. */
 int owner_passphrase_new(const struct cli *cli, struct owner_passphrase *passphrase);
-/* One that is: hands it to `unlock`, which says AUTH while it is the wrong one; on a terminal there are three tries.
- * `path` names the file for messages. */
+/* One that is, or a PIN. `what` wants it, for messages: "… is behind a passphrase". */
+int owner_passphrase_get(const struct cli *cli, const char *what, const char *question,
+                         struct owner_passphrase *passphrase);
+/* The owner key's: hands it to `unlock`, which says AUTH while it is the wrong one; on a terminal there are three
+ * tries. `path` names the file for messages. */
 int owner_passphrase_try(const struct cli *cli, const char *path,
                          enum status (*unlock)(void *context, struct bytes passphrase), void *context);
 

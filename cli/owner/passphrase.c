@@ -125,21 +125,26 @@ int owner_passphrase_new(const struct cli *cli, struct owner_passphrase *passphr
     return CLI_OK;
 }
 
+int owner_passphrase_get(const struct cli *cli, const char *what, const char *question,
+                         struct owner_passphrase *passphrase)
+{
+    if (cli->passphrase_file)
+        return from_file(cli, passphrase);
+    if (!has_terminal())
+        return cli_fail(cli, CLI_DENIED, "%s and there is no terminal to ask for it: --passphrase-file FILE", what);
+    return ask(question, passphrase) ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s, and none was given", what);
+}
+
 int owner_passphrase_try(const struct cli *cli, const char *path,
                          enum status (*unlock)(void *context, struct bytes passphrase), void *context)
 {
     OWNER_PASSPHRASE passphrase = {.len = 0};
-    bool asks = !cli->passphrase_file;
-    if (asks && !has_terminal())
-        return cli_fail(cli, CLI_DENIED,
-                        "%s is behind a passphrase and there is no terminal to ask for it: --passphrase-file FILE",
-                        path);
-    for (int left = asks ? TRIES : 1; left > 0; left--) {
-        int result = asks ? CLI_OK : from_file(cli, &passphrase);
+    char what[PATH_MAX + 64];
+    snprintf(what, sizeof what, "%s is behind a passphrase", path);
+    for (int left = cli->passphrase_file ? 1 : TRIES; left > 0; left--) {
+        int result = owner_passphrase_get(cli, what, "Passphrase of the owner's key", &passphrase);
         if (result)
             return result;
-        if (asks && !ask("Passphrase of the owner's key", &passphrase))
-            return cli_fail(cli, CLI_DENIED, "no passphrase was given for %s", path);
         enum status status = unlock(context, owner_passphrase_bytes(&passphrase));
         if (status == OK)
             return CLI_OK;

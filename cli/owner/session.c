@@ -241,6 +241,8 @@ int owner_unanswered(const struct cli *cli, const struct owner_session *session,
     const char *why = client_why(session->client);
     if (session->meeting && session->meeting->code) /* was said when the evidence was refused */
         return session->meeting->code;
+    if (session->meeting && session->meeting->owner.token && *token_why(session->meeting->owner.token))
+        return cli_fail(cli, CLI_DENIED, "%s", token_why(session->meeting->owner.token));
     if (status == DENIED)
         return cli_fail(cli, CLI_EVIDENCE, "the hub was refused, and nothing was sent to it: %s",
                         why && *why ? why : "it is not what it should be");

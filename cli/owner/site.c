@@ -56,7 +56,8 @@ static int sign_site(struct owner_meeting *meeting, struct owner_session *sessio
         return code;
     enum status status = issue(&meeting->owner, writer_bytes(&request), &made);
     if (status != OK)
-        return cli_fail(cli, CLI_INTERNAL, "the site CA's certificate could not be made: %s", status_word(status));
+        return cli_fail(cli, CLI_INTERNAL, "the site CA's certificate could not be made: %s",
+                        owner_signing_problem(&meeting->owner, status));
     code = ask_der(cli, session, "site/certificate", "certificate", writer_bytes(&made), "certificate", &kept);
     if (code)
         return code;

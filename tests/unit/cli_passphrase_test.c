@@ -43,7 +43,10 @@ static int make(bool insecure_dev, bool no_passphrase, const char *passphrase_fi
 {
     struct owner owner;
     cli.passphrase_file = passphrase_file;
-    int result = owner_make(&cli, insecure_dev, no_passphrase, &owner);
+    const struct owner_place place = {.no_passphrase = no_passphrase};
+    int result = owner_place_check(&cli, "init", &place);
+    if (result == CLI_OK)
+        result = owner_make(&cli, insecure_dev, &place, &owner);
     if (result == CLI_OK) {
         assert_int_equal(owner.locked, key_is_locked());
         assert_non_null(owner.key.pkey);
