@@ -241,7 +241,8 @@ enum status crypto_key_export(const struct crypto_key *key, struct secret *priva
     bool done = false;
     if (is_nist(curve)) {
         BIGNUM *scalar = NULL;
-        done = EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) == 1 &&
+        /* Of a key whose scalar is elsewhere it gives zero. */
+        done = EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) == 1 && !BN_is_zero(scalar) &&
                BN_bn2binpad(scalar, made.data, (int)made.len) == (int)made.len;
         BN_clear_free(scalar);
     } else {

@@ -5,21 +5,29 @@
 
 /* ---- Objects ---- */
 
-size_t token_attribute(struct token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *room, size_t cap)
+/* Its length; 0 when the token does not tell, or it is longer than cap. A token that fails leaves its trouble, which is
+ * looked at before anything is concluded. */
+static size_t attribute(struct token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *room, size_t cap)
 {
-    CK_ATTRIBUTE attribute = {type, room, cap};
-    CK_RV answer = token->module->C_GetAttributeValue(token->session, object, &attribute, 1);
-    return answer == CKR_OK && attribute.ulValueLen <= cap ? attribute.ulValueLen : 0;
+    CK_ATTRIBUTE wanted = {type, room, cap};
+    CK_RV answer = token->module->C_GetAttributeValue(token->session, object, &wanted, 1);
+    if (answer == CKR_OK && wanted.ulValueLen <= cap)
+        return wanted.ulValueLen;
+    if (answer != CKR_OK && answer != CKR_ATTRIBUTE_TYPE_INVALID && answer != CKR_ATTRIBUTE_SENSITIVE &&
+        answer != CKR_BUFFER_TOO_SMALL && token->trouble == OK)
+        token->trouble = token_answer(token, answer);
+    return 0;
 }
 
 static bool is_set(struct token *token, CK_ATTRIBUTE_TYPE type, bool unknown)
 {
     CK_BBOOL value = CK_FALSE;
-    return token_attribute(token, token->key, type, &value, sizeof value) == sizeof value ? value != CK_FALSE : unknown;
+    return attribute(token, token->key, type, &value, sizeof value) == sizeof value ? value != CK_FALSE : unknown;
 }
 
-enum status token_objects(struct token *token, CK_ATTRIBUTE *wanted, size_t wanted_count, CK_OBJECT_HANDLE *objects,
-                          size_t cap, size_t *count)
+/* Objects that have all of these attributes: the first of them, *count of all. */
+static enum status find_objects(struct token *token, CK_ATTRIBUTE *wanted, size_t wanted_count, CK_OBJECT_HANDLE *first,
+                                size_t *count)
 {
     CK_FUNCTION_LIST *module = token->module;
     CK_OBJECT_HANDLE object;
@@ -29,8 +37,8 @@ enum status token_objects(struct token *token, CK_ATTRIBUTE *wanted, size_t want
     CK_RV answer = CKR_OK;
     while (answer == CKR_OK && got > 0) {
         answer = module->C_FindObjects(token->session, &object, 1, &got);
-        if (answer == CKR_OK && got == 1 && (*count)++ < cap)
-            objects[*count - 1] = object;
+        if (answer == CKR_OK && got == 1 && (*count)++ == 0)
+            *first = object;
     }
     CK_RV ended = module->C_FindObjectsFinal(token->session);
     return token_answer(token, answer == CKR_OK ? ended : answer);
@@ -62,10 +70,11 @@ static enum status see_others(struct token *token)
     CK_OBJECT_HANDLE object;
     CK_OBJECT_CLASS class = CKO_DATA;
     size_t count;
-    TRY(token_objects(token, wanted, token_named(token, wanted), &object, 1, &count));
+    TRY(find_objects(token, wanted, token_named(token, wanted), &object, &count));
     if (count == 0)
         return token_fail(token, NOT_FOUND, "the token \"%s\" has no key of that name", token->label);
-    bool known = token_attribute(token, object, CKA_CLASS, &class, sizeof class) == sizeof class;
+    bool known = attribute(token, object, CKA_CLASS, &class, sizeof class) == sizeof class;
+    TRY(token->trouble);
     return token_fail(token, UNSUPPORTED, "what has that name in the token \"%s\" is %s", token->label,
                       class_word(known ? class : CKO_VENDOR_DEFINED));
 }
@@ -75,34 +84,50 @@ static enum status find_key(struct token *token)
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     CK_ATTRIBUTE wanted[TOKEN_NAMED_MAX + 1] = {{CKA_CLASS, &class, sizeof class}};
     size_t count;
-    TRY(token_objects(token, wanted, 1 + token_named(token, wanted + 1), &token->key, 1, &count));
+    TRY(find_objects(token, wanted, 1 + token_named(token, wanted + 1), &token->key, &count));
     if (count > 1)
         return token_fail(token, DENIED, "the token \"%s\" has %zu keys of that name: add id= to name one",
                           token->label, count);
     return count == 1 ? OK : see_others(token);
 }
 
+struct facts {
+    CK_KEY_TYPE kind;
+    uint8_t curve[64];
+    size_t curve_len;
+    bool signs, leaves, is_sensitive;
+};
+
+static enum status look_at_key(struct token *token, struct facts *facts)
+{
+    *facts = (struct facts){.signs = is_set(token, CKA_SIGN, true),
+                            .leaves = is_set(token, CKA_EXTRACTABLE, false),
+                            .is_sensitive = is_set(token, CKA_SENSITIVE, true)};
+    if (attribute(token, token->key, CKA_KEY_TYPE, &facts->kind, sizeof facts->kind) != sizeof facts->kind)
+        facts->kind = CKK_VENDOR_DEFINED;
+    facts->curve_len = attribute(token, token->key, CKA_EC_PARAMS, facts->curve, sizeof facts->curve);
+    token->key_made_here = is_set(token, CKA_LOCAL, false);
+    token->asks_each_time = is_set(token, CKA_ALWAYS_AUTHENTICATE, false);
+    return token->trouble;
+}
+
 static enum status judge_key(struct token *token)
 {
-    CK_KEY_TYPE kind = CKK_VENDOR_DEFINED;
-    uint8_t curve[64];
-    bool known = token_attribute(token, token->key, CKA_KEY_TYPE, &kind, sizeof kind) == sizeof kind;
-    if (!known || kind != CKK_EC)
+    struct facts facts;
+    TRY(look_at_key(token, &facts));
+    if (facts.kind != CKK_EC)
         return token_fail(token, UNSUPPORTED, "that key in the token \"%s\" is %s: the owner's is on P-256",
-                          token->label, kind_word(kind));
-    size_t len = token_attribute(token, token->key, CKA_EC_PARAMS, curve, sizeof curve);
-    if (len > 0 && !bytes_equal(bytes_from(curve, len), BYTES_OF(token_p256)))
+                          token->label, kind_word(facts.kind));
+    if (facts.curve_len > 0 && !bytes_equal(bytes_from(facts.curve, facts.curve_len), BYTES_OF(token_p256)))
         return token_fail(token, UNSUPPORTED,
                           "that key in the token \"%s\" is on another curve: the owner's is on P-256", token->label);
-    if (!is_set(token, CKA_SIGN, true))
+    if (!facts.signs)
         return token_fail(token, DENIED, "that key in the token \"%s\" may not sign", token->label);
-    if (is_set(token, CKA_EXTRACTABLE, false) || !is_set(token, CKA_SENSITIVE, true))
+    if (facts.leaves || !facts.is_sensitive)
         return token_fail(token, DENIED,
                           "the token \"%s\" would hand that key out (CKA_EXTRACTABLE, or not CKA_SENSITIVE): take one "
                           "that it keeps",
                           token->label);
-    token->key_made_here = is_set(token, CKA_LOCAL, false);
-    token->asks_each_time = is_set(token, CKA_ALWAYS_AUTHENTICATE, false);
     return OK;
 }
 
@@ -115,21 +140,24 @@ static enum status take_point(struct crypto_public *key, struct bytes told)
     return crypto_public_import(key, CRYPTO_P256, wrapped ? bytes_slice(told, 2, 65) : told);
 }
 
+/* Of the key itself or, as PKCS #11 has it, of the public key that goes with it. */
 static enum status find_public(struct token *token, struct crypto_public *key)
 {
     CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
     CK_ATTRIBUTE wanted[TOKEN_NAMED_MAX + 1] = {{CKA_CLASS, &class, sizeof class}};
     CK_OBJECT_HANDLE object;
     uint8_t room[128], id[128];
-    size_t count, len = token_attribute(token, token->key, CKA_EC_POINT, room, sizeof room);
+    size_t count, len = attribute(token, token->key, CKA_EC_POINT, room, sizeof room);
     if (len > 0 && take_point(key, bytes_from(room, len)) == OK)
         return OK;
-    size_t id_len = token_attribute(token, token->key, CKA_ID, id, sizeof id);
+    size_t id_len = attribute(token, token->key, CKA_ID, id, sizeof id);
     size_t named = id_len > 0 ? 1 : token_named(token, wanted + 1);
+    TRY(token->trouble);
     if (id_len > 0)
         wanted[1] = (CK_ATTRIBUTE){CKA_ID, id, id_len};
-    TRY(token_objects(token, wanted, 1 + named, &object, 1, &count));
-    len = count > 0 ? token_attribute(token, object, CKA_EC_POINT, room, sizeof room) : 0;
+    TRY(find_objects(token, wanted, 1 + named, &object, &count));
+    len = count > 0 ? attribute(token, object, CKA_EC_POINT, room, sizeof room) : 0;
+    TRY(token->trouble);
     return len > 0 ? take_point(key, bytes_from(room, len)) : NOT_FOUND;
 }
 
@@ -137,7 +165,7 @@ static enum status adopt(struct token *token, const struct crypto_public *known,
 {
     struct crypto_public told;
     enum status status = find_public(token, &told);
-    if (status == IO)
+    if (status != OK && status != NOT_FOUND && status != MALFORMED)
         return status;
     if (status != OK && !known)
         return token_fail(

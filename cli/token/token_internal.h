@@ -23,6 +23,7 @@ struct token {
     uint8_t pin[TOKEN_PIN_MAX]; /* kept for that only */
     size_t pin_len;
     char label[sizeof((CK_TOKEN_INFO *)0)->label + 1];
+    enum status trouble; /* of the token while its objects were looked at; the first stays */
     char why[320];
 };
 
@@ -32,12 +33,7 @@ __attribute__((format(printf, 3, 4))) enum status token_fail(struct token *token
 /* The same for what a module answered; OK for CKR_OK. */
 enum status token_answer(struct token *token, CK_RV answer);
 
-/* An attribute of an object: its length, 0 when the token does not tell or it is longer than cap. */
-size_t token_attribute(struct token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *room, size_t cap);
-/* Objects that have all of these attributes: up to `cap` of them, *count of all of those. */
-enum status token_objects(struct token *token, CK_ATTRIBUTE *wanted, size_t wanted_count, CK_OBJECT_HANDLE *objects,
-                          size_t cap, size_t *count);
-/* object= and id= of the URI, and what else is wanted, as a search. */
+/* object= and id= of the URI, as far as they are given, as attributes to look for. */
 size_t token_named(struct token *token, CK_ATTRIBUTE *wanted);
 #define TOKEN_NAMED_MAX 2
 
