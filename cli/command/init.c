@@ -27,7 +27,7 @@ static const char help[] =
     "                      when the token has none of that name, and never outside it. The PIN comes from the\n"
     "                      --passphrase-file or the terminal, also for later commands. Of a site that there is: its "
     "key\n"
-    "                      is in this token from now on\n"
+    "                      is in this token from now on. The token's own program changes its PIN\n"
     "  --pkcs11-module FILE\n"
     "                      the token's module, like module-path in the URI (else all that p11-kit knows are asked)\n"
     "  --no-passphrase     keep the owner's key without a passphrase (as development mode does, unless there is a\n"

@@ -32,9 +32,8 @@ static const char common[] =
     "Options for every command:\n"
     "  --home DIR          everything this machine keeps: owner/, node/, run/, tpm/ ($BASTIDE_HOME, else ~/.bastide)\n"
     "  --passphrase-file FILE\n"
-    "                      the passphrase of the owner's key is the file's first line (else the terminal is asked, "
-    "when\n"
-    "                      something has to be signed with that key)\n"
+    "                      the passphrase of the owner's key, or its token's PIN, is the file's first line (else the\n"
+    "                      terminal is asked, when something has to be signed with that key)\n"
     "  --json              machine-readable output; errors as JSON on standard error\n"
     "  --help              help with examples\n";
 

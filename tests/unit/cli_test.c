@@ -568,7 +568,7 @@ static void a_site_is_made_once_and_opens_again(void **state)
     assert_int_equal(owner_open(&cli, true, &back), CLI_NOT_FOUND);
     assert_int_equal(owner_open(&cli, false, &back), CLI_NOT_FOUND);
     assert_non_null(strstr(what_was_said(), "bastide init makes one"));
-    assert_int_equal(owner_make(&cli, true, false, &owner), CLI_OK);
+    assert_int_equal(owner_make(&cli, true, &(struct owner_place){0}, &owner), CLI_OK);
     assert_int_equal(owner_open(&cli, false, &back), CLI_OK);
     assert_true(back.configuration.insecure_dev);
     assert_memory_equal(owner.configuration.config_id, back.configuration.config_id, IMAGE_HASH_LEN);
