@@ -137,6 +137,8 @@ static enum status judge_key(struct token *token)
 static enum status take_point(struct crypto_public *key, struct bytes told)
 {
     bool wrapped = told.len == 67 && told.data[0] == 0x04 && told.data[1] == 65;
+    if (!wrapped && told.len != 65)
+        return MALFORMED;
     return crypto_public_import(key, CRYPTO_P256, wrapped ? bytes_slice(told, 2, 65) : told);
 }
 

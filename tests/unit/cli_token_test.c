@@ -153,6 +153,20 @@ static void the_last_try_is_not_spent_on_a_file(void **state)
     check_ok(unsetenv("FAULTY_FLAGS"));
 }
 
+static void a_pad_of_the_token_s_own_needs_neither_file_nor_terminal(void **state)
+{
+    (void)state;
+    assert_int_equal(make(URI, pin_file), CLI_OK);
+    check_ok(setenv("FAULTY_FLAGS", "0x100", 1));
+    check_ok(setenv("FAULTY_PAD", RIG_PIN, 1));
+    assert_int_equal(open_and_sign(NULL), CLI_OK);
+    check_ok(setenv("FAULTY_PAD", "000000", 1));
+    assert_int_equal(open_and_sign(NULL), CLI_DENIED);
+    assert_non_null(strstr(what_was_said(), "wrong PIN"));
+    check_ok(unsetenv("FAULTY_PAD"));
+    check_ok(unsetenv("FAULTY_FLAGS"));
+}
+
 static void a_key_that_is_there_is_taken_and_one_from_outside_is_told_of(void **state)
 {
     (void)state;
@@ -279,6 +293,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_pin_is_asked_for_and_a_wrong_one_named),
         cmocka_unit_test(a_terminal_has_three_tries),
         cmocka_unit_test(the_last_try_is_not_spent_on_a_file),
+        cmocka_unit_test(a_pad_of_the_token_s_own_needs_neither_file_nor_terminal),
         cmocka_unit_test(a_key_that_is_there_is_taken_and_one_from_outside_is_told_of),
         cmocka_unit_test(a_file_s_key_moves_into_a_token_and_no_other_does),
         cmocka_unit_test(what_names_no_token_is_said),

@@ -3,7 +3,8 @@
  *                    CKR_DEVICE_REMOVED, as when somebody pulls the token out)
  *   FAULTY_FLAGS=X   CK_TOKEN_INFO has these flags too; FAULTY_NO_FLAGS=X: and these not
  *   FAULTY_LOGIN=X   C_Login answers this whatever the PIN
- *   FAULTY_POINT=1   CKA_EC_POINT is not told
+ *   FAULTY_PAD=PIN   the PIN that somebody types on the token's own pad when C_Login brings none
+ *   FAULTY_POINT=1   CKA_EC_POINT is not told; 2: without its OCTET STRING; 3: with a byte behind; N: N - 4 bytes of it
  *   FAULTY_SIGN=1    a bit of each signature is turned; 2: it is a byte short */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
@@ -74,7 +75,15 @@ static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *
 {
     FATE;
     CK_RV answer = setting("FAULTY_LOGIN");
-    return answer && user == CKU_USER ? answer : real->C_Login(session, user, pin, len);
+    const char *typed = getenv("FAULTY_PAD");
+    unsigned char room[64];
+    if (answer && user == CKU_USER)
+        return answer;
+    if (pin || !typed)
+        return real->C_Login(session, user, pin, len);
+    len = strlen(typed) < sizeof room ? strlen(typed) : sizeof room;
+    memcpy(room, typed, len);
+    return real->C_Login(session, user, room, len);
 }
 
 static CK_RV find_objects_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE *wanted, CK_ULONG count)
@@ -95,13 +104,29 @@ static CK_RV find_objects_final(CK_SESSION_HANDLE session)
     return real->C_FindObjectsFinal(session);
 }
 
+static void bend(CK_ATTRIBUTE *point, unsigned long how)
+{
+    unsigned char *told = point->pValue;
+    if (how == 2) {
+        point->ulValueLen -= 2;
+        memmove(told, told + 2, point->ulValueLen);
+    } else if (how == 3)
+        told[point->ulValueLen++] = 0;
+    else
+        point->ulValueLen = how - 4;
+}
+
 static CK_RV get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attributes,
                                  CK_ULONG count)
 {
     FATE;
-    if (count == 1 && attributes[0].type == CKA_EC_POINT && setting("FAULTY_POINT"))
-        return CKR_ATTRIBUTE_TYPE_INVALID;
-    return real->C_GetAttributeValue(session, object, attributes, count);
+    unsigned long how = setting("FAULTY_POINT");
+    if (count != 1 || attributes[0].type != CKA_EC_POINT || how == 0)
+        return real->C_GetAttributeValue(session, object, attributes, count);
+    CK_RV answer = how == 1 ? CKR_ATTRIBUTE_TYPE_INVALID : real->C_GetAttributeValue(session, object, attributes, 1);
+    if (answer == CKR_OK)
+        bend(&attributes[0], how);
+    return answer;
 }
 
 static CK_RV generate_key_pair(CK_SESSION_HANDLE session, CK_MECHANISM *how, CK_ATTRIBUTE *of_public,

@@ -158,6 +158,56 @@ static void a_public_half_that_is_not_told_must_be_known(void **state)
     crypto_key_done(&another);
 }
 
+static void a_point_is_taken_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct open open;
+    char how[16];
+    check_ok(go(&open, ALICE "point", RIG_PIN, true, NULL));
+    shut(&open);
+    check_ok(setenv("FAULTY_POINT", "2", 1)); /* some have it so */
+    check_ok(go(&open, ALICE "point", RIG_PIN, false, NULL));
+    check_ok(sign(&open));
+    shut(&open);
+    for (unsigned i = 3; i < 4 + 67; i++) { /* one byte more, and every shorter one */
+        snprintf(how, sizeof how, "%u", i);
+        check_ok(setenv("FAULTY_POINT", how, 1));
+        refused(ALICE "point", RIG_PIN, UNSUPPORTED, "does not tell the public half");
+    }
+    check_ok(unsetenv("FAULTY_POINT"));
+}
+
+static void a_pad_of_its_own_needs_no_pin_from_here(void **state)
+{
+    (void)state;
+    struct open open;
+    check_ok(setenv("FAULTY_FLAGS", "0x100", 1));
+    check_ok(setenv("FAULTY_PAD", "000000", 1));
+    refused(ALICE "new", "ignored", AUTH, "has another PIN");
+    check_ok(setenv("FAULTY_PAD", RIG_PIN, 1));
+    check_ok(go(&open, ALICE "new", "ignored", true, NULL));
+    check_ok(sign(&open));
+    shut(&open);
+    check_ok(go(&open, ALICE "careful", "ignored", false, NULL)); /* typed once more for each signature */
+    check_ok(sign(&open));
+    check_ok(setenv("FAULTY_PAD", "000000", 1));
+    assert_int_equal(sign(&open), INTERNAL);
+    assert_non_null(strstr(open.why, "has another PIN"));
+    shut(&open);
+    check_ok(unsetenv("FAULTY_PAD"));
+    check_ok(unsetenv("FAULTY_FLAGS"));
+}
+
+static void an_open_token_is_not_logged_into(void **state)
+{
+    (void)state;
+    check_ok(setenv("FAULTY_NO_FLAGS", "0x4", 1));
+    check_ok(setenv("FAULTY_LOGIN", "0xa0", 1));                                          /* would fail */
+    refused(ALICE "new", "ignored", UNSUPPORTED, "a public key without its private one"); /* all that SoftHSM shows */
+    check_ok(unsetenv("FAULTY_LOGIN"));
+    check_ok(unsetenv("FAULTY_NO_FLAGS"));
+}
+
 /* ---- What is refused ---- */
 
 static void a_token_must_be_there_and_be_the_only_one(void **state)
@@ -333,6 +383,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_key_from_outside_signs_and_is_told_apart),
         cmocka_unit_test(a_key_that_wants_the_pin_each_time_gets_it),
         cmocka_unit_test(a_public_half_that_is_not_told_must_be_known),
+        cmocka_unit_test(a_point_is_taken_whole_or_not_at_all),
+        cmocka_unit_test(a_pad_of_its_own_needs_no_pin_from_here),
+        cmocka_unit_test(an_open_token_is_not_logged_into),
         cmocka_unit_test(a_token_must_be_there_and_be_the_only_one),
         cmocka_unit_test(an_owner_s_key_is_one_p256_key_that_signs_and_stays),
         cmocka_unit_test(a_wrong_pin_is_told_from_a_locked_token),
