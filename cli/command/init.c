@@ -1,7 +1,10 @@
 /* bastide init: from nothing to a verified node and a shared secret. What exists is kept and said. */
 #include "command_internal.h"
 
+#include "endorsement.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,12 +19,14 @@ static const char help[] =
     "                      this machine's administrator. Such a site never becomes a production site\n"
     "  --ek-name HEX       pin this endorsement key (34 bytes: 000b and the SHA-256 of its public area) instead of\n"
     "                      trusting, in development mode, the one that answers first\n"
+    "  --tpm-ca FILE       or have the TPM's maker vouch for it: PEM certificates of CAs, one of which the TPM's own "
+    "EK\n"
+    "                      certificate must end at. The endorsement key is pinned then\n"
     "  --boot-digest HEX   the digest of a boot chain known to measure the monitor (production)\n"
     "  --allow-unmeasured-monitor\n"
     "                      accept a node whose boot chain does not vouch for the monitor: its administrator can forge\n"
-    "  --remote            the node is another machine's, at --http: nothing is started here. Needs --ek-name, or a "
-    "TPM\n"
-    "                      pinned by bastide boot sign\n"
+    "  --remote            the node is another machine's, at --http: nothing is started here. Needs --ek-name,\n"
+    "                      --tpm-ca, or a TPM pinned by bastide boot sign\n"
     "  --owner-key URI     the owner's key is in a PKCS #11 token (RFC 7512: pkcs11:token=NAME;object=NAME): made "
     "there\n"
     "                      when the token has none of that name, and never outside it. The PIN comes from the\n"
@@ -43,7 +48,7 @@ static const char help[] =
     "  bastide init --renew\n";
 
 struct init {
-    const char *ek_name, *boot_digest;
+    const char *ek_name, *tpm_ca, *boot_digest;
     bool insecure_dev, allow_unmeasured, renew, remote;
     struct owner_place place;
     struct command_node node;
@@ -55,6 +60,8 @@ struct state {
     struct owner_image image;
     struct service_settings settings;
     struct owner_meeting meeting;
+    uint8_t *authorities; /* PEM, owned */
+    size_t authorities_len;
     bool insecure_dev, new_site, new_session, started, by_root;
 };
 
@@ -63,6 +70,7 @@ static int take_options(const struct cli *cli, int argc, char **argv, struct ini
     const struct cli_option options[] = {
         {"insecure-dev", NULL, &init->insecure_dev, NULL},
         {"ek-name", &init->ek_name, NULL, NULL},
+        {"tpm-ca", &init->tpm_ca, NULL, NULL},
         {"boot-digest", &init->boot_digest, NULL, NULL},
         {"allow-unmeasured-monitor", NULL, &init->allow_unmeasured, NULL},
         {"renew", NULL, &init->renew, NULL},
@@ -94,6 +102,15 @@ static int take_hex(const struct cli *cli, const char *option, const char *text,
     memcpy(room, bytes, len);
     *has = true;
     return CLI_OK;
+}
+
+static int take_authorities(const struct cli *cli, const char *path, struct state *state)
+{
+    enum status status =
+        path ? cli_read_file(path, ENDORSEMENT_AUTHORITIES_MAX, &state->authorities, &state->authorities_len) : OK;
+    return status == OK ? CLI_OK
+                        : cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED, "--tpm-ca: %s %s", path,
+                                   cli_file_problem(status));
 }
 
 static int take_pins(const struct cli *cli, const struct init *init, struct state *state)
@@ -155,8 +172,9 @@ static int start_node(const struct cli *cli, struct state *state)
 {
     char path[PATH_MAX];
     struct stat facts;
-    if (state->settings.remote && !state->pins.has_ek)
-        return cli_fail(cli, CLI_DENIED, "nothing says which TPM the node has: --ek-name, or bastide boot sign");
+    if (state->settings.remote && !state->pins.has_ek && !state->authorities)
+        return cli_fail(cli, CLI_DENIED,
+                        "nothing says which TPM the node has: --ek-name, --tpm-ca or bastide boot sign");
     if (state->settings.remote)
         return service_settings_save(cli, &state->settings) == OK
                    ? CLI_OK
@@ -187,6 +205,7 @@ static int meet(const struct cli *cli, const struct init *init, struct state *st
     service_url("http", state->settings.http, url, sizeof url);
     cli_progress(cli, "%s %s …", state->new_session ? "first contact with" : "a session with", url);
     int result = owner_meeting_init(cli, &state->meeting, &state->owner, &state->pins, state->by_root);
+    state->meeting.authorities = bytes_from(state->authorities, state->authorities_len);
     state->meeting.remote = state->settings.remote ? url : NULL;
     if (result == CLI_OK)
         result = owner_meet(&state->meeting, url);
@@ -242,6 +261,8 @@ static int run_with(struct cli *cli, const struct init *init, struct state *stat
     if (result == CLI_OK)
         result = take_pins(cli, init, state);
     if (result == CLI_OK)
+        result = take_authorities(cli, init->tpm_ca, state);
+    if (result == CLI_OK)
         result = find_settings(cli, init, state);
     if (result == CLI_OK)
         result = owner_measure(cli, state->settings.image, &state->image);
@@ -269,6 +290,7 @@ static int run(struct cli *cli, int argc, char **argv)
     result = run_with(cli, &init, &state);
     owner_meeting_done(&state.meeting);
     owner_done(&state.owner);
+    free(state.authorities);
     return result;
 }
 

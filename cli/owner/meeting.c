@@ -5,6 +5,7 @@
 #include "abi.h"
 #include "client_http.h"
 #include "control.h"
+#include "endorsement.h"
 #include "x509.h"
 
 #include <poll.h>
@@ -136,13 +137,37 @@ static enum status meet_hub(void *user, const struct client_hub *hub, char *why,
     return DENIED;
 }
 
+/* The maker's word for a TPM that nobody pinned: its EK is pinned from now on. */
+static int take_endorsement(struct owner_meeting *meeting, const struct client_hub *hub)
+{
+    const struct cli *cli = meeting->cli;
+    struct owner_pins *pins = &meeting->pins;
+    struct attest_evidence session;
+    struct eat_evidence launch;
+    char why[256] = "";
+    if (attest_evidence_open(hub->evidence, hub->binder, &session) != OK ||
+        eat_evidence_decode(session.launch, &launch) != OK)
+        return CLI_OK; /* refused anyway, with its own reason */
+    enum status status = endorsement_check(launch.ek_certificate, launch.ek, meeting->authorities,
+                                           (int64_t)(cli_unix_ms() / 1000), why, sizeof why);
+    if (status == MALFORMED)
+        return cli_fail(cli, CLI_USAGE, "--tpm-ca: the file holds no PEM certificate");
+    if (status != OK || tpm2_name(launch.ek, pins->ek_name) != OK)
+        return cli_fail(cli, CLI_EVIDENCE, "the node's evidence was refused: %s", why);
+    pins->has_ek = true;
+    pins->first_use = false;
+    return CLI_OK;
+}
+
 static enum status appraise(void *user, const struct client_hub *hub, char *why, size_t cap)
 {
     struct owner_meeting *meeting = user;
     struct evidence_freshness before = meeting->pins.seen;
     bool proved = meeting->pins.has_ak;
-    meeting->code = owner_appraise_session(meeting->cli, &meeting->owner, &meeting->pins, hub, &meeting->result,
-                                           meeting->explanation);
+    meeting->code = meeting->authorities.len && !meeting->pins.has_ek ? take_endorsement(meeting, hub) : CLI_OK;
+    if (meeting->code == CLI_OK)
+        meeting->code = owner_appraise_session(meeting->cli, &meeting->owner, &meeting->pins, hub, &meeting->result,
+                                               meeting->explanation);
     if (meeting->code == CLI_OK && !proved)
         meeting->code = prove_key(meeting, hub);
     /* Its strings live in the message. */

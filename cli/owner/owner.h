@@ -146,6 +146,8 @@ struct owner_meeting {
     uint8_t by_reference[32], by_value[PKI_CERTIFICATE_MAX + 16]; /* ID_CRED_I */
     struct evidence_result result;
     char product[EAT_PRODUCT_MAX + 1]; /* in it */
+    struct bytes
+        authorities;    /* PEM: CAs of TPM makers, one of which is to vouch for the EK at first contact; borrowed */
     const char *remote; /* the URL of a node that is not of this home: its TPM is asked through its gateway */
     bool changed;       /* the pins, since they were saved */
     int code;           /* what was said when hub or evidence was refused; with an explanation nothing was */
