@@ -58,7 +58,7 @@ static void renew(struct client *client, enum session_phase phase)
     }
 }
 
-static void restart(struct client *client)
+void client_restart(struct client *client)
 {
     oscore_session_restart(&client->session);
     renew(client, SESSION_NONE);
@@ -93,7 +93,7 @@ static bool send_one(struct client *client, struct client_pending *pending)
         status = protect(client, pending, &message, &outer);
     /* Sequence numbers or an 8-byte tag are worn out. */
     if (status == WRONG_STATE && client->phase != SESSION_NONE) {
-        restart(client);
+        client_restart(client);
         return true;
     }
     pending->attempt_until_ms = client->now_ms + pending->attempt_ms + pending->wait_ms;
@@ -347,7 +347,7 @@ static void take_unknown(struct client *client, struct client_pending *pending)
         return;
     if (client->refusals++ == 0)
         client->refused_since_ms = client->now_ms;
-    restart(client);
+    client_restart(client);
     if (client->refusals > 1)
         back_off(client);
     if (client->refusals >= REFUSALS_MAX && client->now_ms - client->refused_since_ms >= REFUSALS_MS) {

@@ -84,6 +84,11 @@ MUST_USE enum status client_ask(struct client *client, const struct client_reque
                                 struct client_answer *answer);
 const char *client_why(const struct client *client);
 
+/* Has the hub prove once more what it is, on the session as it is: evidence with a fresh quote, for a nonce of ours,
+ * which client_edhoc.appraise judges. As client_ask(), serving all others meanwhile; and DENIED, which a hub without
+ * evidence is too, ends the session: nothing more is sent under it. UNSUPPORTED: it has no EDHOC, or no appraise. */
+MUST_USE enum status client_attest(struct client *client);
+
 /* The same, many at once. `done` is called from client_run() or client_ask(), once per request; of an observation once
  * per answer with `more`, and once without at its end. `answer` is NULL unless OK. It may call client_begin(). */
 typedef void client_done(void *user, enum status status, const struct client_answer *answer, bool more);

@@ -115,6 +115,7 @@ struct client_handshake {
     uint8_t nonce[32];
     uint8_t credential[CREDENTIAL_MAX];
     size_t credential_len;
+    struct attest_binder binder; /* of the last that ended well */
 };
 
 enum session_phase {
@@ -183,6 +184,12 @@ void client_expire(struct client *client);
 uint32_t client_due_ms(const struct client *client, uint32_t wait_ms); /* until one of these has work */
 /* Everything that waits for a session ends so. */
 void client_fail_waiting(struct client *client, enum status status);
+
+/* The session, and what was asked under it, as if it had never been. */
+void client_restart(struct client *client);
+
+/* attest.c: hands what the hub shows to the one who judges it. DENIED: `why` was said. */
+MUST_USE enum status client_judge(struct client *client, struct bytes evidence, struct bytes nonce);
 
 /* handshake.c */
 bool client_needs_handshake(const struct client *client);

@@ -135,20 +135,10 @@ static enum status open_session(struct client *client)
 
 static enum status appraise(struct client *client, const struct edhoc_eads *eads)
 {
-    const struct client_handshake *handshake = &client->handshake;
+    struct client_handshake *handshake = &client->handshake;
     const struct edhoc_ead *ead = edhoc_find_ead(eads, ATTEST_EAD);
-    struct attest_binder binder;
-    char why[WHY_MAX] = "its evidence was refused";
-    TRY(attest_binder(&handshake->session, &binder));
-    const struct client_hub hub = {.credential = bytes_from(handshake->credential, handshake->credential_len),
-                                   .evidence = ead ? ead->value : (struct bytes){0},
-                                   .binder = &binder,
-                                   .nonce = BYTES_OF(handshake->nonce)};
-    enum status status = handshake->config->appraise(handshake->config->user, &hub, why, sizeof why);
-    wipe(&binder, sizeof binder);
-    if (status != OK)
-        client_say(client, "%s", why);
-    return status;
+    TRY(attest_binder(&handshake->session, &handshake->binder));
+    return client_judge(client, ead ? ead->value : (struct bytes){0}, BYTES_OF(handshake->nonce));
 }
 
 static void take_message_4(void *user, enum status status, const struct client_answer *answer, bool more)

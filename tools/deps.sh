@@ -9,7 +9,7 @@ packages=(
   libssl-dev libmbedtls-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
   libtss2-dev swtpm tpm2-tools libseccomp-dev libqrencode-dev
   libp11-kit-dev softhsm2 libtpm2-pkcs11-1                                    # the owner's key in a token; two to test with
-  libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps              # tests and their peers
+  libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime             # tests and their peers
   nodejs npm git python3
   busybox-static cpio zstd binutils kmod systemd-boot-efi e2fsprogs           # a node's image
 )

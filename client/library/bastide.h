@@ -72,6 +72,10 @@ const char *bastide_name(const struct bastide *hub);
  * hub has made it durable. It carries an id of its own, so one that was sent twice counts once. */
 enum bastide_status bastide_send(struct bastide *hub, const char *type, const char *properties, const char *source);
 
+/* Has the hub prove once more what it is, on the session as it is. Every new session does so anyway: this is for one
+ * that lasts, now and then or before something that matters. REFUSED: the session is over, and nothing more is sent. */
+enum bastide_status bastide_verify(struct bastide *hub);
+
 enum bastide_method { BASTIDE_GET = 1, BASTIDE_POST = 2, BASTIDE_DELETE = 4 };
 
 #define BASTIDE_JSON 50

@@ -36,6 +36,15 @@ enum bastide_status bastide_request(struct bastide *hub, const struct bastide_re
     return BASTIDE_OK;
 }
 
+enum bastide_status bastide_verify(struct bastide *hub)
+{
+    enum bastide_status status = library_ready(hub);
+    if (status != BASTIDE_OK)
+        return status;
+    enum status verified = client_attest(hub->client);
+    return verified == OK ? BASTIDE_OK : library_say(hub, library_status(verified), "%s", client_why(hub->client));
+}
+
 static bool is_name(const char *text)
 {
     size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/");

@@ -45,7 +45,7 @@ refuses() { # what pattern url state code
   holds "$1: no success" test $? = 1
   says "$1: says why" "$2" "$work/sensor.err"
 }
-for tool in swtpm jq openssl; do
+for tool in swtpm jq openssl faketime; do
   command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
 done
 
@@ -112,4 +112,13 @@ does "and out" 3 "$away" send --as phone call '{}' --url http://$http </dev/null
 code phone "$work/phone"
 rm "$away/owner/clients/phone"
 does "a new code for the old name" 0 "$away" client enrol - --url coap://$coap <"$work/phone"
+
+# --- the owner's daily key, 90 days long, is renewed after 60 by whichever command comes then
+before=$(openssl x509 -inform der -in "$ours/owner/session.crt" -noout -serial)
+does "a command of today" 0 "$ours" client list </dev/null
+holds "renews nothing" test "$before" = "$(openssl x509 -inform der -in "$ours/owner/session.crt" -noout -serial)"
+later() { faketime -f +70d "$build/bastide" --home "$ours" "$@" >"$work/out" 2>"$work/err" </dev/null; }
+later client list; holds "one in 70 days" test $? = 0
+holds "renews its certificate" test "$before" != "$(openssl x509 -inform der -in "$ours/owner/session.crt" -noout -serial)"
+does "which is good from then on" 0 "$ours" client add after </dev/null
 exit $failed
