@@ -9,7 +9,7 @@ command -v arm-none-eabi-gcc >/dev/null && [ -e /usr/lib/arm-none-eabi/include/s
   exit 1
 }
 rooms=(base proto/cbor proto/cose proto/coap proto/oscore proto/eat proto/edhoc proto/attest proto/pki proto/x509 proto/tpm2
-  verifier/evidence)
+  proto/image proto/enrol verifier/evidence client/device)
 out=build/device
 rm -rf "$out" && mkdir -p "$out/library"
 ln -s /usr/include/mbedtls /usr/include/psa "$out/library/" # these and nothing else of this machine's headers
@@ -17,6 +17,7 @@ ln -s /usr/include/mbedtls /usr/include/psa "$out/library/" # these and nothing 
 flags=(-D__int64_t_defined=1 -std=gnu11 -D_GNU_SOURCE -DNDEBUG -mcpu=cortex-m4 -mthumb -Os -ffunction-sections -fdata-sections -fstack-usage
   -Wall -Wextra -Werror -Icrypto -Icrypto/mbedtls -isystem "$out/library")
 for room in "${rooms[@]}"; do flags+=("-I$room"); done
+flags+=(-Iclient) # its header alone
 
 compile() { # room sources...
   local room=$1 source
@@ -34,7 +35,8 @@ calls=(coap_init coap_request coap_input coap_tick coap_output coap_next_timeout
   edhoc_oscore_input edhoc_error_decode edhoc_choose_suite edhoc_find_ead edhoc_put_x5t edhoc_put_x5chain edhoc_done
   oscore_session_agree oscore_protect_request oscore_unprotect_response oscore_session_done
   attest_binder attest_put_request attest_proposal_decode attest_evidence_open attest_user_data
-  x509_check_chain evidence_appraise crypto_init crypto_random crypto_key_take_pem crypto_key_generate)
+  x509_check_chain evidence_appraise crypto_init crypto_random crypto_key_generate
+  enrol_code_decode device_begin device_decode device_keep device_edhoc device_enrol device_renew)
 roots=()
 for call in "${calls[@]}"; do roots+=(-u "$call"); done
 mapfile -t objects < <(find "$out" -name '*.o' | sort)

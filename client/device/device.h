@@ -18,7 +18,7 @@
 #include "pki.h"
 #include "x509.h"
 
-#define DEVICE_STATE_MAX 4096 /* bytes of device_put() */
+#define DEVICE_STATE_MAX 3072 /* bytes of device_put() */
 #define DEVICE_NAME_MAX X509_NAME_MAX
 
 /* What a device's world does for it. */

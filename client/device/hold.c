@@ -15,7 +15,7 @@ static int64_t now_s(const struct device *device)
 /* The launch configuration names the owner's certificate, of which the code had the hash alone; it came along. */
 static enum status expect_configuration(struct device *device, struct bytes root)
 {
-    uint8_t room[IMAGE_CONFIGURATION_MAX], digest[CRYPTO_HASH_MAX];
+    uint8_t room[PKI_CERTIFICATE_MAX + 64], digest[CRYPTO_HASH_MAX];
     struct writer writer = writer_over(room, sizeof room);
     struct image_configuration configuration = {.certificate = root, .insecure_dev = device->reference.insecure_dev};
     memcpy(configuration.site, device->reference.site, sizeof configuration.site);

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define BASTIDE_WHY_MAX 256      /* room for a sentence */
-#define BASTIDE_STATE_MAX 4096   /* bytes of a device's state */
+#define BASTIDE_STATE_MAX 3072   /* bytes of a device's state */
 #define BASTIDE_NAME_MAX 64      /* letters of a device's name */
 #define BASTIDE_TIMEOUT_MS 30000 /* of a request, all attempts together */
 
