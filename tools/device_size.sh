@@ -8,7 +8,7 @@ command -v arm-none-eabi-gcc >/dev/null && [ -e /usr/lib/arm-none-eabi/include/s
   echo "  apt-get install --no-install-recommends gcc-arm-none-eabi libnewlib-arm-none-eabi" >&2
   exit 1
 }
-rooms=(base proto/cbor proto/cose proto/coap proto/oscore proto/eat proto/edhoc proto/attest proto/pki proto/x509 proto/tpm2
+rooms=(base proto/cbor proto/cose proto/coap proto/oscore proto/eat proto/edhoc proto/attest proto/der proto/pki proto/x509 proto/tpm2
   proto/image proto/enrol verifier/evidence client/device)
 out=build/device
 rm -rf "$out" && mkdir -p "$out/library"

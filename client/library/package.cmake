@@ -1,6 +1,6 @@
 # libbastide-client.a: one object of every room that the library needs, in which nothing but bastide_* is visible, so it
 # collides with nobody's names. `include/bastide.h` and `lib/` below the build directory are what a device maker takes.
-set(library_rooms base crypto pki x509 cbor cose coap oscore edhoc eat attest image tpm2 evidence enrol client device library)
+set(library_rooms base crypto der pki x509 cbor cose coap oscore edhoc eat attest image tpm2 evidence enrol client device library)
 set(library_objects "")
 foreach(room ${library_rooms})
   list(APPEND library_objects $<TARGET_OBJECTS:${room}>)

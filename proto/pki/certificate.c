@@ -82,7 +82,7 @@ static void put_signed_part(struct writer *writer, enum crypto_curve signer, con
     der_put_small(writer, VERSION_3);
     der_close(writer, version);
     der_put_positive(writer, certificate->serial);
-    algorithm_put(writer, signer);
+    pki_put_algorithm(writer, signer);
     put_bytes(writer, certificate->issuer);
     size_t validity = der_open(writer, DER_SEQUENCE);
     der_put_time(writer, certificate->not_before_s);
@@ -110,7 +110,7 @@ enum status pki_certificate_sign(struct writer *writer, const struct crypto_key 
         return status == TRUNCATED ? MALFORMED : status;
     if (read.usage != made.usage || read.purposes != made.purposes || read.has_path_len != made.has_path_len)
         return MALFORMED;
-    TRY(signed_put(&out, issuer, writer_bytes(&signed_part)));
+    TRY(pki_put_signed(&out, issuer, writer_bytes(&signed_part)));
     TRY(writer_end(writer));
     if (out.len > writer->cap - writer->len)
         return NO_ROOM;

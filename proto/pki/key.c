@@ -102,7 +102,7 @@ static enum pki_algorithm algorithm_of(enum crypto_curve signer)
     return signer == CRYPTO_P256 ? PKI_ECDSA_SHA256 : signer == CRYPTO_P384 ? PKI_ECDSA_SHA384 : PKI_ED25519;
 }
 
-void algorithm_put(struct writer *writer, enum crypto_curve signer)
+void pki_put_algorithm(struct writer *writer, enum crypto_curve signer)
 {
     size_t area = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_OID, algorithms[algorithm_of(signer) - 1].oid);
@@ -151,7 +151,7 @@ enum status signed_verify(struct bytes signed_part, enum pki_algorithm algorithm
                               writer_bytes(&writer));
 }
 
-enum status signed_put(struct writer *writer, const struct crypto_key *key, struct bytes signed_part)
+enum status pki_put_signed(struct writer *writer, const struct crypto_key *key, struct bytes signed_part)
 {
     uint8_t raw[CRYPTO_SIGNATURE_MAX], room[CRYPTO_SIGNATURE_MAX + 16];
     enum crypto_curve curve = key->public_key.curve;
@@ -168,7 +168,7 @@ enum status signed_put(struct writer *writer, const struct crypto_key *key, stru
     }
     size_t opened = der_open(writer, DER_SEQUENCE);
     put_bytes(writer, signed_part);
-    algorithm_put(writer, curve);
+    pki_put_algorithm(writer, curve);
     der_put_bits(writer, signature);
     der_close(writer, opened);
     return writer_end(writer);

@@ -89,6 +89,11 @@ MUST_USE enum status pki_put_name(struct writer *writer, struct bytes common_nam
 /* The key identifier that certificates of ours give a key. */
 MUST_USE enum status pki_key_id(const struct crypto_public *key, uint8_t id[PKI_KEY_ID_LEN]);
 
+/* For certificates of another shape (proto/ek). AlgorithmIdentifier of this key's signatures; and the whole thing,
+ * SEQUENCE { signed_part, AlgorithmIdentifier, BIT STRING }. */
+void pki_put_algorithm(struct writer *writer, enum crypto_curve signer);
+MUST_USE enum status pki_put_signed(struct writer *writer, const struct crypto_key *key, struct bytes signed_part);
+
 struct pki_request {
     struct bytes subject, common_name; /* borrow */
     struct crypto_public key;

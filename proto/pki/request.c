@@ -65,7 +65,7 @@ enum status pki_request_sign(struct writer *writer, const struct crypto_key *key
     der_put(&information, DER_CONTEXT_HELD, (struct bytes){0});
     der_close(&information, opened);
     TRY(writer_end(&information));
-    TRY(signed_put(&out, key, writer_bytes(&information)));
+    TRY(pki_put_signed(&out, key, writer_bytes(&information)));
     TRY(writer_end(writer));
     if (out.len > writer->cap - writer->len)
         return NO_ROOM;

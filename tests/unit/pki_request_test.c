@@ -167,7 +167,7 @@ static void a_request_keeps_to_its_rules(void **state)
         check_ok(crypto_sign(&ed25519, &signed_part, 1, signature));
         opened = der_open(&out, DER_SEQUENCE);
         put_bytes(&out, signed_part);
-        algorithm_put(&out, CRYPTO_ED25519);
+        pki_put_algorithm(&out, CRYPTO_ED25519);
         der_put_bits(&out, bytes_from(signature, 64));
         check_ok(hex_decode(rows[i].behind, &out));
         der_close(&out, opened);
@@ -199,7 +199,7 @@ static void a_request_too_long_is_refused(void **state)
         check_ok(crypto_sign(&ed25519, &signed_part, 1, signature));
         opened = der_open(&out, DER_SEQUENCE);
         put_bytes(&out, signed_part);
-        algorithm_put(&out, CRYPTO_ED25519);
+        pki_put_algorithm(&out, CRYPTO_ED25519);
         der_put_bits(&out, bytes_from(signature, 64));
         der_close(&out, opened);
         check_status(out.len <= PKI_REQUEST_MAX ? OK : NO_ROOM, pki_request_open(writer_bytes(&out), &read));

@@ -1,5 +1,5 @@
 /* DER: one definite, shortest encoding for everything (X.690 §10.1), low tags, lengths below 65,536. */
-#include "pki_internal.h"
+#include "der.h"
 
 #define LENGTH_MAX 65535
 #define DAY_S 86400
@@ -170,7 +170,7 @@ static void put_digits(struct writer *writer, int64_t number, int64_t place)
 
 void der_put_time(struct writer *writer, int64_t time_s)
 {
-    if (time_s < FIRST_TIME || time_s > PKI_NO_END) {
+    if (time_s < FIRST_TIME || time_s > DER_NO_END) {
         writer_fail(writer, MALFORMED);
         return;
     }

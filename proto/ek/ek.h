@@ -1,0 +1,48 @@
+/* ek: certificates for the endorsement keys of TPMs that are ours, as TCG has them (EK Credential Profile for TPM
+ * Family 2.0, §3): what a TPM user's tools expect of a maker's, and beside it which instance, whose, and running what.
+ * Written only: a verifier reads them with whatever reads a maker's.
+ *
+ *     subject            CN = the instance's name
+ *     subjectAltName     critical: TPM manufacturer, model, version; and bastide://<site>/vtpm/<name>
+ *     extendedKeyUsage   2.23.133.8.1 (tcg-kp-EKCertificate)
+ *     subjectDirectoryAttributes   the TPM specification: "2.0", level 0, revision 164 (1.64)
+ *     EK_BINDING         SEQUENCE { tenant UTF8String, measurement OCTET STRING, signer OCTET STRING } */
+#ifndef BASTIDE_EK_H
+#define BASTIDE_EK_H
+
+#include "base.h"
+#include "crypto.h"
+#include "pki.h"
+
+#define EK_CERTIFICATE_MAX 2048
+#define EK_RSA_LEN 256 /* bytes of an RSA-2048 modulus */
+#define EK_NAME_MAX 64
+#define EK_TENANT_MAX 64
+#define EK_HASH_LEN 32
+#define EK_SITE_LEN 16
+#define EK_MANUFACTURER "id:42415354" /* "BAST": ours, and registered with nobody */
+#define EK_BINDING "2.25.61509093945284629100882998358777714458"
+
+/* NV indices of the certificates and of the templates that make the keys (EK Credential Profile §2.2.1.4, §2.2.1.5). */
+#define EK_INDEX_RSA_2048 0x01c00002u
+#define EK_INDEX_P256 0x01c0000au
+#define EK_INDEX_P384 0x01c00016u
+
+struct ek_order {
+    struct bytes rsa;         /* the modulus of an RSA-2048 key whose exponent is 65537; or */
+    struct crypto_public key; /* P-256 or P-384 */
+    uint8_t site[EK_SITE_LEN];
+    struct bytes name;           /* of the instance: 1 to EK_NAME_MAX of letters, digits and . _ - */
+    struct bytes tenant;         /* 1 to EK_TENANT_MAX bytes of UTF-8 */
+    struct bytes model, version; /* of the TPM: 1 to 32 letters and digits each, and a version of 8 hex digits */
+    uint8_t measurement[EK_HASH_LEN], signer[EK_HASH_LEN]; /* of vtpm.enclave */
+    struct bytes serial;                                   /* random, 1 to PKI_SERIAL_MAX bytes, positive */
+    int64_t not_before_s, not_after_s;
+};
+
+/* Appends the DER, signed by the issuer's key. MALFORMED: a field out of its range. DENIED: the issuer may not sign
+ * certificates, or `key` is not its key. */
+MUST_USE enum status ek_certificate_sign(struct writer *writer, const struct crypto_key *key,
+                                         const struct pki_certificate *issuer, const struct ek_order *order);
+
+#endif
