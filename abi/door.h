@@ -33,7 +33,8 @@ struct door_window {
 
 /* What travels. Host to enclave: REQUEST, COMPLETE, TICK, GONE. Enclave to host: the rest. */
 enum door_operation {
-    DOOR_REQUEST = 1,  /* id = channel; door_request, then a CoAP body (code, options, payload marker, payload) */
+    DOOR_REQUEST = 1,  /* id = channel; door_request, then a CoAP body (code, options, payload marker, payload), or what
+                          its transport says */
     DOOR_COMPLETE = 2, /* id = that of the operation answered; header.status tells; payload is the answer */
     DOOR_TICK = 3,     /* door_tick: the timer that was asked for is due */
     DOOR_GONE = 4,     /* id = channel: the peer left; an observation on it ends */
@@ -57,7 +58,12 @@ struct door_header {
     uint64_t id;
 };
 
-enum door_transport { DOOR_COAP = 1, DOOR_HTTP = 2 };
+enum door_transport {
+    DOOR_COAP = 1,
+    DOOR_HTTP = 2,
+    DOOR_VTPM_CONTROL = 3, /* no CoAP: one frame of swtpm's control channel (proto/swtpm); so is its REPLY */
+    DOOR_VTPM_DATA = 4,    /* one TPM command, with or without prefix */
+};
 
 struct door_request {
     uint64_t time_ms; /* the host's clock, Unix time: untrusted */

@@ -8,6 +8,7 @@ packages=(
   wabt wasi-libc libclang-rt-14-dev-wasm32                                    # compartments
   libssl-dev libmbedtls-dev libsqlite3-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
   libtss2-dev swtpm tpm2-tools libseccomp-dev libqrencode-dev
+  libtpms-dev                                                                 # the TPM inside vtpm.enclave
   libp11-kit-dev softhsm2 libtpm2-pkcs11-1                                    # the owner's key in a token; two to test with
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime             # tests and their peers
   nodejs npm git python3

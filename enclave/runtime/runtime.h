@@ -60,6 +60,9 @@ int runtime_main(const struct runtime_program *program);
 MUST_USE enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count);
 void runtime_audit(const char *sentence); /* DOOR_AUDIT, as far as it can be said; never secret */
 
+/* Milliseconds since the machine started, by the kernel's clock; never goes back while it runs. */
+uint64_t runtime_clock_ms(void);
+
 /* The tee port; randomness is crypto_random(). IO: the monitor is gone. Otherwise the monitor's own status. Requests
  * are answered while they are waited for; only an advance's answer comes later, by the program's advanced(), and there
  * is at most one: BUSY. */

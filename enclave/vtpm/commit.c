@@ -1,0 +1,94 @@
+/* Every request that changed something is a commit of its own: sealed, durable at the host, the monitor's head on it,
+ * then answered. A TPM cannot take back what it did, so while the host cannot make a commit durable the answer waits
+ * and the same record is tried again; whoever is stopped meanwhile starts from the state before it, unanswered. */
+#include "vtpm_internal.h"
+
+static void answer(struct vtpm *vtpm)
+{
+    vtpm_send(vtpm, DOOR_REPLY, vtpm->channel, bytes_from(vtpm->reply, vtpm->reply_len));
+    wipe(vtpm->reply, vtpm->reply_len);
+    vtpm->reply_len = 0;
+}
+
+static void hand_out(struct vtpm *vtpm)
+{
+    vtpm->commit = VTPM_SYNCING;
+    vtpm->sync_id = vtpm->next_id++;
+    vtpm_send(vtpm, DOOR_LOG_APPEND, store_sealed_sequence(vtpm->store), vtpm->record);
+    vtpm_send(vtpm, DOOR_SYNC, vtpm->sync_id, (struct bytes){0});
+}
+
+static void send_snapshot(struct vtpm *vtpm)
+{
+    struct bytes snapshot;
+    if (!store_wants_snapshot(vtpm->store) || store_snapshot(vtpm->store, &snapshot) != OK)
+        return; /* the log goes on growing, and the next commit tries again */
+    const uint64_t sequence = store_confirmed_sequence(vtpm->store);
+    for (size_t off = 0; off < snapshot.len && vtpm->life == VTPM_SERVING;) {
+        size_t len = snapshot.len - off < DOOR_CHUNK_MAX ? snapshot.len - off : DOOR_CHUNK_MAX;
+        const struct door_piece piece = {sequence, snapshot.len, off, len};
+        const struct bytes parts[] = {bytes_from(&piece, sizeof piece), bytes_slice(snapshot, off, len)};
+        if (vtpm->port.send(vtpm->port.user, DOOR_SNAPSHOT_PUT, 0, parts, 2) != OK)
+            vtpm_stop(vtpm, 4, "the host end of the door is gone");
+        off += len;
+    }
+    store_snapshot_done(vtpm->store);
+}
+
+void vtpm_commit(struct vtpm *vtpm, uint64_t channel)
+{
+    enum status status = vtpm->store_failed ? NO_ROOM : store_seal(vtpm->store, &vtpm->record);
+    vtpm->channel = channel;
+    if (status != OK) {
+        /* What libtpms holds and what can be kept of it are two things now. */
+        vtpm_stop(vtpm, status == NO_ROOM ? 11 : 1, "the TPM's state cannot be kept: %s", status_word(status));
+        return;
+    }
+    if (vtpm->record.len == 0) {
+        answer(vtpm);
+        return;
+    }
+    send_snapshot(vtpm);
+    hand_out(vtpm);
+}
+
+void vtpm_try_again(struct vtpm *vtpm)
+{
+    if (vtpm->life == VTPM_SERVING && vtpm->commit == VTPM_WAITING)
+        hand_out(vtpm);
+}
+
+void vtpm_synced(struct vtpm *vtpm, enum status status)
+{
+    struct monitor_advance advance = {0};
+    if (status != OK) {
+        const struct door_tick tick = {vtpm->now_ms + VTPM_RETRY_MS};
+        vtpm_audit(vtpm, "storage=failing status=\"%s\"", status_word(status));
+        vtpm->commit = VTPM_WAITING;
+        vtpm_send(vtpm, DOOR_TIMER, 0, bytes_from(&tick, sizeof tick));
+        return;
+    }
+    store_sealed_head(vtpm->store, &advance.sequence, advance.hash);
+    vtpm->commit = VTPM_ADVANCING;
+    if (vtpm->port.advance(vtpm->port.user, &advance) != OK)
+        vtpm_stop(vtpm, 4, "the monitor is gone");
+}
+
+void vtpm_advanced(struct vtpm *vtpm, enum status status, const struct monitor_head_reply *head)
+{
+    if (vtpm->life == VTPM_STOPPED || vtpm->commit != VTPM_ADVANCING)
+        return;
+    if (status != OK) {
+        vtpm_stop(vtpm, 9, "the monitor could not make the new head durable: %s", status_word(status));
+        return;
+    }
+    vtpm->head = *head;
+    vtpm->commit = VTPM_AT_REST;
+    if (vtpm->life == VTPM_LOADING) { /* over the one record beyond the head */
+        vtpm->life = VTPM_SERVING;
+    } else {
+        store_confirm(vtpm->store);
+        answer(vtpm);
+    }
+    vtpm_serve_waiting(vtpm);
+}

@@ -1,0 +1,86 @@
+/* vtpm.enclave: a vTPM on the runtime. Its image holds no module: libtpms is in the program. */
+#include "runtime.h"
+#include "vtpm.h"
+
+static struct vtpm *vtpm;
+
+static enum status send_to_host(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
+                                size_t count)
+{
+    (void)user;
+    return runtime_send(operation, id, parts, count);
+}
+
+static enum status advance(void *user, const struct monitor_advance *wanted)
+{
+    (void)user;
+    return tee_advance(wanted);
+}
+
+static enum status head(void *user, struct monitor_head_reply *reply)
+{
+    (void)user;
+    return tee_head(reply);
+}
+
+static enum status seal_key(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply)
+{
+    (void)user;
+    return tee_seal_key(seal, reply);
+}
+
+static uint64_t clock_ms(void *user)
+{
+    (void)user;
+    return runtime_clock_ms();
+}
+
+static enum status set_up(const struct runtime_launch *launch, struct writer *why)
+{
+    if (launch->modules_count == 0)
+        return OK;
+    put_text(why, "the image of the vTPM holds no module");
+    return MALFORMED;
+}
+
+/* Behind the lock, for the store's first sealing key is for locked enclaves only. */
+static enum status start(struct writer *why)
+{
+    const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, clock_ms}};
+    enum status status = vtpm_new(&vtpm, &config);
+    if (status == OK)
+        status = vtpm_start(vtpm);
+    if (status != OK)
+        put_text(why, "the vTPM's store cannot be begun");
+    return status;
+}
+
+static void receive(const struct door_header *header, struct bytes payload)
+{
+    vtpm_receive(vtpm, header, payload);
+}
+
+static void advanced(enum status status, const struct monitor_head_reply *reply)
+{
+    vtpm_advanced(vtpm, status, reply);
+}
+
+static void idle(void)
+{
+}
+
+static int exit_code(const char **sentence)
+{
+    return vtpm_exit_code(vtpm, sentence);
+}
+
+int main(void)
+{
+    const struct runtime_program program = {.set_up = set_up,
+                                            .start = start,
+                                            .receive = receive,
+                                            .advanced = advanced,
+                                            .idle = idle,
+                                            .exit_code = exit_code};
+    return runtime_main(&program);
+}

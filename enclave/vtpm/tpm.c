@@ -1,0 +1,204 @@
+/* libtpms: switched on and off, given commands one at a time, its states kept by its callbacks. */
+#include "vtpm_internal.h"
+
+#include <libtpms/tpm_error.h>
+#include <libtpms/tpm_library.h>
+#include <libtpms/tpm_nvfilename.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RC_FAILURE 0x101u
+#define RC_COMMAND_SIZE 0x142u
+#define RC_NV_SPACE 0x14bu
+#define RC_LOCALITY 0x907u
+#define CC_EVICT_CONTROL 0x120u
+#define CC_NV_DEFINE_SPACE 0x12au
+#define PERSISTENT 0x81u /* upper byte of a persistent object's handle */
+
+static struct vtpm *served; /* libtpms' callbacks have no argument of ours */
+
+/* ---- What libtpms asks ---- */
+
+static TPM_RESULT init_nothing(void)
+{
+    return TPM_SUCCESS;
+}
+
+static bool kind_of(const char *name, enum vtpm_kind *kind)
+{
+    static const char *const names[VTPM_KINDS] = {TPM_PERMANENT_ALL_NAME, TPM_VOLATILESTATE_NAME, TPM_SAVESTATE_NAME};
+    for (int i = 0; i < VTPM_KINDS; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *kind = (enum vtpm_kind)i;
+            return true;
+        }
+    return false;
+}
+
+static TPM_RESULT load(unsigned char **data, uint32_t *len, uint32_t number, const char *name)
+{
+    enum vtpm_kind kind;
+    (void)number;
+    if (!kind_of(name, &kind))
+        return TPM_FAIL;
+    const struct vtpm_state *state = &served->states[kind];
+    if (!state->exists)
+        return TPM_RETRY;
+    *data = malloc(state->len);
+    if (!*data)
+        return TPM_SIZE;
+    memcpy(*data, state->data, state->len);
+    *len = (uint32_t)state->len;
+    return TPM_SUCCESS;
+}
+
+static TPM_RESULT keep(const unsigned char *data, uint32_t len, uint32_t number, const char *name)
+{
+    enum vtpm_kind kind;
+    (void)number;
+    return kind_of(name, &kind) && vtpm_state_put(served, kind, bytes_from(data, len)) == OK ? TPM_SUCCESS : TPM_FAIL;
+}
+
+static TPM_RESULT drop(uint32_t number, const char *name, TPM_BOOL must_exist)
+{
+    enum vtpm_kind kind;
+    (void)number;
+    if (!kind_of(name, &kind))
+        return TPM_FAIL;
+    enum status status = vtpm_state_drop(served, kind);
+    return status == OK || (status == NOT_FOUND && !must_exist) ? TPM_SUCCESS : TPM_FAIL;
+}
+
+static TPM_RESULT get_locality(TPM_MODIFIER_INDICATOR *locality, uint32_t number)
+{
+    (void)number;
+    *locality = served->locality;
+    return TPM_SUCCESS;
+}
+
+static TPM_RESULT get_presence(TPM_BOOL *present, uint32_t number)
+{
+    (void)number;
+    *present = FALSE;
+    return TPM_SUCCESS;
+}
+
+/* ---- On and off ---- */
+
+enum status vtpm_tpm_choose(struct vtpm *vtpm, uint32_t buffer_max)
+{
+    static struct libtpms_callbacks calls = {.sizeOfStruct = sizeof calls,
+                                             .tpm_nvram_init = init_nothing,
+                                             .tpm_nvram_loaddata = load,
+                                             .tpm_nvram_storedata = keep,
+                                             .tpm_nvram_deletename = drop,
+                                             .tpm_io_init = init_nothing,
+                                             .tpm_io_getlocality = get_locality,
+                                             .tpm_io_getphysicalpresence = get_presence};
+    uint32_t min = 0, max = 0;
+    served = vtpm;
+    vtpm_libc_serve(vtpm);
+    if (TPMLIB_ChooseTPMVersion(TPMLIB_TPM_VERSION_2) != TPM_SUCCESS || TPMLIB_RegisterCallbacks(&calls) != TPM_SUCCESS)
+        return INTERNAL;
+    (void)TPMLIB_SetBufferSize(0, &min, &max);
+    if (buffer_max && (buffer_max < min || buffer_max > max))
+        return NO_ROOM;
+    vtpm->buffer_max = buffer_max ? buffer_max : max;
+    (void)TPMLIB_SetBufferSize(vtpm->buffer_max, NULL, NULL);
+    return OK;
+}
+
+/* A volatile state is good once: with it consumed, and that durable before anybody is answered, no PCR ever goes back
+ * to what it was when it was stored. */
+uint32_t vtpm_tpm_on(struct vtpm *vtpm)
+{
+    vtpm_tpm_off(vtpm);
+    TPM_RESULT result = TPMLIB_MainInit();
+    if (result == TPM_SUCCESS && vtpm->states[VTPM_VOLATILE].exists && vtpm_state_drop(vtpm, VTPM_VOLATILE) != OK)
+        result = TPM_FAIL;
+    vtpm->running = result == TPM_SUCCESS;
+    if (!vtpm->running)
+        TPMLIB_Terminate();
+    return result;
+}
+
+void vtpm_tpm_off(struct vtpm *vtpm)
+{
+    if (vtpm->running)
+        TPMLIB_Terminate();
+    vtpm->running = false;
+}
+
+uint32_t vtpm_tpm_store_volatile(struct vtpm *vtpm)
+{
+    unsigned char *data = NULL;
+    uint32_t len = 0;
+    TPM_RESULT result = TPMLIB_VolatileAll_Store(&data, &len);
+    if (result == TPM_SUCCESS && vtpm_state_put(vtpm, VTPM_VOLATILE, bytes_from(data, len)) != OK)
+        result = TPM_FAIL;
+    if (data)
+        wipe(data, len);
+    free(data);
+    return result;
+}
+
+/* ---- Commands ---- */
+
+static void put_refusal(struct writer *reply, bool prefixed, uint32_t code)
+{
+    uint8_t room[SWTPM_TPM_HEADER];
+    struct writer writer = writer_over(room, sizeof room);
+    put_u16be(&writer, 0x8001);
+    put_u32be(&writer, sizeof room);
+    put_u32be(&writer, code);
+    swtpm_put_response(reply, prefixed, writer_bytes(&writer));
+}
+
+/* libtpms' own room for NV is more than a commit can carry. Evicting a persistent object gives room back. */
+static bool grows(struct bytes command)
+{
+    struct reader reader = reader_over(command);
+    (void)take_u16be(&reader);
+    (void)take_u32be(&reader);
+    uint32_t code = take_u32be(&reader);
+    (void)take_u32be(&reader);
+    uint8_t object = take_u8(&reader);
+    return code == CC_NV_DEFINE_SPACE || (code == CC_EVICT_CONTROL && object != PERSISTENT);
+}
+
+static uint32_t refusal(const struct vtpm *vtpm, const struct swtpm_tpm_command *command)
+{
+    if (!vtpm->running)
+        return RC_FAILURE;
+    if (command->command.len > vtpm->buffer_max)
+        return RC_COMMAND_SIZE;
+    if (command->prefixed && command->locality > SWTPM_LOCALITY_MAX)
+        return RC_LOCALITY;
+    if (grows(command->command) && vtpm->states[VTPM_PERMANENT].len > vtpm->state_max - VTPM_GROWTH_MAX)
+        return RC_NV_SPACE;
+    return 0;
+}
+
+void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
+{
+    static uint8_t room[SWTPM_TPM_MAX];
+    struct swtpm_tpm_command command = {0};
+    const bool sound = swtpm_tpm_decode(frame, &command) == OK;
+    uint32_t code = sound ? refusal(vtpm, &command) : RC_COMMAND_SIZE;
+    if (code) {
+        put_refusal(reply, command.prefixed, code);
+        return;
+    }
+    const uint8_t locality = vtpm->locality;
+    if (command.prefixed)
+        vtpm->locality = command.locality;
+    memcpy(room, command.command.data, command.command.len);
+    TPM_RESULT result =
+        TPMLIB_Process(&vtpm->response, &vtpm->response_len, &vtpm->response_cap, room, (uint32_t)command.command.len);
+    wipe(room, command.command.len);
+    vtpm->locality = locality;
+    if (result == TPM_SUCCESS)
+        swtpm_put_response(reply, command.prefixed, bytes_from(vtpm->response, vtpm->response_len));
+    else
+        put_refusal(reply, command.prefixed, RC_FAILURE);
+}

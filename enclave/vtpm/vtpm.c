@@ -1,0 +1,264 @@
+/* The instance as a whole: made, fed with what the host says, one request after the other, stopped. */
+#include "vtpm_internal.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool one_lives; /* libtpms keeps its state in its own variables */
+
+void vtpm_stop(struct vtpm *vtpm, int exit_code, const char *format, ...)
+{
+    if (vtpm->life == VTPM_STOPPED)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(vtpm->sentence, sizeof vtpm->sentence, format, arguments);
+    va_end(arguments);
+    vtpm->life = VTPM_STOPPED;
+    vtpm->exit_code = exit_code;
+}
+
+int vtpm_exit_code(const struct vtpm *vtpm, const char **sentence)
+{
+    *sentence = vtpm->sentence;
+    return vtpm->exit_code;
+}
+
+void vtpm_send(struct vtpm *vtpm, enum door_operation operation, uint64_t id, struct bytes payload)
+{
+    if (vtpm->life == VTPM_STOPPED)
+        return;
+    if (vtpm->port.send(vtpm->port.user, operation, id, &payload, 1) != OK)
+        vtpm_stop(vtpm, 4, "the host end of the door is gone");
+}
+
+void vtpm_audit(struct vtpm *vtpm, const char *format, ...)
+{
+    char line[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    vtpm_send(vtpm, DOOR_AUDIT, 0, bytes_from_text(line));
+}
+
+/* ---- Life ---- */
+
+static enum status seal_key(void *user, uint32_t open, struct monitor_seal_inputs *inputs, uint8_t key[MONITOR_KEY_LEN])
+{
+    struct vtpm *vtpm = user;
+    struct monitor_seal seal = {.policy = inputs->policy, .open = open};
+    struct monitor_seal_reply reply;
+    memcpy(seal.label, "vtpm", sizeof "vtpm");
+    if (open)
+        seal.inputs = *inputs;
+    TRY(vtpm->port.seal_key(vtpm->port.user, &seal, &reply));
+    *inputs = reply.inputs;
+    memcpy(key, reply.key, MONITOR_KEY_LEN);
+    wipe(&reply, sizeof reply);
+    return OK;
+}
+
+static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
+{
+    const struct store_config store = {
+        .migrations = vtpm_schema,
+        .migration_count = vtpm_schema_count,
+        .policy = MONITOR_SEAL_SIGNER,
+        .bytes_max = 4u << 20,
+        .key = seal_key,
+        .user = vtpm,
+    };
+    vtpm->port = config->port;
+    vtpm->state_max = config->state_max ? config->state_max : VTPM_STATE_MAX;
+    vtpm->next_id = 1;
+    if (vtpm->state_max < VTPM_STATE_MIN || vtpm->state_max > VTPM_STATE_MAX)
+        return NO_ROOM;
+    TRY(vtpm_tpm_choose(vtpm, config->buffer_max));
+    return store_open(&vtpm->store, &store, NULL);
+}
+
+enum status vtpm_new(struct vtpm **result, const struct vtpm_config *config)
+{
+    if (one_lives)
+        return WRONG_STATE;
+    struct vtpm *vtpm = calloc(1, sizeof *vtpm);
+    if (!vtpm)
+        return NO_ROOM;
+    one_lives = true;
+    enum status status = set_up(vtpm, config);
+    if (status == OK)
+        *result = vtpm;
+    else
+        vtpm_free(vtpm);
+    return status;
+}
+
+static void drop_waiting(struct vtpm *vtpm, struct vtpm_waiting **link)
+{
+    struct vtpm_waiting *gone = *link;
+    *link = gone->next;
+    vtpm->waiting--;
+    vtpm->waiting_bytes -= gone->len;
+    wipe(gone->frame, gone->len);
+    free(gone);
+}
+
+void vtpm_free(struct vtpm *vtpm)
+{
+    if (!vtpm)
+        return;
+    vtpm_tpm_off(vtpm);
+    while (vtpm->first)
+        drop_waiting(vtpm, &vtpm->first);
+    vtpm_states_done(vtpm);
+    store_close(vtpm->store);
+    free(vtpm->load.snapshot);
+    if (vtpm->response)
+        wipe(vtpm->response, vtpm->response_cap);
+    free(vtpm->response);
+    wipe(vtpm, sizeof *vtpm);
+    free(vtpm);
+    vtpm_libc_serve(NULL);
+    one_lives = false;
+}
+
+/* ---- Requests ---- */
+
+static void handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame)
+{
+    struct writer reply = writer_over(vtpm->reply, sizeof vtpm->reply);
+    if (transport == DOOR_VTPM_CONTROL)
+        vtpm_control(vtpm, frame, &reply);
+    else
+        vtpm_command(vtpm, frame, &reply);
+    vtpm->reply_len = writer_bytes(&reply).len;
+    vtpm_commit(vtpm, channel);
+}
+
+void vtpm_serve_waiting(struct vtpm *vtpm)
+{
+    while (vtpm->first && vtpm->life == VTPM_SERVING && vtpm->commit == VTPM_AT_REST) {
+        struct vtpm_waiting *next = vtpm->first;
+        handle(vtpm, next->channel, next->transport, bytes_from(next->frame, next->len));
+        drop_waiting(vtpm, &vtpm->first);
+    }
+}
+
+/* The queue is full: said at once, and nothing was done. */
+static void turn_away(struct vtpm *vtpm, uint64_t channel, uint32_t transport)
+{
+    uint8_t room[SWTPM_TPM_HEADER];
+    struct writer writer = writer_over(room, sizeof room);
+    const struct swtpm_reply busy = {.result = SWTPM_RETRY, .bare = true};
+    if (transport == DOOR_VTPM_CONTROL)
+        swtpm_put_reply(&writer, SWTPM_STOP, &busy);
+    else
+        put_bytes(&writer, bytes_from("\x80\x01\0\0\0\x0a\0\0\x09\x22", 10)); /* TPM_RC_RETRY */
+    vtpm_send(vtpm, DOOR_REPLY, channel, writer_bytes(&writer));
+}
+
+static void arrived(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame)
+{
+    if (vtpm->life == VTPM_SERVING && vtpm->commit == VTPM_AT_REST) {
+        handle(vtpm, channel, transport, frame);
+        vtpm_serve_waiting(vtpm);
+        return;
+    }
+    struct vtpm_waiting *waiting = NULL;
+    if (vtpm->waiting < VTPM_QUEUE_MAX && frame.len <= VTPM_QUEUE_BYTES - vtpm->waiting_bytes)
+        waiting = malloc(sizeof *waiting + frame.len);
+    if (!waiting) {
+        turn_away(vtpm, channel, transport);
+        return;
+    }
+    *waiting = (struct vtpm_waiting){.channel = channel, .transport = transport, .len = frame.len};
+    if (frame.len)
+        memcpy(waiting->frame, frame.data, frame.len);
+    *(vtpm->first ? &vtpm->last->next : &vtpm->first) = waiting;
+    vtpm->last = waiting;
+    vtpm->waiting++;
+    vtpm->waiting_bytes += frame.len;
+}
+
+static void gone(struct vtpm *vtpm, uint64_t channel)
+{
+    struct vtpm_waiting **link = &vtpm->first;
+    vtpm->last = NULL;
+    while (*link) {
+        if ((*link)->channel == channel) {
+            drop_waiting(vtpm, link);
+            continue;
+        }
+        vtpm->last = *link;
+        link = &(*link)->next;
+    }
+}
+
+/* ---- What the host says ---- */
+
+static void requested(struct vtpm *vtpm, uint64_t channel, struct bytes payload)
+{
+    struct door_request request = {0};
+    if (payload.len >= sizeof request)
+        memcpy(&request, payload.data, sizeof request);
+    if (request.transport != DOOR_VTPM_CONTROL && request.transport != DOOR_VTPM_DATA) {
+        vtpm_audit(vtpm, "dropped=request len=%zu transport=%u", payload.len, request.transport);
+        return;
+    }
+    if (request.time_ms > vtpm->now_ms)
+        vtpm->now_ms = request.time_ms;
+    arrived(vtpm, channel, request.transport, bytes_slice(payload, sizeof request, payload.len - sizeof request));
+}
+
+static void completed(struct vtpm *vtpm, const struct door_header *header, struct bytes payload)
+{
+    const enum status status = header->status <= INTERNAL ? (enum status)header->status : INTERNAL;
+    if (vtpm->life == VTPM_LOADING && vtpm->load.id != 0 && header->id == vtpm->load.id) {
+        if (vtpm_loads_snapshot(vtpm))
+            vtpm_load_snapshot_piece(vtpm, status, payload);
+        else
+            vtpm_load_log(vtpm, status, payload);
+    } else if (vtpm->commit == VTPM_SYNCING && header->id == vtpm->sync_id) {
+        vtpm_synced(vtpm, status);
+    } else {
+        vtpm_audit(vtpm, "dropped=complete id=%llu", (unsigned long long)header->id);
+    }
+}
+
+static void ticked(struct vtpm *vtpm, struct bytes payload)
+{
+    struct door_tick tick;
+    if (payload.len != sizeof tick) {
+        vtpm_audit(vtpm, "dropped=tick len=%zu", payload.len);
+        return;
+    }
+    memcpy(&tick, payload.data, sizeof tick);
+    if (tick.time_ms > vtpm->now_ms)
+        vtpm->now_ms = tick.time_ms;
+    vtpm_try_again(vtpm);
+}
+
+void vtpm_receive(struct vtpm *vtpm, const struct door_header *header, struct bytes payload)
+{
+    if (vtpm->life == VTPM_STOPPED)
+        return;
+    switch (header->operation) {
+    case DOOR_REQUEST:
+        requested(vtpm, header->id, payload);
+        return;
+    case DOOR_COMPLETE:
+        completed(vtpm, header, payload);
+        return;
+    case DOOR_TICK:
+        ticked(vtpm, payload);
+        return;
+    case DOOR_GONE:
+        gone(vtpm, header->id);
+        return;
+    default:
+        vtpm_audit(vtpm, "dropped=operation number=%u", header->operation);
+        return;
+    }
+}

@@ -1,0 +1,66 @@
+/* vtpm: a TPM 2.0 (libtpms) for one VM — TPM commands and swtpm's control commands in, answers out, all state in the
+ * sealed store. Never does I/O of its own: what arrives is handed in, what leaves goes through vtpm_port; never answers
+ * what is not yet durable; never gives out state that another could read.
+ *
+ * One instance a process, for libtpms is one; its id is the site id of the launch configuration, so another instance's
+ * store does not open here. What crosses the door, with the channel's number as id:
+ *   DOOR_REQUEST  door_request with DOOR_VTPM_CONTROL or DOOR_VTPM_DATA, then one whole frame (proto/swtpm)
+ *   DOOR_REPLY    the frame that answers it; each request has one
+ * The host end reads frames off sockets and writes answers to them: it sees every command and may make up its own, as
+ * whoever owns a TPM's bus may, but not the state, nor may it bring an earlier one back.
+ *
+ * Memory: a request is copied into the queue or handled where it is; libtpms copies what it keeps; the permanent state
+ * exists three times, in libtpms, as vtpm_state for comparison, and in the store's tables. */
+#ifndef BASTIDE_VTPM_H
+#define BASTIDE_VTPM_H
+
+#include "abi.h"
+#include "base.h"
+
+#define VTPM_STATE_MAX (112u * 1024u) /* of the permanent state: before and after it, in one record of the store */
+#define VTPM_STATE_MIN (16u * 1024u)  /* the least that a limit may say */
+#define VTPM_GROWTH_MAX (6u * 1024u)  /* by which one command may make it grow */
+#define VTPM_QUEUE_MAX 64             /* requests that wait; VTPM_QUEUE_BYTES of them */
+#define VTPM_QUEUE_BYTES (1u << 20)
+#define VTPM_RETRY_MS 2000 /* between attempts to make a commit durable */
+
+/* What it asks of the world. Everything but `advance` answers at once. */
+struct vtpm_port {
+    void *user;
+    /* One message to the host: parts taken one after the other. Waits for room; IO when the host is gone for good. */
+    enum status (*send)(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
+                        size_t count);
+    /* Ask the monitor to move the head; the answer comes by vtpm_advanced(), not before this returned. */
+    enum status (*advance)(void *user, const struct monitor_advance *advance);
+    enum status (*head)(void *user, struct monitor_head_reply *head);
+    enum status (*seal_key)(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply);
+    /* Never goes back: by it the TPM's clock runs, and a lockout ends. Not the host's word. */
+    uint64_t (*clock_ms)(void *user);
+};
+
+struct vtpm_config {
+    struct vtpm_port port;
+    /* Resource limits; 0 for the most there is. Where the permanent state would pass the first, commands that make it
+     * grow are answered TPM_RC_NV_SPACE; VTPM_STATE_MIN to VTPM_STATE_MAX. */
+    uint32_t state_max;
+    uint32_t buffer_max; /* of a TPM command and a response, as SET_BUFFERSIZE may choose; libtpms takes 2808 to 4096 */
+};
+
+struct vtpm;
+
+/* Call after crypto_init() and before the walls go up. NO_ROOM: a limit out of range, or memory; WRONG_STATE: there is
+ * one in this process. */
+MUST_USE enum status vtpm_new(struct vtpm **vtpm, const struct vtpm_config *config);
+void vtpm_free(struct vtpm *vtpm); /* NULL is allowed */
+
+/* Begin to load the store. What is asked before it is loaded waits. The TPM is off until a control INIT. */
+MUST_USE enum status vtpm_start(struct vtpm *vtpm);
+/* One message from the host. A malformed one is dropped and said in the audit log. */
+void vtpm_receive(struct vtpm *vtpm, const struct door_header *header, struct bytes payload);
+/* The monitor's answer to `advance`. */
+void vtpm_advanced(struct vtpm *vtpm, enum status status, const struct monitor_head_reply *head);
+
+/* 0 while it lives; otherwise it must stop, with this exit code and sentence. */
+int vtpm_exit_code(const struct vtpm *vtpm, const char **sentence);
+
+#endif

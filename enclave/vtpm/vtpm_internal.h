@@ -1,0 +1,138 @@
+/* vtpm, inside: one instance's state, shared by queue, control, TPM, commit and load.
+ * Never included outside this directory. */
+#ifndef BASTIDE_VTPM_INTERNAL_H
+#define BASTIDE_VTPM_INTERNAL_H
+
+#include "vtpm.h"
+
+#include "crypto.h"
+#include "store.h"
+#include "swtpm.h"
+
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/time.h>
+#include <time.h>
+
+#define VTPM_SENTENCE_MAX 256
+#define VTPM_REPLY_MAX (SWTPM_TPM_MAX + 8)
+
+enum vtpm_life { VTPM_LOADING, VTPM_SERVING, VTPM_STOPPED };
+/* A commit's way: sealed and handed out, durable at the host, the monitor's head on it. */
+enum vtpm_commit { VTPM_AT_REST, VTPM_SYNCING, VTPM_ADVANCING, VTPM_WAITING };
+
+/* As libtpms names them; the numbers are in the tables. */
+enum vtpm_kind { VTPM_PERMANENT = 0, VTPM_VOLATILE = 1, VTPM_SAVED = 2, VTPM_KINDS = 3 };
+
+/* One state as the tables have it. */
+struct vtpm_state {
+    uint8_t *data;
+    size_t len;
+    bool exists;
+};
+
+struct vtpm_waiting {
+    struct vtpm_waiting *next;
+    uint64_t channel;
+    uint32_t transport;
+    size_t len;
+    uint8_t frame[];
+};
+
+enum vtpm_sql { VTPM_SQL_PUT, VTPM_SQL_CUT, VTPM_SQL_LIST, VTPM_SQL_COUNT };
+
+struct vtpm {
+    struct vtpm_port port;
+    uint32_t state_max, buffer_max;
+    enum vtpm_life life;
+    int exit_code;
+    char sentence[VTPM_SENTENCE_MAX];
+
+    struct store *store;
+    struct monitor_head_reply head;
+    sqlite3_stmt *sql[VTPM_SQL_COUNT];
+    struct vtpm_state states[VTPM_KINDS];
+    bool store_failed; /* a state could not be put: nothing more may be answered */
+    uint64_t now_ms;   /* the host's clock, for its own timer only */
+
+    bool running; /* libtpms is initialised */
+    uint8_t locality;
+    uint8_t *response; /* libtpms' own, kept from command to command */
+    uint32_t response_len, response_cap;
+
+    struct vtpm_waiting *first, *last;
+    uint32_t waiting;
+    size_t waiting_bytes;
+
+    enum vtpm_commit commit;
+    struct bytes record; /* borrowed from the store until the next seal */
+    uint64_t next_id, sync_id;
+    uint64_t channel; /* whom the reply is for that waits for the commit */
+    uint8_t reply[VTPM_REPLY_MAX];
+    size_t reply_len;
+
+    struct {
+        uint64_t id; /* of the question under way; 0: none */
+        uint64_t sequence;
+        uint8_t *snapshot;
+        size_t have, total;
+    } load;
+};
+
+/* vtpm.c */
+__attribute__((format(printf, 3, 4))) void vtpm_stop(struct vtpm *vtpm, int exit_code, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void vtpm_audit(struct vtpm *vtpm, const char *format, ...);
+void vtpm_send(struct vtpm *vtpm, enum door_operation operation, uint64_t id, struct bytes payload);
+void vtpm_serve_waiting(struct vtpm *vtpm); /* as far as no commit holds it up */
+
+/* load.c */
+void vtpm_load_snapshot_piece(struct vtpm *vtpm, enum status status, struct bytes payload);
+void vtpm_load_log(struct vtpm *vtpm, enum status status, struct bytes payload);
+bool vtpm_loads_snapshot(const struct vtpm *vtpm);
+
+/* state.c: in the open group of the store. NO_ROOM, INTERNAL: and then store_failed is set. */
+MUST_USE enum status vtpm_state_put(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state);
+MUST_USE enum status vtpm_state_drop(struct vtpm *vtpm, enum vtpm_kind kind);
+MUST_USE enum status vtpm_states_load(struct vtpm *vtpm);
+void vtpm_states_done(struct vtpm *vtpm);
+extern const char *const vtpm_schema[];
+extern const size_t vtpm_schema_count;
+
+/* commit.c: the reply goes out once everything changed is durable; at once when nothing did. */
+void vtpm_commit(struct vtpm *vtpm, uint64_t channel);
+void vtpm_synced(struct vtpm *vtpm, enum status status);
+void vtpm_try_again(struct vtpm *vtpm);
+
+/* control.c, tpm.c: handle one frame and write its answer. */
+void vtpm_control(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
+void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
+
+/* tpm.c; results as swtpm's, which are libtpms' own. */
+MUST_USE enum status vtpm_tpm_choose(struct vtpm *vtpm, uint32_t buffer_max);
+uint32_t vtpm_tpm_on(struct vtpm *vtpm);
+void vtpm_tpm_off(struct vtpm *vtpm);
+uint32_t vtpm_tpm_store_volatile(struct vtpm *vtpm);
+
+/* libc.c: all that libtpms gets to see of files, time and processes, bound by name when its archive is made ready
+ * (libtpms.cmake). `vtpm` NULL: no instance, time stands still. */
+void vtpm_libc_serve(const struct vtpm *vtpm);
+int vtpm_clock_gettime(clockid_t clock, struct timespec *now);
+int vtpm_gettimeofday(struct timeval *now, void *zone);
+clock_t vtpm_clock(void);
+int vtpm_getpid(void);
+int vtpm_rand(void);
+void vtpm_srand(unsigned seed);
+char *vtpm_getenv(const char *name);
+FILE *vtpm_fopen(const char *path, const char *mode);
+int vtpm_fclose(FILE *file);
+int vtpm_fflush(FILE *file);
+int vtpm_fseek(FILE *file, long off, int whence);
+long vtpm_ftell(FILE *file);
+size_t vtpm_fread(void *to, size_t len, size_t count, FILE *file);
+size_t vtpm_fwrite(const void *from, size_t len, size_t count, FILE *file);
+int vtpm_remove(const char *path);
+int vtpm_vdprintf(int fd, int flag, const char *format, va_list arguments);
+int vtpm_dprintf(int fd, int flag, const char *format, ...);
+
+#endif

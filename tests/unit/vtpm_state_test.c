@@ -1,0 +1,318 @@
+/* vtpm's state: nothing answered before it is durable, nothing acknowledged lost, nothing earlier taken back. */
+#include "vtpm_rig.h"
+
+#define INDEX 0x01500001u
+
+static uint32_t put(struct rig *rig, uint8_t value)
+{
+    return rig_nv_write(rig, INDEX, bytes_from(&value, 1), "");
+}
+
+static int get(struct rig *rig)
+{
+    struct bytes data = {0};
+    return rig_nv_read(rig, INDEX, 1, "", &data) == 0 && data.len == 1 ? data.data[0] : -1;
+}
+
+/* On, with one index that holds 1. */
+static void begin(struct rig *rig)
+{
+    rig_init(rig);
+    rig_on(rig);
+    assert_int_equal(0, rig_nv_define(rig, INDEX, 1, ""));
+    assert_int_equal(0, put(rig, 1));
+}
+
+static void check_refused(struct rig *rig, int exit_code, const char *word)
+{
+    const char *sentence;
+    assert_int_equal(exit_code, rig_launch(rig));
+    assert_int_equal(exit_code, vtpm_exit_code(rig->vtpm, &sentence));
+    if (!strstr(sentence, word))
+        fail_msg("\"%s\" does not say \"%s\"", sentence, word);
+    rig_ask(rig, DOOR_VTPM_CONTROL, BYTES_OF(((const uint8_t[]){0, 0, 0, SWTPM_INIT, 0, 0, 0, 0})));
+    assert_int_equal(0, rig->replies);
+}
+
+static void sql(const struct rig *rig, const char *text)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(SQLITE_OK, sqlite3_open_v2(rig->path, &db, SQLITE_OPEN_READWRITE, "unix"));
+    assert_int_equal(SQLITE_OK, sqlite3_exec(db, text, NULL, NULL, NULL));
+    assert_true(sqlite3_changes(db) > 0);
+    assert_int_equal(SQLITE_OK, sqlite3_close(db));
+}
+
+static void nothing_is_answered_before_it_is_durable(void **state)
+{
+    (void)state;
+    static const struct {
+        enum status says;
+        bool does;
+    } lies[] = {{NO_ROOM, false}, {IO, false}, {IO, true}};
+    struct rig rig;
+    begin(&rig);
+    for (uint8_t i = 0; i < 3; i++) {
+        rig.sync_says = lies[i].says;
+        rig.sync_does = lies[i].does;
+        const uint64_t sequence = rig.sequence;
+        assert_int_equal(UINT32_MAX, put(&rig, (uint8_t)(10 + i)));
+        rig_tick(&rig);
+        assert_int_equal(0, rig.replies);
+        assert_int_equal(sequence, rig.sequence);
+        rig.sync_says = OK;
+        rig_tick(&rig);
+        assert_int_equal(1, rig.replies);
+        assert_int_equal(sequence + 1, rig.sequence);
+        assert_int_equal(10 + i, get(&rig));
+    }
+    rig_stop(&rig);
+    rig_on(&rig);
+    assert_int_equal(12, get(&rig));
+    rig_done(&rig);
+}
+
+static void what_changes_nothing_is_no_commit(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    (void)get(&rig);
+    const uint64_t sequence = rig.sequence;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(1, get(&rig));
+        assert_int_equal(0, rig_pcr_extend(&rig, 16));
+    }
+    assert_int_equal(sequence, rig.sequence);
+    rig_done(&rig);
+}
+
+/* Killed just before each of the archive's operations, and right after each move of the head. */
+static void killed_anywhere_it_keeps_what_it_acknowledged(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    int acknowledged = 1;
+    for (uint64_t at = 1, stage = 0; stage < 2; at++) {
+        rig_stop(&rig);
+        *(stage ? &rig.die_at_advance : &rig.die_at) = at;
+        bool on = rig_launch(&rig) == 0 && !rig.dead && rig_do(&rig, SWTPM_INIT) == 0 && !rig.dead;
+        on = on && rig_startup(&rig) == 0 && !rig.dead;
+        int tried = acknowledged;
+        for (int i = 0; on && i < 4; i++) {
+            tried = acknowledged % 100 + 1;
+            if (put(&rig, (uint8_t)tried) != 0)
+                break;
+            acknowledged = tried;
+        }
+        const bool survived = !rig.dead;
+        rig_stop(&rig);
+        rig_on(&rig);
+        const int found = get(&rig);
+        assert_true(found == acknowledged || found == tried);
+        acknowledged = found;
+        if (survived && stage++ == 0)
+            at = 0;
+    }
+    rig_done(&rig);
+}
+
+static void an_earlier_state_is_refused(void **state)
+{
+    (void)state;
+    char old[128];
+    struct rig rig;
+    begin(&rig);
+    snprintf(old, sizeof old, "%s.old", rig.path);
+    rig_stop(&rig);
+    rig_copy(rig.path, old);
+    rig_on(&rig);
+    assert_int_equal(0, put(&rig, 2));
+    rig_stop(&rig);
+    rig_copy(old, rig.path);
+    check_refused(&rig, 7, "rolled back");
+    rig_done(&rig);
+}
+
+static void a_log_that_was_cut_or_has_a_hole_is_refused(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    rig_stop(&rig);
+    sql(&rig, "DELETE FROM log WHERE sequence = (SELECT max(sequence) FROM log)");
+    check_refused(&rig, 7, "rolled back");
+    rig_done(&rig);
+    begin(&rig);
+    rig_stop(&rig);
+    sql(&rig, "DELETE FROM log WHERE sequence = 2");
+    check_refused(&rig, 7, "not in one piece");
+    rig_done(&rig);
+    begin(&rig);
+    rig_stop(&rig);
+    sql(&rig, "DELETE FROM log");
+    check_refused(&rig, 7, "empty");
+    rig_done(&rig);
+}
+
+static void every_truncated_record_is_refused(void **state)
+{
+    (void)state;
+    for (int part = 0; part < 8; part++) {
+        char text[160];
+        struct rig rig;
+        begin(&rig);
+        rig_stop(&rig);
+        snprintf(text, sizeof text,
+                 "UPDATE log SET record = substr(record, 1, max(1, length(record) * %d / 8))"
+                 " WHERE sequence = (SELECT max(sequence) FROM log)",
+                 part);
+        sql(&rig, text);
+        check_refused(&rig, 8, "tampered");
+        rig_done(&rig);
+    }
+}
+
+static void a_flipped_bit_anywhere_is_refused(void **state)
+{
+    (void)state;
+    struct rig rig;
+    sqlite3 *db = NULL;
+    sqlite3_stmt *get_record = NULL;
+    static uint8_t record[64u << 10], bent[64u << 10];
+    begin(&rig);
+    rig_stop(&rig);
+    assert_int_equal(SQLITE_OK, sqlite3_open_v2(rig.path, &db, SQLITE_OPEN_READWRITE, "unix"));
+    sqlite3_prepare_v2(db, "SELECT record FROM log WHERE sequence = (SELECT max(sequence) FROM log)", -1, &get_record,
+                       NULL);
+    assert_int_equal(SQLITE_ROW, sqlite3_step(get_record));
+    const size_t len = (size_t)sqlite3_column_bytes(get_record, 0);
+    assert_true(len > 64 && len <= sizeof record);
+    memcpy(record, sqlite3_column_blob(get_record, 0), len);
+    sqlite3_finalize(get_record);
+    sqlite3_close(db);
+    for (size_t at = 0; at < len; at += at < 256 ? 7 : 97) {
+        sqlite3_stmt *set = NULL;
+        memcpy(bent, record, len);
+        bent[at] ^= (uint8_t)(1u << at % 8);
+        assert_int_equal(SQLITE_OK, sqlite3_open_v2(rig.path, &db, SQLITE_OPEN_READWRITE, "unix"));
+        sqlite3_prepare_v2(db, "UPDATE log SET record = ? WHERE sequence = (SELECT max(sequence) FROM log)", -1, &set,
+                           NULL);
+        sqlite3_bind_blob(set, 1, bent, (int)len, SQLITE_STATIC);
+        assert_int_equal(SQLITE_DONE, sqlite3_step(set));
+        sqlite3_finalize(set);
+        sqlite3_close(db);
+        const int code = rig_launch(&rig);
+        if (code != 8 && code != 7)
+            fail_msg("exit code %d with a bit of byte %zu flipped", code, at);
+        rig_stop(&rig);
+    }
+    rig_done(&rig);
+}
+
+static void another_instances_state_is_refused(void **state)
+{
+    (void)state;
+    struct rig rig, other;
+    begin(&rig);
+    rig_stop(&rig);
+    rig_init(&other);
+    memset(other.own.config, 3, sizeof other.own.config); /* the same monitor, another site id */
+    rig_on(&other);
+    assert_int_equal(0, rig_nv_define(&other, INDEX, 1, ""));
+    rig_stop(&other);
+    rig_copy(rig.path, other.path);
+    check_refused(&other, 8, "another site");
+    rig_done(&other);
+    rig_on(&rig);
+    assert_int_equal(1, get(&rig));
+    rig_done(&rig);
+}
+
+static void an_older_program_is_refused_and_a_newer_one_reads(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    rig_stop(&rig);
+    rig.own.security_version = 2;
+    rig_on(&rig);
+    assert_int_equal(1, get(&rig));
+    assert_int_equal(0, put(&rig, 2));
+    rig_stop(&rig);
+    rig_on(&rig);
+    assert_int_equal(2, get(&rig));
+    rig_stop(&rig);
+    rig.own.security_version = 1;
+    check_refused(&rig, 8, "newer program");
+    rig_done(&rig);
+}
+
+/* Requests that come while a commit is on its way wait for their turn, in order; what is too much is told at once. */
+static void the_queue_keeps_order_and_has_an_end(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    rig.sync_says = IO;
+    assert_int_equal(UINT32_MAX, put(&rig, 5));
+    const struct swtpm_request capability = {.command = SWTPM_GET_CAPABILITY};
+    uint8_t room[16];
+    struct writer writer = writer_over(room, sizeof room);
+    swtpm_put_request(&writer, &capability);
+    const uint64_t first = rig.channel;
+    for (int i = 0; i < VTPM_QUEUE_MAX; i++) {
+        rig_ask(&rig, DOOR_VTPM_CONTROL, writer_bytes(&writer));
+        assert_int_equal(0, rig.replies);
+    }
+    assert_int_equal(SWTPM_RETRY, rig_do(&rig, SWTPM_STOP));
+    assert_int_equal(0x922, rig_tpm(&rig, rig_command(0x17b, NULL, 0, NULL, BYTES_OF("\0")), NULL));
+    /* All but the last leave; then one answer more than the commit's own comes, and it is the last one's. */
+    const uint64_t last = first + VTPM_QUEUE_MAX;
+    for (uint64_t channel = first; channel < last; channel++) {
+        const struct door_header gone = {.operation = DOOR_GONE, .id = channel};
+        vtpm_receive(rig.vtpm, &gone, (struct bytes){0});
+    }
+    rig.sync_says = OK;
+    rig.replies = 0;
+    rig.any_channel = true;
+    rig_tick(&rig);
+    assert_int_equal(2, rig.replies);
+    assert_int_equal(last, rig.channel);
+    rig.any_channel = false;
+    assert_int_equal(5, get(&rig));
+    rig_done(&rig);
+}
+
+static void snapshots_compact_the_log_and_hold_the_same(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    for (int i = 0; i < 1200; i++)
+        assert_int_equal(0, put(&rig, (uint8_t)i));
+    rig_stop(&rig);
+    sql(&rig, "UPDATE snapshot SET sequence = sequence"); /* there is one */
+    rig_on(&rig);
+    assert_int_equal((uint8_t)1199, get(&rig));
+    rig_done(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_answered_before_it_is_durable),
+        cmocka_unit_test(what_changes_nothing_is_no_commit),
+        cmocka_unit_test(killed_anywhere_it_keeps_what_it_acknowledged),
+        cmocka_unit_test(an_earlier_state_is_refused),
+        cmocka_unit_test(a_log_that_was_cut_or_has_a_hole_is_refused),
+        cmocka_unit_test(every_truncated_record_is_refused),
+        cmocka_unit_test(a_flipped_bit_anywhere_is_refused),
+        cmocka_unit_test(another_instances_state_is_refused),
+        cmocka_unit_test(an_older_program_is_refused_and_a_newer_one_reads),
+        cmocka_unit_test(the_queue_keeps_order_and_has_an_end),
+        cmocka_unit_test(snapshots_compact_the_log_and_hold_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
