@@ -234,7 +234,8 @@ struct coap_config {
     uint32_t recent_count;   /* [1024] message ids remembered; at least twice exchange_count. When more arrive within
                               * COAP_EXCHANGE_LIFETIME_MS the oldest answered one is forgotten: a duplicate that is later
                               * still reaches the caller again (OSCORE's replay window refuses it there). */
-    uint32_t body_count;     /* [16] block-wise bodies in flight or retained for later blocks */
+    uint32_t body_count;     /* [16] block-wise bodies in flight or retained for later blocks; of those that peers send
+                              * or fetch, the one that moved longest ago gives way to a new one */
     uint32_t body_cap;       /* [65536] payload bytes of a block-wise body */
     uint32_t peer_divisor;   /* [4] one peer holds at most 1/divisor of exchanges and bodies (never less than one);
                               * a client with one server says 1 */
@@ -307,10 +308,10 @@ MUST_USE bool coap_output(struct coap_endpoint *endpoint, struct coap_peer *peer
 MUST_USE enum status coap_request(struct coap_endpoint *endpoint, uint64_t now_ms, const struct coap_peer *peer,
                                   bool confirmable, const struct coap_body *body, uint32_t *handle);
 
-/* Copies the body. Piggy-backed while the ACK is due, otherwise separate and confirmable as the request was. Adds
- * Block1, Block2, Size2 and ETag where block-wise transfer needs them. The handle is used up, unless the request asked
- * to observe (Observe 0) and the answer is 2.xx with an Observe option: then it takes coap_notify(). NO_ROOM leaves the
- * handle as it was: answer with something smaller. */
+/* Copies the body. Piggy-backed while the ACK is due, otherwise separate and confirmable as the request was, unless it
+ * is an error without OSCORE: that goes once. Adds Block1, Block2, Size2 and ETag where block-wise transfer needs them.
+ * The handle is used up, unless the request asked to observe (Observe 0) and the answer is 2.xx with an Observe option:
+ * then it takes coap_notify(). NO_ROOM leaves the handle as it was: answer with something smaller. */
 MUST_USE enum status coap_respond(struct coap_endpoint *endpoint, uint64_t now_ms, uint32_t handle,
                                   const struct coap_body *body);
 

@@ -95,6 +95,7 @@ struct coap_store {
     uint8_t *data;
     size_t options_len;
     size_t payload_len;
+    uint32_t exchange; /* whose it was last */
     uint32_t next_free;
     uint8_t code;
 };
@@ -198,7 +199,9 @@ const struct coap_peer *coap_exchange_peer(const struct coap_endpoint *endpoint,
 uint32_t coap_exchange_position(const struct coap_endpoint *endpoint, const struct coap_exchange *exchange);
 void coap_exchange_due(struct coap_endpoint *endpoint, struct coap_exchange *exchange, uint64_t phase_due);
 
-/* NONE when the pool is empty or the peer's share is used up. */
+uint32_t coap_peer_share(const struct coap_endpoint *endpoint, uint32_t count); /* of one peer */
+
+/* body.c: NONE when nothing in the pool gives way or the peer's share is used up. */
 uint32_t coap_store_new(struct coap_endpoint *endpoint, const struct coap_exchange *exchange);
 void coap_store_free(struct coap_endpoint *endpoint, struct coap_exchange *exchange, uint32_t *store);
 void coap_store_lend(struct coap_endpoint *endpoint, struct coap_exchange *exchange, uint32_t *store);

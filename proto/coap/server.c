@@ -337,6 +337,14 @@ static void settle(struct coap_endpoint *endpoint, struct coap_exchange *exchang
     coap_exchange_due(endpoint, exchange, retained);
 }
 
+/* An error that no key protects is what anybody can have the node say, to whomever he names: it goes once (RFC 7252
+ * §5.2.2 leaves that open), for five times the same would be more than was sent for it (§11.3). */
+static bool is_anybodys(const struct coap_body *body)
+{
+    struct bytes protected;
+    return coap_code_class(body->code) != 2 && !coap_option_find(body->options, COAP_OSCORE, &protected);
+}
+
 enum status coap_respond(struct coap_endpoint *endpoint, uint64_t now_ms, uint32_t handle, const struct coap_body *body)
 {
     struct coap_exchange *exchange = coap_exchange_named(endpoint, handle);
@@ -345,6 +353,7 @@ enum status coap_respond(struct coap_endpoint *endpoint, uint64_t now_ms, uint32
     if (exchange->phase != PHASE_ANSWERING || !coap_code_is_response(body->code))
         return WRONG_STATE;
     endpoint->now_ms = now_ms;
+    exchange->confirmable &= !(exchange->acknowledged && is_anybodys(body));
     TRY(emit_body(endpoint, exchange, body));
     bool observed = exchange->wants_observe && coap_keeps_observation(body);
     if (observed) {
