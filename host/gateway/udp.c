@@ -250,8 +250,12 @@ enum status udp_reply(struct gateway *gateway, struct channel *channel, const st
     if (status == BUSY && more)
         return channel_hold(channel, encoded);
     if (!more) {
-        /* The last one: when it cannot go now, the peer learns of the end by the RST to its next message. */
-        coap_cancel(gateway->endpoint, channel->handle);
+        /* The last one goes, and ends the observation, unless it says that it does not (RFC 7641 §4.2). When it cannot
+         * go now, the peer learns of the end when it asks. */
+        struct bytes observe;
+        bool ends = coap_code_class(body->code) != 2 || !coap_option_find(body->options, COAP_OBSERVE, &observe);
+        if (status != OK || !ends)
+            coap_cancel(gateway->endpoint, channel->handle);
         channel_close(gateway, channel);
     } else if (status == NOT_FOUND) {
         gateway_lost(gateway, channel);
