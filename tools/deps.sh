@@ -10,7 +10,7 @@ packages=(
   libtss2-dev swtpm tpm2-tools libseccomp-dev libqrencode-dev
   libtpms-dev                                                                 # the TPM inside vtpm.enclave
   libp11-kit-dev softhsm2 libtpm2-pkcs11-1                                    # the owner's key in a token; two to test with
-  libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime             # tests and their peers
+  libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime bsdutils zbar-tools             # tests and their peers
   nodejs npm git python3
   busybox-static cpio zstd binutils kmod systemd-boot-efi e2fsprogs           # a node's image
 )

@@ -45,7 +45,7 @@ refuses() { # what pattern url state code
   holds "$1: no success" test $? = 1
   says "$1: says why" "$2" "$work/sensor.err"
 }
-for tool in swtpm jq openssl faketime; do
+for tool in swtpm jq openssl faketime zbarimg script; do
   command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
 done
 
@@ -59,6 +59,9 @@ says "is a line of text" "^bastide:[A-Za-z0-9_-]*$" "$work/code"
 holds "and nothing else" test "$(wc -l <"$work/code")" = 1
 does "as JSON it is the same kind" 0 "$ours" --json client add spare --code </dev/null
 holds "with the time it ends" jq -e '.expires and (.code|startswith("bastide:"))' "$work/out"
+script -qec "$build/bastide --home $ours client add scanned --code" /dev/null </dev/null >"$work/terminal"
+python3 tests/e2e/qr_image.py <"$work/terminal" >"$work/qr.pgm"
+holds "a camera reads on a terminal what stands below it" test "$(zbarimg -q --raw "$work/qr.pgm")" = "$(tr -d '\r' <"$work/terminal" | grep '^bastide:')"
 refuses "another owner's genuine hub" "owner" coap://$their_coap "$work/sensor.state" "$work/code"
 echo "bastide:nonsense" >"$work/nonsense"
 refuses "what is no code" "no code" coap://$coap "$work/other.state" "$work/nonsense"
