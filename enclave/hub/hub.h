@@ -15,6 +15,7 @@ struct script_engine;
 #define HUB_HANDSHAKES_MAX 64        /* EDHOC sessions between their first and their third message */
 #define HUB_HANDSHAKE_MS 15000       /* for so long */
 #define HUB_HANDSHAKE_SPARED_MS 2000 /* when all places are taken, none younger than this gives way */
+#define HUB_EK_DAYS 3650             /* of an EK certificate, and never beyond the site CA's */
 #define HUB_CODE_LEN 16              /* bytes of a one-time code */
 #define HUB_CODE_MS (60 * 60 * 1000) /* for so long it is valid, unless the owner says otherwise */
 #define HUB_CODE_MS_MAX (7ll * 24 * 60 * 60 * 1000)
@@ -55,6 +56,8 @@ struct script_engine;
  *   POST /site/certificate   {"certificate": base64url} -> 2.04, as GET
  *   POST /site/owner         {"request": base64url} -> 2.01 {"certificate"}: the owner's daily key. Made by
  *                            the owner's own it ends the former one at once, else by its first use
+ *   POST /site/ek            {"name","tenant","model","version","measurement","signer", "rsa" | "p256" | "p384"}, the
+ *                            hashes in hex, the key in base64url (proto/ek) -> 2.04, 287: an EK certificate for a vTPM
  *   GET  /clients            -> {"clients":[{"name","created","algorithm" | "certificate_expires" | "code_expires"}…]}
  *   POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out), "AES-CCM-16-128-128", "A128GCM",
  *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds

@@ -1,0 +1,100 @@
+/* POST /site/ek: the site CA certifies the endorsement key of a vTPM, on the word of the owner, who has verified what
+ * it lives in. Nothing is kept: the certificate says what there is to know. */
+#include "hub_internal.h"
+
+#include "ek.h"
+
+#include <string.h>
+
+#define DAY_S 86400ll
+
+static const struct {
+    const char *field;
+    enum crypto_curve curve;
+} points[] = {{"p256", CRYPTO_P256}, {"p384", CRYPTO_P384}};
+
+static const char *const known[] = {"name",   "tenant", "model", "version", "measurement",
+                                    "signer", "rsa",    "p256",  "p384",    NULL};
+
+static struct bytes text_of(const json_t *body, const char *field)
+{
+    return bytes_from_text(json_string_value(json_object_get(body, field)));
+}
+
+static bool take_hash(struct hub_request *request, const json_t *body, const char *field, uint8_t hash[EK_HASH_LEN])
+{
+    const char *text = json_string_value(json_object_get(body, field));
+    struct writer writer = writer_over(hash, EK_HASH_LEN);
+    if (text && hex_decode(text, &writer) == OK && writer.len == EK_HASH_LEN)
+        return true;
+    hub_refuse(request, COAP_UNPROCESSABLE, field, "must be %d hexadecimal digits", 2 * EK_HASH_LEN);
+    return false;
+}
+
+static bool take_key(struct hub_request *request, const json_t *body, struct ek_order *order, uint8_t room[EK_RSA_LEN])
+{
+    struct writer writer = writer_over(room, EK_RSA_LEN);
+    const char *rsa = json_string_value(json_object_get(body, "rsa"));
+    size_t keys = json_object_get(body, "rsa") != NULL;
+    if (rsa && base64url_decode(rsa, &writer) == OK)
+        order->rsa = writer_bytes(&writer);
+    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
+        const char *point = json_string_value(json_object_get(body, points[i].field));
+        writer = writer_over(room, EK_RSA_LEN);
+        if (point && base64url_decode(point, &writer) == OK &&
+            crypto_public_import(&order->key, points[i].curve, writer_bytes(&writer)) != OK)
+            order->key = (struct crypto_public){0};
+        keys += json_object_get(body, points[i].field) != NULL;
+    }
+    if (keys == 1 && (order->rsa.len == EK_RSA_LEN || order->key.len))
+        return true;
+    hub_refuse(request, COAP_UNPROCESSABLE, "key",
+               "must be one of rsa (a modulus of 2048 bits), p256 and p384 (a point), in base64url");
+    return false;
+}
+
+static void certify(struct hub *hub, struct hub_request *request, struct ek_order *order)
+{
+    uint8_t room[EK_CERTIFICATE_MAX], serial[X509_SERIAL_LEN];
+    struct writer certificate = writer_over(room, sizeof room);
+    struct pki_certificate issuer;
+    enum status status =
+        hub->authority.certificate.len ? pki_certificate_decode(hub->authority.certificate, &issuer) : NOT_FOUND;
+    if (status == OK)
+        status = crypto_random(serial, sizeof serial);
+    if (status == OK) {
+        serial[0] = (uint8_t)((serial[0] & 0x7f) | 0x40); /* positive, and as long as it is */
+        order->serial = BYTES_OF(serial);
+        order->not_before_s = (int64_t)(hub->now_ms / 1000) - X509_BACKDATE_S;
+        order->not_after_s = order->not_before_s + HUB_EK_DAYS * DAY_S;
+        if (order->not_after_s > issuer.not_after_s)
+            order->not_after_s = issuer.not_after_s;
+        memcpy(order->site, hub->site_id, sizeof order->site);
+        status = ek_certificate_sign(&certificate, &hub->authority.key, &issuer, order);
+    }
+    if (status == OK)
+        hub_answer_bytes(request, COAP_CHANGED, COAP_FORMAT_PKIX_CERT, writer_bytes(&certificate));
+    else if (status == NOT_FOUND)
+        hub_refuse(request, COAP_CONFLICT, "site", "has no CA that could issue: bastide init has the owner sign it");
+    else if (status == MALFORMED)
+        hub_refuse(request, COAP_UNPROCESSABLE, "name",
+                   "(letters, digits, . _ -), tenant (text), each of 1 to %d, model or version cannot be", EK_NAME_MAX);
+    else
+        hub_refuse(request, COAP_INTERNAL_ERROR, "certificate", "could not be made: %s", status_word(status));
+}
+
+void hub_post_site_ek(struct hub *hub, struct hub_request *request)
+{
+    uint8_t room[EK_RSA_LEN];
+    json_t *body = hub_json_body(request, known);
+    if (!body)
+        return;
+    struct ek_order order = {.name = text_of(body, "name"),
+                             .tenant = text_of(body, "tenant"),
+                             .model = text_of(body, "model"),
+                             .version = text_of(body, "version")};
+    if (take_hash(request, body, "measurement", order.measurement) &&
+        take_hash(request, body, "signer", order.signer) && take_key(request, body, &order, room))
+        certify(hub, request, &order);
+    json_decref(body);
+}
