@@ -1,13 +1,10 @@
 /* One thread, one epoll: monitor, door, archive's answers, sockets, signals. */
-#include "daemon_internal.h"
+#include "daemon.h"
 #include "gateway.h"
 
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define VERSION "0.1"
@@ -17,7 +14,7 @@
 struct daemon {
     struct pump *pump;
     struct gateway *gateway;
-    struct link link;
+    struct pump_link link;
     int epoll;
     int signals;
     int gateway_seen; /* descriptors as they are in the epoll set; -1: not in it */
@@ -27,50 +24,6 @@ struct daemon {
     uint64_t proof;    /* the channel that waits for the TPM; 0: none */
     uint64_t proof_ms; /* not again before: it is the TPM's time */
 };
-
-void daemon_log(const char *level, const char *event, const char *format, ...)
-{
-    char line[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    int at = snprintf(line, sizeof line, "%s daemon %s ", level, event);
-    int more = vsnprintf(line + at, sizeof line - (size_t)at, format, arguments);
-    va_end(arguments);
-    size_t len = (size_t)at + (size_t)(more > 0 ? more : 0);
-    if (len > sizeof line - 2)
-        len = sizeof line - 2;
-    line[len++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, len);
-    (void)written; /* nobody to tell */
-}
-
-static uint64_t ms_of(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-uint64_t clock_ms(void)
-{
-    return ms_of(CLOCK_MONOTONIC);
-}
-
-bool log_allows(struct log_bound *bound)
-{
-    uint64_t second = clock_ms() / 1000;
-    if (second != bound->second) {
-        if (bound->lines > PUMP_LOG_LINES)
-            daemon_log("warning", "log_bounded", "dropped=%u", bound->lines - PUMP_LOG_LINES);
-        *bound = (struct log_bound){.second = second};
-    }
-    return ++bound->lines <= PUMP_LOG_LINES;
-}
-
-uint64_t unix_ms(void)
-{
-    return ms_of(CLOCK_REALTIME);
-}
 
 /* Closing a descriptor takes it out of the set by itself; a number that is used again is then added anew. */
 static void watch(struct daemon *daemon, int *seen, int fd)
@@ -86,7 +39,7 @@ static void watch(struct daemon *daemon, int *seen, int fd)
 static void detach(struct daemon *daemon, uint64_t now_ms, const char *reason)
 {
     if (pump_attached(daemon->pump))
-        daemon_log("warning", "detached", "reason=\"%s\"", reason);
+        pump_log("warning", "detached", "reason=\"%s\"", reason);
     pump_detach(daemon->pump, now_ms);
 }
 
@@ -94,10 +47,10 @@ static void detach(struct daemon *daemon, uint64_t now_ms, const char *reason)
 static enum status prove(void *context, uint64_t channel, struct bytes credential)
 {
     struct daemon *daemon = context;
-    uint64_t now = clock_ms();
+    uint64_t now = pump_clock_ms();
     if (daemon->proof || now < daemon->proof_ms)
         return BUSY;
-    TRY(link_prove(&daemon->link, credential));
+    TRY(pump_link_prove(&daemon->link, credential));
     daemon->proof = channel;
     daemon->proof_ms = now + PROOF_EVERY_MS;
     return OK;
@@ -105,41 +58,41 @@ static enum status prove(void *context, uint64_t channel, struct bytes credentia
 
 static void answer_proof(struct daemon *daemon, uint64_t now_ms, uint8_t code, struct bytes found)
 {
-    uint8_t room[LINK_PROOF_MAX + 16];
+    uint8_t room[PUMP_LINK_PROOF_MAX + 16];
     struct writer writer = writer_over(room, sizeof room);
     const struct coap_body body = {.code = code, .payload = found};
     coap_body_encode(&writer, &body);
     if (daemon->proof && gateway_reply(daemon->gateway, now_ms, daemon->proof, writer_bytes(&writer), false) != OK)
-        daemon_log("info", "proof", "reason=\"who asked is gone\"");
+        pump_log("info", "proof", "reason=\"who asked is gone\"");
     daemon->proof = 0;
 }
 
 static void run_link(struct daemon *daemon, uint64_t now_ms)
 {
     if (daemon->link.fd < 0 && now_ms >= daemon->link.retry_ms && !daemon->stop_ms)
-        link_connect(&daemon->link, now_ms);
-    for (enum link_event event; (event = link_read(&daemon->link, now_ms)) != LINK_NOTHING;) {
+        pump_link_connect(&daemon->link, now_ms);
+    for (enum pump_link_event event; (event = pump_link_read(&daemon->link, now_ms)) != PUMP_LINK_NOTHING;) {
         const int *fds = daemon->link.launched;
         switch (event) {
-        case LINK_ATTACHED:
-            daemon_log("info", "attached", "monitor=%s", daemon->link.path);
+        case PUMP_LINK_ATTACHED:
+            pump_log("info", "attached", "monitor=%s", daemon->link.path);
             break;
-        case LINK_LAUNCHED:
+        case PUMP_LINK_LAUNCHED:
             if (pump_attach(daemon->pump, now_ms, fds[0], fds[1], fds[2]) != OK)
-                daemon_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
+                pump_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
             break;
-        case LINK_DIED:
+        case PUMP_LINK_DIED:
             detach(daemon, now_ms, "the enclave died");
             break;
-        case LINK_PROVED:
+        case PUMP_LINK_PROVED:
             answer_proof(daemon, now_ms, daemon->link.proof_len ? COAP_CHANGED : COAP_FORBIDDEN,
                          bytes_from(daemon->link.proof, daemon->link.proof_len));
             break;
-        case LINK_LOST:
+        case PUMP_LINK_LOST:
             answer_proof(daemon, now_ms, COAP_UNAVAILABLE, (struct bytes){0});
             detach(daemon, now_ms, "the monitor hung up");
             break;
-        case LINK_NOTHING:
+        case PUMP_LINK_NOTHING:
             break;
         }
     }
@@ -151,7 +104,7 @@ static void run_pump(struct daemon *daemon, uint64_t now_ms)
         return;
     /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
     detach(daemon, now_ms, "the door contradicts itself");
-    link_close(&daemon->link, now_ms);
+    pump_link_close(&daemon->link, now_ms);
 }
 
 static int soonest(int a, int b)
@@ -161,7 +114,7 @@ static int soonest(int a, int b)
 
 static int timeout(struct daemon *daemon)
 {
-    uint64_t now = clock_ms();
+    uint64_t now = pump_clock_ms();
     bool intake = daemon->gateway_seen >= 0;
     int wait = intake ? gateway_timeout(daemon->gateway, now) : 10;
     if (daemon->link.fd < 0 && !daemon->stop_ms)
@@ -186,14 +139,24 @@ static void turn(struct daemon *daemon)
     watch(daemon, &daemon->door_seen, pump_door_fd(daemon->pump));
     watch(daemon, &daemon->link_seen, daemon->link.fd);
     (void)epoll_wait(daemon->epoll, events, 16, timeout(daemon));
-    uint64_t now = clock_ms();
+    uint64_t now = pump_clock_ms();
     if (read(daemon->signals, &signal, sizeof signal) == (ssize_t)sizeof signal && !daemon->stop_ms) {
-        daemon_log("info", "stopping", "pending=%u", gateway_counts(daemon->gateway).asked);
+        pump_log("info", "stopping", "pending=%u", gateway_counts(daemon->gateway).asked);
         daemon->stop_ms = now + STOP_MS;
     }
     run_link(daemon, now);
     run_pump(daemon, now);
     gateway_run(daemon->gateway, now, intake);
+}
+
+static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
+{
+    return gateway_reply(context, now_ms, channel, body, more);
+}
+
+static void set_enclave(void *context, uint64_t now_ms, bool up)
+{
+    gateway_set_enclave(context, now_ms, up);
 }
 
 static int start(struct daemon *daemon, const struct daemon_options *options, const struct pump_archive *archive)
@@ -214,16 +177,16 @@ static int start(struct daemon *daemon, const struct daemon_options *options, co
     sigaddset(&asked, SIGTERM);
     sigaddset(&asked, SIGINT);
     sigprocmask(SIG_BLOCK, &asked, NULL);
-    if (link_init(&daemon->link, options->home) != OK || pump_new(archive, &daemon->pump, &why) != OK) {
-        daemon_log("error", "start", "reason=\"%s\"", why);
+    if (pump_link_init(&daemon->link, options->home) != OK || pump_new(archive, &daemon->pump, &why) != OK) {
+        pump_log("error", "start", "reason=\"%s\"", why);
         return 1;
     }
     config.context = daemon->pump;
     if (gateway_new(&config, &daemon->gateway, &why) != OK) {
-        daemon_log("error", "bind", "coap=%s http=%s reason=\"%s\"", options->coap, options->http, why);
+        pump_log("error", "bind", "coap=%s http=%s reason=\"%s\"", options->coap, options->http, why);
         return 4;
     }
-    pump_set_gateway(daemon->pump, daemon->gateway);
+    pump_set_front(daemon->pump, &(struct pump_front){daemon->gateway, reply, set_enclave});
     daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
     daemon->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
     int seen[2] = {-1, -1};
@@ -238,12 +201,12 @@ int daemon_serve(const struct daemon_options *options, const struct pump_archive
     daemon.link.fd = -1;
     int code = start(&daemon, options, archive);
     if (code == 0) {
-        daemon_log("info", "serving", "coap=%s http=%s body_max=%u", options->coap, options->http, options->body_max);
+        pump_log("info", "serving", "coap=%s http=%s body_max=%u", options->coap, options->http, options->body_max);
         do
             turn(&daemon);
-        while (!finished(&daemon, clock_ms()));
-        detach(&daemon, clock_ms(), "stopping");
-        gateway_run(daemon.gateway, clock_ms(), false);
+        while (!finished(&daemon, pump_clock_ms()));
+        detach(&daemon, pump_clock_ms(), "stopping");
+        gateway_run(daemon.gateway, pump_clock_ms(), false);
     }
     gateway_free(daemon.gateway);
     pump_free(daemon.pump);
@@ -254,6 +217,6 @@ int daemon_serve(const struct daemon_options *options, const struct pump_archive
     if (daemon.signals >= 0)
         close(daemon.signals);
     if (code == 0)
-        daemon_log("info", "stopped", "code=0");
+        pump_log("info", "stopped", "code=0");
     return code;
 }

@@ -15,7 +15,7 @@ static int open_archive(const char *home, struct archive **archive)
     char path[PATH_MAX], why[512];
     struct writer sentence = writer_over(why, sizeof why - 1);
     if (snprintf(path, sizeof path, "%s/node/archive.db", home) >= (int)sizeof path) {
-        daemon_log("error", "archive", "reason=\"--home is too long\"");
+        pump_log("error", "archive", "reason=\"--home is too long\"");
         return 2;
     }
     const struct archive_config config = {.path = path};
@@ -23,7 +23,7 @@ static int open_archive(const char *home, struct archive **archive)
     if (status == OK)
         return -1;
     why[sentence.len] = 0;
-    daemon_log("error", "archive", "status=%s reason=\"%s\"", status_word(status), why);
+    pump_log("error", "archive", "status=%s reason=\"%s\"", status_word(status), why);
     return status == BUSY ? EXIT_BUSY : status == NO_ROOM ? EXIT_DISK : EXIT_ARCHIVE;
 }
 

@@ -1,5 +1,5 @@
 /* What this process is told on its command line, and what it gives up before it parses what strangers send. */
-#include "daemon_internal.h"
+#include "daemon.h"
 #include "gateway.h"
 
 #include <errno.h>
@@ -26,12 +26,11 @@ static void harden_process(void)
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
         if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < DESCRIPTORS)
-            daemon_log("warning", "descriptor_limit", "limit=%lu wanted=%d", (unsigned long)files.rlim_cur,
-                       DESCRIPTORS);
+            pump_log("warning", "descriptor_limit", "limit=%lu wanted=%d", (unsigned long)files.rlim_cur, DESCRIPTORS);
     }
     if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        daemon_log("warning", "harden", "reason=\"%s\"", strerror(errno));
+        pump_log("warning", "harden", "reason=\"%s\"", strerror(errno));
 }
 
 #define READS (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
@@ -51,7 +50,7 @@ static void harden_files(const char *node)
                 syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0 &&
                 syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     if (!done)
-        daemon_log("warning", "landlock_missing", "reason=\"%s\"", strerror(errno));
+        pump_log("warning", "landlock_missing", "reason=\"%s\"", strerror(errno));
     if (rules >= 0)
         close((int)rules);
     if (rule.parent_fd >= 0)

@@ -1,8 +1,8 @@
 /* A hostile enclave: any messages through the pump, to a gateway with real sockets and an observer and a request open.
  * Nothing it says may crash the host or leave a channel that it ended open. */
 #include "coap.h"
-#include "daemon.h"
 #include "gateway.h"
+#include "pump.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -52,6 +52,16 @@ static void abandon(void *context)
     (void)context;
 }
 
+static enum status reply(void *context, uint64_t now, uint64_t channel, struct bytes body, bool more)
+{
+    return gateway_reply(context, now, channel, body, more);
+}
+
+static void set_enclave(void *context, uint64_t now, bool up)
+{
+    gateway_set_enclave(context, now, up);
+}
+
 static void start(void)
 {
     const struct pump_archive archive = {NULL, serve, abandon};
@@ -63,7 +73,7 @@ static void start(void)
     if (gateway_new(&config, &gateway, &why) != OK || pump_new(&archive, &pump, &why) != OK ||
         connect(peer, (struct sockaddr *)&to, sizeof to) < 0)
         abort();
-    pump_set_gateway(pump, gateway);
+    pump_set_front(pump, &(struct pump_front){gateway, reply, set_enclave});
 }
 
 /* A registration and a plain request from a real peer; what it gets is acknowledged when it must be. */

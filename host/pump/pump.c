@@ -1,7 +1,6 @@
-/* Between door, gateway and archive. Every message of the enclave was copied once by window_take; it is checked here
+/* Between door, front and archive. Every message of the enclave was copied once by window_take; it is checked here
  * and acts only when it is sound. */
-#include "daemon_internal.h"
-#include "gateway.h"
+#include "pump_internal.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -17,7 +16,7 @@ struct letter {
 };
 
 struct pump {
-    struct gateway *gateway;
+    struct pump_front front;
     struct keeper *keeper;
     struct window window;
     uint64_t door;     /* counts doors, so that an answer to a former enclave is not given to the next */
@@ -70,9 +69,9 @@ void pump_free(struct pump *pump)
     free(pump);
 }
 
-void pump_set_gateway(struct pump *pump, struct gateway *gateway)
+void pump_set_front(struct pump *pump, const struct pump_front *front)
 {
-    pump->gateway = gateway;
+    pump->front = *front;
 }
 
 /* ---- To the enclave ---- */
@@ -134,7 +133,7 @@ void pump_gone(void *context, uint64_t channel)
     struct pump *pump = context;
     struct door_header header = {.operation = DOOR_GONE, .id = channel};
     if (post(pump, &header, (struct bytes){0}, (struct bytes){0}) == NO_ROOM)
-        daemon_log("error", "gone", "reason=memory");
+        pump_log("error", "gone", "reason=memory");
 }
 
 /* ---- From the enclave ---- */
@@ -148,7 +147,7 @@ static void audit(struct pump *pump, struct bytes text)
     for (size_t i = 0; i < len; i++)
         line[i] = text.data[i] < 0x80 && isprint(text.data[i]) && text.data[i] != '"' ? (char)text.data[i] : '?';
     line[len] = 0;
-    daemon_log("info", "audit", "text=\"%s\"", line);
+    pump_log("info", "audit", "text=\"%s\"", line);
 }
 
 enum status pump_take(struct pump *pump, uint64_t now_ms, const struct door_header *header, struct bytes payload)
@@ -158,7 +157,7 @@ enum status pump_take(struct pump *pump, uint64_t now_ms, const struct door_head
     case DOOR_REPLY:
     case DOOR_NOTIFY: {
         enum status status =
-            gateway_reply(pump->gateway, now_ms, header->id, payload, header->operation == DOOR_NOTIFY);
+            pump->front.reply(pump->front.context, now_ms, header->id, payload, header->operation == DOOR_NOTIFY);
         /* The peer may have left, or asked anew, while the answer was on its way. */
         return status == NOT_FOUND ? OK : status;
     }
@@ -201,8 +200,8 @@ static enum status take_some(struct pump *pump, uint64_t now_ms)
         if (pump->held)
             return OK;
         if (status != OK && log_allows(&pump->log))
-            daemon_log("warning", "message_refused", "operation=%u len=%u reason=\"%s\"", pump->header.operation,
-                       pump->header.len, status_word(status));
+            pump_log("warning", "message_refused", "operation=%u len=%u reason=\"%s\"", pump->header.operation,
+                     pump->header.len, status_word(status));
     }
     return OK;
 }
@@ -248,13 +247,13 @@ enum status pump_attach(struct pump *pump, uint64_t now_ms, int window, int encl
     (void)fcntl(enclave_waits, F_SETFL, O_NONBLOCK);
     TRY(window_open(&pump->window, window, enclave_waits, host_waits));
     pump->door++;
-    gateway_set_enclave(pump->gateway, now_ms, true);
+    pump->front.enclave(pump->front.context, now_ms, true);
     return OK;
 }
 
 void pump_detach(struct pump *pump, uint64_t now_ms)
 {
-    gateway_set_enclave(pump->gateway, now_ms, false);
+    pump->front.enclave(pump->front.context, now_ms, false);
     window_close(&pump->window);
     drop_backlog(pump);
     pump->held = false;

@@ -1,6 +1,6 @@
 /* The host end of a door (abi/door.h). Positions of our own are kept here and only ever published; the other end's are
  * read once each time and checked before use. */
-#include "daemon_internal.h"
+#include "pump_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

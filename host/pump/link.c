@@ -1,5 +1,5 @@
 /* The monitor's control socket: attach, wait for doors and deaths, connect again when it hangs up. */
-#include "daemon_internal.h"
+#include "pump_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,14 +14,14 @@
 #define CREDENTIAL_MAX 512
 #define PASSED_MAX 8 /* room for more than we want, so that none is left open unseen */
 
-enum status link_init(struct link *link, const char *home)
+enum status pump_link_init(struct pump_link *link, const char *home)
 {
-    *link = (struct link){.fd = -1, .back_off_ms = BACK_OFF_FIRST_MS};
+    *link = (struct pump_link){.fd = -1, .back_off_ms = BACK_OFF_FIRST_MS};
     int len = snprintf(link->path, sizeof link->path, "%s/run/monitor.sock", home);
     return len > 0 && (size_t)len < sizeof link->path ? OK : NO_ROOM;
 }
 
-void link_close(struct link *link, uint64_t now_ms)
+void pump_link_close(struct pump_link *link, uint64_t now_ms)
 {
     if (link->fd >= 0)
         close(link->fd);
@@ -30,7 +30,7 @@ void link_close(struct link *link, uint64_t now_ms)
     link->back_off_ms = link->back_off_ms * 2 < BACK_OFF_MAX_MS ? link->back_off_ms * 2 : BACK_OFF_MAX_MS;
 }
 
-void link_connect(struct link *link, uint64_t now_ms)
+void pump_link_connect(struct pump_link *link, uint64_t now_ms)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const struct monitor_header attach = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH};
@@ -38,10 +38,10 @@ void link_connect(struct link *link, uint64_t now_ms)
     link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0 || connect(link->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
         send(link->fd, &attach, sizeof attach, MSG_NOSIGNAL) != (ssize_t)sizeof attach)
-        link_close(link, now_ms);
+        pump_link_close(link, now_ms);
 }
 
-enum status link_prove(struct link *link, struct bytes credential)
+enum status pump_link_prove(struct pump_link *link, struct bytes credential)
 {
     struct monitor_header header = {
         .version = MONITOR_VERSION, .operation = MONITOR_ACTIVATE, .len = (uint32_t)credential.len};
@@ -100,60 +100,60 @@ static enum status receive(int fd, struct packet *packet)
     return OK;
 }
 
-static enum link_event launched(struct link *link, struct packet *packet)
+static enum pump_link_event launched(struct pump_link *link, struct packet *packet)
 {
     struct monitor_launched facts;
     if (packet->passed_count != DOOR_DESCRIPTORS || packet->len < sizeof facts)
-        return LINK_LOST;
+        return PUMP_LINK_LOST;
     memcpy(&facts, packet->payload, sizeof facts);
     memcpy(link->launched, packet->passed, sizeof link->launched);
     packet->passed_count = 0;
-    daemon_log("info", "enclave_launched", "launch=%u back_off_ms=%u", facts.launch, facts.back_off_ms);
-    return LINK_LAUNCHED;
+    pump_log("info", "enclave_launched", "launch=%u back_off_ms=%u", facts.launch, facts.back_off_ms);
+    return PUMP_LINK_LAUNCHED;
 }
 
-static enum link_event died(const struct packet *packet)
+static enum pump_link_event died(const struct packet *packet)
 {
     struct monitor_died facts;
     char reason[160] = "";
     if (packet->len < sizeof facts)
-        return LINK_LOST;
+        return PUMP_LINK_LOST;
     memcpy(&facts, packet->payload, sizeof facts);
     for (size_t i = sizeof facts, at = 0; i < packet->len && at + 1 < sizeof reason && packet->payload[i]; i++)
         reason[at++] = packet->payload[i] < ' ' || packet->payload[i] > '~' || packet->payload[i] == '"'
                            ? '?'
                            : (char)packet->payload[i];
-    daemon_log("warning", "enclave_died", "pid=%u wait_status=%#x reason=\"%s\"", facts.pid, facts.wait_status, reason);
-    return LINK_DIED;
+    pump_log("warning", "enclave_died", "pid=%u wait_status=%#x reason=\"%s\"", facts.pid, facts.wait_status, reason);
+    return PUMP_LINK_DIED;
 }
 
-enum link_event link_read(struct link *link, uint64_t now_ms)
+enum pump_link_event pump_link_read(struct pump_link *link, uint64_t now_ms)
 {
     struct packet packet;
-    enum link_event event = LINK_NOTHING;
+    enum pump_link_event event = PUMP_LINK_NOTHING;
     enum status status = link->fd < 0 ? TRUNCATED : receive(link->fd, &packet);
     if (status == TRUNCATED)
-        return LINK_NOTHING;
+        return PUMP_LINK_NOTHING;
     if (status != OK) {
-        event = LINK_LOST;
+        event = PUMP_LINK_LOST;
     } else if (packet.header.operation == MONITOR_ATTACH) {
-        event = packet.header.status == OK ? LINK_ATTACHED : LINK_LOST;
-        if (event == LINK_ATTACHED)
+        event = packet.header.status == OK ? PUMP_LINK_ATTACHED : PUMP_LINK_LOST;
+        if (event == PUMP_LINK_ATTACHED)
             link->back_off_ms = BACK_OFF_FIRST_MS;
     } else if (packet.header.operation == MONITOR_LAUNCHED) {
         event = launched(link, &packet);
     } else if (packet.header.operation == MONITOR_DIED) {
         event = died(&packet);
     } else if (packet.header.operation == MONITOR_ACTIVATE) {
-        event = LINK_PROVED;
+        event = PUMP_LINK_PROVED;
         link->proof_len = packet.header.status == OK && packet.len <= sizeof link->proof ? packet.len : 0;
         memcpy(link->proof, packet.payload, link->proof_len);
     } else {
-        event = LINK_LOST;
+        event = PUMP_LINK_LOST;
     }
     if (status == OK)
         drop_passed(&packet);
-    if (event == LINK_LOST)
-        link_close(link, now_ms);
+    if (event == PUMP_LINK_LOST)
+        pump_link_close(link, now_ms);
     return event;
 }

@@ -1,9 +1,9 @@
-/* What the files of the daemon share: the host end of a door, the archive's thread, the monitor link, the log.
+/* What the files of the pump share: the ring's host end, the archive's thread, the bounds of the log.
  * Nothing in here is secret, and nothing that comes through a door or a socket is believed. */
-#ifndef BASTIDE_DAEMON_INTERNAL_H
-#define BASTIDE_DAEMON_INTERNAL_H
+#ifndef BASTIDE_PUMP_INTERNAL_H
+#define BASTIDE_PUMP_INTERNAL_H
 
-#include "daemon.h"
+#include "pump.h"
 
 /* Lines that an enclave can cause are bounded, or its host's disk would be its to fill. */
 struct log_bound {
@@ -11,7 +11,6 @@ struct log_bound {
     unsigned lines;
 };
 bool log_allows(struct log_bound *bound);
-uint64_t clock_ms(void); /* never goes back */
 uint64_t unix_ms(void);
 
 /* ---- window.c: the host end of a door; the other end writes to the window while we read ---- */
@@ -56,27 +55,5 @@ void keeper_awake(struct keeper *keeper);                   /* takes the signal:
 struct keeper_answer *keeper_answer(struct keeper *keeper); /* gives; NULL when there is none. free() it */
 void keeper_answered(struct keeper *keeper);                /* the answer went on its way: its place is free again */
 int keeper_fd(const struct keeper *keeper);
-
-/* ---- link.c: the monitor's control socket ---- */
-
-enum link_event { LINK_NOTHING, LINK_ATTACHED, LINK_LAUNCHED, LINK_DIED, LINK_PROVED, LINK_LOST };
-#define LINK_PROOF_MAX 64
-
-struct link {
-    char path[108];
-    int fd; /* -1 while not connected */
-    uint64_t retry_ms;
-    uint32_t back_off_ms;
-    uint8_t proof[LINK_PROOF_MAX]; /* after LINK_PROVED: what the TPM found in the credential */
-    size_t proof_len;              /* 0: it found nothing */
-    int launched[3]; /* after LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
-};
-
-MUST_USE enum status link_init(struct link *link, const char *home);
-void link_connect(struct link *link, uint64_t now_ms);
-enum link_event link_read(struct link *link, uint64_t now_ms); /* LINK_NOTHING: nothing more there */
-void link_close(struct link *link, uint64_t now_ms);
-/* Asks for a credential to be opened; LINK_PROVED comes later. BUSY: not attached, or the monitor does not keep up. */
-MUST_USE enum status link_prove(struct link *link, struct bytes credential);
 
 #endif

@@ -1,7 +1,7 @@
 /* The archive in a thread of its own, because fsync blocks and datagrams must go on being read meanwhile. The loop puts
  * jobs in at one end and takes answers out at the other; mutex, condition and eventfd are all the two threads share,
  * and only the keeper's thread ever calls the archive. */
-#include "daemon_internal.h"
+#include "pump_internal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -58,8 +58,8 @@ static struct keeper_answer *serve(struct keeper *keeper, const struct job *job)
     enum status status = keeper->archive.serve(keeper->archive.context, &job->header,
                                                bytes_from(job->payload, job->header.len), &answer);
     if (status != OK && log_allows(&keeper->log))
-        daemon_log("warning", "archive_refused", "operation=%u reason=\"%s\"", job->header.operation,
-                   status_word(status));
+        pump_log("warning", "archive_refused", "operation=%u reason=\"%s\"", job->header.operation,
+                 status_word(status));
     if (!has_answer(job->header.operation))
         return NULL;
     struct bytes bytes = status == OK ? writer_bytes(&answer) : (struct bytes){0};
