@@ -100,8 +100,7 @@ static void get_info(const struct swtpm_request *request, char **text, struct sw
 
 static void refuse_state(struct vtpm *vtpm, const char *what, struct swtpm_reply *reply)
 {
-    vtpm_audit(vtpm, "refused=%s reason=\"no other party is authorised to seal a state for or to take one from\"",
-               what);
+    vtpm_audit(vtpm, "refused=%s: nobody is authorised to be sealed a state for, or to take one from", what);
     reply->result = SWTPM_FAIL;
 }
 

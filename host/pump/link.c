@@ -112,13 +112,14 @@ static enum pump_link_event launched(struct pump_link *link, struct packet *pack
     return PUMP_LINK_LAUNCHED;
 }
 
-static enum pump_link_event died(const struct packet *packet)
+static enum pump_link_event died(struct pump_link *link, const struct packet *packet)
 {
     struct monitor_died facts;
     char reason[160] = "";
     if (packet->len < sizeof facts)
         return PUMP_LINK_LOST;
     memcpy(&facts, packet->payload, sizeof facts);
+    link->wait_status = (int)facts.wait_status;
     for (size_t i = sizeof facts, at = 0; i < packet->len && at + 1 < sizeof reason && packet->payload[i]; i++)
         reason[at++] = packet->payload[i] < ' ' || packet->payload[i] > '~' || packet->payload[i] == '"'
                            ? '?'
@@ -143,7 +144,7 @@ enum pump_link_event pump_link_read(struct pump_link *link, uint64_t now_ms)
     } else if (packet.header.operation == MONITOR_LAUNCHED) {
         event = launched(link, &packet);
     } else if (packet.header.operation == MONITOR_DIED) {
-        event = died(&packet);
+        event = died(link, &packet);
     } else if (packet.header.operation == MONITOR_ACTIVATE) {
         event = PUMP_LINK_PROVED;
         link->proof_len = packet.header.status == OK && packet.len <= sizeof link->proof ? packet.len : 0;

@@ -81,6 +81,7 @@ struct pump_link {
     uint32_t back_off_ms;
     uint8_t proof[PUMP_LINK_PROOF_MAX]; /* after PUMP_LINK_PROVED: what the TPM found in the credential */
     size_t proof_len;                   /* 0: it found nothing */
+    int wait_status;                    /* after PUMP_LINK_DIED: the enclave's, as wait(2) has it */
     int launched[3]; /* after PUMP_LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
 };
 

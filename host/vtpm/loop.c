@@ -1,0 +1,191 @@
+/* One thread, one epoll: monitor, door, archive's answers, sockets, signals. */
+#include "vtpm_host.h"
+
+#include "pump.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct loop {
+    struct pump *pump;
+    struct vtpm_host *host;
+    struct pump_link link;
+    int epoll, signals;
+    int host_seen, door_seen, link_seen; /* descriptors as they are in the epoll set; -1: not in it */
+    bool stop;
+    int code; /* to exit with */
+};
+
+void vtpm_host_harden(void)
+{
+    const struct rlimit none = {0, 0};
+    signal(SIGPIPE, SIG_IGN);
+    if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        pump_log("warning", "harden", "reason=\"cores or new privileges cannot be given up\"");
+}
+
+/* Closing a descriptor takes it out of the set by itself; a number that is used again is then added anew. */
+static void watch(struct loop *loop, int *seen, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (*seen == fd && (fd < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
+        return;
+    if (*seen >= 0 && *seen != fd)
+        (void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, *seen, NULL);
+    *seen = fd >= 0 && epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? fd : -1;
+}
+
+static void detach(struct loop *loop, const char *reason)
+{
+    if (pump_attached(loop->pump))
+        pump_log("warning", "detached", "reason=\"%s\"", reason);
+    pump_detach(loop->pump, pump_clock_ms());
+}
+
+/* What the enclave refused it would refuse again: its users are told by this program's end rather than left to wait. */
+static void look_at_death(struct loop *loop)
+{
+    const int wait_status = loop->link.wait_status;
+    const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
+    if (code != 7 && code != 8 && code != 11 && code != 12)
+        return;
+    loop->stop = true;
+    loop->code = code;
+}
+
+static void run_link(struct loop *loop, uint64_t now_ms)
+{
+    if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms)
+        pump_link_connect(&loop->link, now_ms);
+    for (enum pump_link_event event; (event = pump_link_read(&loop->link, now_ms)) != PUMP_LINK_NOTHING;) {
+        const int *fds = loop->link.launched;
+        switch (event) {
+        case PUMP_LINK_ATTACHED:
+            pump_log("info", "attached", "monitor=%s", loop->link.path);
+            break;
+        case PUMP_LINK_LAUNCHED:
+            if (pump_attach(loop->pump, now_ms, fds[0], fds[1], fds[2]) != OK)
+                pump_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
+            break;
+        case PUMP_LINK_DIED:
+            detach(loop, "the enclave died");
+            look_at_death(loop);
+            break;
+        case PUMP_LINK_LOST:
+            detach(loop, "the monitor hung up");
+            break;
+        case PUMP_LINK_PROVED: /* nobody asked */
+        case PUMP_LINK_NOTHING:
+            break;
+        }
+    }
+}
+
+static int timeout(struct loop *loop)
+{
+    const uint64_t now = pump_clock_ms();
+    int wait = pump_timeout(loop->pump);
+    if (loop->link.fd >= 0)
+        return wait;
+    int link = loop->link.retry_ms > now ? (int)(loop->link.retry_ms - now) : 0;
+    return wait < 0 || link < wait ? link : wait;
+}
+
+static void turn(struct loop *loop)
+{
+    struct epoll_event events[8];
+    struct signalfd_siginfo signal;
+    watch(loop, &loop->host_seen, pump_backlogged(loop->pump) ? -1 : vtpm_host_fd(loop->host));
+    watch(loop, &loop->door_seen, pump_door_fd(loop->pump));
+    watch(loop, &loop->link_seen, loop->link.fd);
+    (void)epoll_wait(loop->epoll, events, 8, timeout(loop));
+    const uint64_t now = pump_clock_ms();
+    loop->stop |= read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal;
+    run_link(loop, now);
+    if (pump_run(loop->pump, now) != OK) {
+        /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
+        detach(loop, "the door contradicts itself");
+        pump_link_close(&loop->link, now);
+    }
+    vtpm_host_run(loop->host);
+    loop->stop |= vtpm_host_is_shut_down(loop->host);
+}
+
+static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
+{
+    (void)now_ms, (void)more;
+    return vtpm_host_reply(context, channel, body);
+}
+
+static void set_enclave(void *context, uint64_t now_ms, bool up)
+{
+    (void)now_ms;
+    vtpm_host_set_enclave(context, up);
+}
+
+static int start(struct loop *loop, const struct vtpm_host_options *options, const struct pump_archive *archive)
+{
+    const char *why = "the home directory's name is too long";
+    struct vtpm_host_config config = {.control = options->control,
+                                      .data = options->data,
+                                      .mode = options->mode,
+                                      .init = options->init,
+                                      .startup = options->startup,
+                                      .ask = pump_ask,
+                                      .gone = pump_gone};
+    sigset_t asked;
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGTERM);
+    sigaddset(&asked, SIGINT);
+    sigprocmask(SIG_BLOCK, &asked, NULL);
+    if (pump_link_init(&loop->link, options->home) != OK || pump_new(archive, &loop->pump, &why) != OK) {
+        pump_log("error", "start", "reason=\"%s\"", why);
+        return 1;
+    }
+    config.context = loop->pump;
+    if (vtpm_host_new(&config, &loop->host, &why) != OK) {
+        pump_log("error", "bind", "reason=\"%s\"", why);
+        return 4;
+    }
+    pump_set_front(loop->pump, &(struct pump_front){loop->host, reply, set_enclave});
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
+    int seen[2] = {-1, -1};
+    watch(loop, &seen[0], loop->signals);
+    watch(loop, &seen[1], pump_archive_fd(loop->pump));
+    return seen[0] < 0 || seen[1] < 0;
+}
+
+int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_archive *archive)
+{
+    struct loop loop = {.epoll = -1, .signals = -1, .host_seen = -1, .door_seen = -1, .link_seen = -1};
+    loop.link.fd = -1;
+    int code = start(&loop, options, archive);
+    if (code == 0) {
+        pump_log("info", "serving", "control=%s data=%s", options->control ? options->control : "",
+                 options->data ? options->data : "");
+        while (!loop.stop && vtpm_host_refusal(loop.host) == 0)
+            turn(&loop);
+        if (vtpm_host_refusal(loop.host)) {
+            pump_log("error", "refused", "code=%#x reason=\"the TPM does not start\"", vtpm_host_refusal(loop.host));
+            loop.code = 9;
+        }
+        code = loop.code;
+        detach(&loop, "stopping");
+    }
+    vtpm_host_free(loop.host);
+    pump_free(loop.pump);
+    if (loop.link.fd >= 0)
+        close(loop.link.fd);
+    if (loop.epoll >= 0)
+        close(loop.epoll);
+    if (loop.signals >= 0)
+        close(loop.signals);
+    return code;
+}

@@ -1,0 +1,113 @@
+/* The command line, in swtpm's words as far as they mean something here. */
+#include "vtpm_host.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void put_usage(FILE *to)
+{
+    fprintf(to,
+            "usage: bastide-vtpm socket [--tpm2] --tpmstate dir=HOME --ctrl type=unixio,path=PATH[,mode=0600]\n"
+            "                    [--server type=unixio,path=PATH] [--flags FLAG,...] [--print-capabilities]\n"
+            "The sockets of one vTPM, in swtpm's place: its state is sealed by an enclave that the monitor of HOME\n"
+            "launches from vtpm.image, and HOME/node/archive.db keeps it. FLAG: not-need-init, startup-none,\n"
+            "startup-clear, startup-state (each of the startups implies not-need-init).\n"
+            "Exit codes: 0 stopped as asked or by SHUTDOWN, 1 internal error, 2 the command line is wrong,\n"
+            "3 another program has the archive, 4 a socket cannot be bound, 7 the state was rolled back, 8 it was\n"
+            "tampered with or is another vTPM's, 9 the TPM does not start, 11 a limit was met, 12 the image was\n"
+            "refused, 13 the archive cannot be opened, 14 the disk is full.\n");
+}
+
+static int refuse(const char *option, const char *value, const char *reason)
+{
+    fprintf(stderr, "bastide-vtpm: --%s %s: %s\n", option, value, reason);
+    return 2;
+}
+
+/* key=value,…: takes the parts apart in place. */
+static int take_socket(const char *option, char *value, const char **path, mode_t *mode)
+{
+    char *end;
+    bool unix_socket = false;
+    for (char *rest = NULL, *part = strtok_r(value, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        if (strcmp(part, "type=unixio") == 0) {
+            unix_socket = true;
+        } else if (strncmp(part, "path=", 5) == 0) {
+            *path = part + 5;
+        } else if (strncmp(part, "mode=0", 6) == 0) {
+            unsigned long bits = strtoul(part + 6, &end, 8);
+            if (*end || bits > 0777)
+                return refuse(option, part, "give an octal mode like 0600");
+            *mode = (mode_t)bits;
+        } else {
+            return refuse(option, part, "only type=unixio, path= and mode= are known here");
+        }
+    }
+    return unix_socket && *path ? -1 : refuse(option, "", "needs type=unixio and path=");
+}
+
+static int take_flags(char *value, struct vtpm_host_options *options)
+{
+    for (char *rest = NULL, *part = strtok_r(value, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        options->init = true;
+        if (strcmp(part, "startup-clear") == 0)
+            options->startup = VTPM_HOST_STARTUP_CLEAR;
+        else if (strcmp(part, "startup-state") == 0)
+            options->startup = VTPM_HOST_STARTUP_STATE;
+        else if (strcmp(part, "not-need-init") != 0 && strcmp(part, "startup-none") != 0)
+            return refuse("flags", part, "is not known here");
+    }
+    return -1;
+}
+
+static int take_home(char *value, struct vtpm_host_options *options)
+{
+    if (strncmp(value, "dir=", 4) != 0 || value[4] == 0)
+        return refuse("tpmstate", value, "give dir=HOME, a node's home");
+    options->home = value + 4;
+    return -1;
+}
+
+int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *result)
+{
+    static const struct option known[] = {
+        {"tpm2", no_argument, NULL, '2'},        {"tpmstate", required_argument, NULL, 't'},
+        {"ctrl", required_argument, NULL, 'c'},  {"server", required_argument, NULL, 's'},
+        {"flags", required_argument, NULL, 'f'}, {"print-capabilities", no_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},        {0}};
+    struct vtpm_host_options options = {.mode = 0600};
+    bool print = false;
+    int code = -1;
+    opterr = 0;
+    for (int letter; code < 0 && (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        if (letter == 'h') {
+            put_usage(stdout);
+            return 0;
+        }
+        if (letter == '?')
+            code = refuse(argv[optind - 1] + strspn(argv[optind - 1], "-"), "", "is not known here");
+        else if (letter == 't')
+            code = take_home(optarg, &options);
+        else if (letter == 'c' || letter == 's')
+            code = take_socket(letter == 'c' ? "ctrl" : "server", optarg,
+                               letter == 'c' ? &options.control : &options.data, &options.mode);
+        else if (letter == 'f')
+            code = take_flags(optarg, &options);
+        print |= letter == 'p';
+    }
+    if (code >= 0)
+        return code;
+    if (print) {
+        printf("{ \"type\": \"swtpm\", \"features\": [ \"tpm-2.0\", \"flags-opt-startup\" ], \"version\": \"0.1\" }\n");
+        return 0;
+    }
+    if (optind + 1 != argc || strcmp(argv[optind], "socket") != 0 || !options.home ||
+        !(options.control || options.data)) {
+        put_usage(stderr);
+        return 2;
+    }
+    *result = options;
+    return -1;
+}

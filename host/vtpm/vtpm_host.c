@@ -1,0 +1,238 @@
+/* The sockets as a whole: listening, what is sent first, who is answered. */
+#include "vtpm_host_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+#define CONTROL_EVENT 1u /* channels begin above */
+#define DATA_EVENT 2u
+
+static int listen_at(const char *path, mode_t mode, const char **why)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat facts;
+    *why = "a socket's path is too long";
+    if (strlen(path) >= sizeof address.sun_path)
+        return -1;
+    memcpy(address.sun_path, path, strlen(path));
+    if (lstat(path, &facts) == 0 && S_ISSOCK(facts.st_mode))
+        unlink(path); /* of one that is gone: the archive's lock says so */
+    *why = "a socket cannot be bound at the given path";
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t before = umask(0777 & ~mode);
+    bool good = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, BACKLOG) == 0;
+    umask(before);
+    if (good)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_host **result, const char **why)
+{
+    struct vtpm_host *host = calloc(1, sizeof *host);
+    *why = "out of memory";
+    if (!host)
+        return NO_ROOM;
+    host->config = *config;
+    host->next_channel = DATA_EVENT + 1;
+    host->control = host->data = -1;
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        host->peers[i] = (struct peer){.fd = -1, .passed = -1};
+    host->epoll = epoll_create1(EPOLL_CLOEXEC);
+    bool good = host->epoll >= 0;
+    if (good && config->control)
+        good = (host->control = listen_at(config->control, config->mode, why)) >= 0;
+    if (good && config->data)
+        good = (host->data = listen_at(config->data, config->mode, why)) >= 0;
+    if (!good) {
+        vtpm_host_free(host);
+        return IO;
+    }
+    *result = host;
+    return OK;
+}
+
+static void hang_up(struct vtpm_host *host, bool tell)
+{
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        peer_close(host, &host->peers[i], tell);
+}
+
+void vtpm_host_free(struct vtpm_host *host)
+{
+    if (!host)
+        return;
+    hang_up(host, false);
+    if (host->control >= 0) {
+        close(host->control);
+        unlink(host->config.control);
+    }
+    if (host->data >= 0) {
+        close(host->data);
+        unlink(host->config.data);
+    }
+    if (host->epoll >= 0)
+        close(host->epoll);
+    free(host);
+}
+
+int vtpm_host_fd(const struct vtpm_host *host)
+{
+    return host->epoll;
+}
+
+bool vtpm_host_is_shut_down(const struct vtpm_host *host)
+{
+    return host->shut_down;
+}
+
+uint32_t vtpm_host_refusal(const struct vtpm_host *host)
+{
+    return host->refusal;
+}
+
+/* ---- The enclave comes and goes ---- */
+
+static bool has_place(const struct vtpm_host *host)
+{
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        if (host->peers[i].fd < 0)
+            return true;
+    return false;
+}
+
+/* Whoever finds no place waits in the kernel's backlog, and wakes nobody. */
+static void listen_or_not(struct vtpm_host *host)
+{
+    const int fds[] = {host->control, host->data};
+    const bool wanted = host->ready && has_place(host);
+    if (wanted == host->listening)
+        return;
+    host->listening = wanted;
+    for (unsigned i = 0; i < 2; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u64 = i ? DATA_EVENT : CONTROL_EVENT};
+        if (fds[i] >= 0)
+            (void)epoll_ctl(host->epoll, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fds[i], &event);
+    }
+}
+
+static void be_ready(struct vtpm_host *host)
+{
+    host->first = 0;
+    host->ready = true;
+    listen_or_not(host);
+}
+
+static void send_first(struct vtpm_host *host, bool init)
+{
+    uint8_t room[16];
+    struct writer writer = writer_over(room, sizeof room);
+    if (init) {
+        swtpm_put_request(&writer, &(struct swtpm_request){.command = SWTPM_INIT});
+    } else {
+        put_u16be(&writer, 0x8001);
+        put_u32be(&writer, 12);
+        put_u32be(&writer, 0x144);
+        put_u16be(&writer, host->config.startup == VTPM_HOST_STARTUP_STATE ? 1 : 0);
+    }
+    host->first = host->next_channel++;
+    host->first_is_init = init;
+    if (host->config.ask(host->config.context, host->first, init ? DOOR_VTPM_CONTROL : DOOR_VTPM_DATA,
+                         writer_bytes(&writer)) != OK)
+        host->refusal = SWTPM_IO_ERROR;
+}
+
+/* INIT's result, or a TPM's response code; resumed with what it was, a TPM says that it is started already. */
+static void first_answered(struct vtpm_host *host, struct bytes frame)
+{
+    struct reader reader = reader_over(frame);
+    if (!host->first_is_init) {
+        (void)take_u16be(&reader);
+        (void)take_u32be(&reader);
+    }
+    uint32_t code = take_u32be(&reader);
+    const bool started = !host->first_is_init && code == 0x100;
+    if (reader.status != OK || (code != 0 && !started)) {
+        host->refusal = reader.status == OK ? code : SWTPM_IO_ERROR;
+        return;
+    }
+    if (host->first_is_init && host->config.startup != VTPM_HOST_STARTUP_NONE)
+        send_first(host, false);
+    else
+        be_ready(host);
+}
+
+void vtpm_host_set_enclave(struct vtpm_host *host, bool up)
+{
+    hang_up(host, false);
+    host->up = up;
+    host->ready = false;
+    host->first = 0;
+    listen_or_not(host);
+    if (up && host->config.init)
+        send_first(host, true);
+    else if (up)
+        be_ready(host);
+}
+
+/* ---- Events ---- */
+
+static struct peer *peer_of(struct vtpm_host *host, uint64_t channel)
+{
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        if (host->peers[i].fd >= 0 && host->peers[i].channel == channel)
+            return &host->peers[i];
+    return NULL;
+}
+
+enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct bytes frame)
+{
+    if (host->first && channel == host->first) {
+        first_answered(host, frame);
+        return OK;
+    }
+    struct peer *peer = peer_of(host, channel);
+    if (!peer || !peer->asked)
+        return NOT_FOUND;
+    host->shut_down |= peer->asking == SWTPM_SHUTDOWN;
+    peer_answer(host, peer, frame);
+    return OK;
+}
+
+static void accept_some(struct vtpm_host *host, uint64_t which)
+{
+    const bool data = which == DATA_EVENT;
+    while (has_place(host)) {
+        int fd = accept4(data ? host->data : host->control, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+            return;
+        peer_open(host, fd, data ? DOOR_VTPM_DATA : DOOR_VTPM_CONTROL, false);
+    }
+}
+
+void vtpm_host_run(struct vtpm_host *host)
+{
+    struct epoll_event events[VTPM_HOST_PEERS];
+    int count = epoll_wait(host->epoll, events, VTPM_HOST_PEERS, 0);
+    for (int i = 0; i < count; i++) {
+        struct peer *peer = peer_of(host, events[i].data.u64);
+        if (events[i].data.u64 <= DATA_EVENT)
+            accept_some(host, events[i].data.u64);
+        else if (peer && events[i].events & EPOLLOUT)
+            peer_write(host, peer);
+        else if (peer && (events[i].events & EPOLLIN) && !peer->asked && !peer->out_len)
+            peer_read(host, peer);
+        else if (peer && events[i].events & (EPOLLHUP | EPOLLERR))
+            peer_close(host, peer, true);
+    }
+    listen_or_not(host);
+}

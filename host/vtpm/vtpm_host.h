@@ -1,0 +1,67 @@
+/* vtpm_host: the sockets of one vTPM — swtpm's control and data channel for QEMU, libvirt and tpm2-tss, in front of a
+ * door. Relays whole frames and their answers, and does itself only what a door cannot carry: SET_DATAFD's descriptor.
+ * Untrusted: sees every command, holds no key and no state.
+ *
+ * A connection has one frame under way; what it sends meanwhile stays in its socket. While there is no enclave nobody
+ * is listened to, and who was connected is hung up on: its TPM is gone. */
+#ifndef BASTIDE_VTPM_HOST_H
+#define BASTIDE_VTPM_HOST_H
+
+#include "abi.h"
+#include "base.h"
+
+#include <sys/types.h>
+
+#define VTPM_HOST_PEERS 64 /* connections of either kind; more wait in the kernel's backlog */
+
+enum vtpm_host_startup { VTPM_HOST_STARTUP_NONE, VTPM_HOST_STARTUP_CLEAR, VTPM_HOST_STARTUP_STATE };
+
+struct vtpm_host_config {
+    const char *control;            /* path of a UNIX socket; NULL: none */
+    const char *data;               /* the same; NULL: only what SET_DATAFD brings */
+    mode_t mode;                    /* of both */
+    bool init;                      /* every enclave is sent INIT first … */
+    enum vtpm_host_startup startup; /* … and then this; both are over before anybody is listened to */
+    /* Anything but OK is hung up on. */
+    enum status (*ask)(void *context, uint64_t channel, enum door_transport transport, struct bytes frame);
+    void (*gone)(void *context, uint64_t channel);
+    void *context;
+};
+
+struct vtpm_host;
+
+/* On failure *why is a sentence for the operator, borrowed from static memory. */
+MUST_USE enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_host **host, const char **why);
+void vtpm_host_free(struct vtpm_host *host); /* its sockets' names go with it; NULL is allowed */
+
+/* An epoll descriptor: readable when vtpm_host_run() has work. */
+int vtpm_host_fd(const struct vtpm_host *host);
+void vtpm_host_run(struct vtpm_host *host);
+/* NOT_FOUND: that peer has left. */
+MUST_USE enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct bytes frame);
+void vtpm_host_set_enclave(struct vtpm_host *host, bool up);
+
+/* A SHUTDOWN was answered: nothing more will be. */
+bool vtpm_host_is_shut_down(const struct vtpm_host *host);
+/* INIT or the startup of our own was refused: its result, or 0. */
+uint32_t vtpm_host_refusal(const struct vtpm_host *host);
+
+/* ---- The program around it ---- */
+
+struct vtpm_host_options {
+    const char *home; /* DIR of the node: run/monitor.sock and node/archive.db are below it */
+    const char *control, *data;
+    mode_t mode;
+    bool init;
+    enum vtpm_host_startup startup;
+};
+
+/* As daemon_parse(): -1: go on with *options, which borrow from argv; otherwise the exit code. Takes swtpm's words. */
+int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *options);
+void vtpm_host_harden(void);
+struct pump_archive;
+/* Serves until SIGTERM, SIGINT or SHUTDOWN; gives the exit code (0 stopped as asked, 1 internal, 4 cannot bind, 9 the
+ * TPM refused INIT or startup; 7, 8, 11, 12 what the enclave refused). */
+int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_archive *archive);
+
+#endif

@@ -1,0 +1,45 @@
+/* vtpm_host, inside: peers and what is under way with each. Never included outside this directory. */
+#ifndef BASTIDE_VTPM_HOST_INTERNAL_H
+#define BASTIDE_VTPM_HOST_INTERNAL_H
+
+#include "vtpm_host.h"
+
+#include "swtpm.h"
+
+struct peer {
+    int fd;           /* -1: a free place */
+    uint64_t channel; /* of this connection; never used again */
+    enum door_transport transport;
+    bool asked;      /* a frame is with the enclave */
+    bool pending;    /* more may stand in `in` than was looked at */
+    bool handed;     /* came by SET_DATAFD */
+    uint32_t asking; /* the control command under way */
+    int passed;      /* a descriptor that came with what is in `in`; -1 */
+    uint8_t *in;
+    size_t in_len, in_cap;
+    uint8_t *out; /* what its socket has not taken yet */
+    size_t out_len, out_off;
+};
+
+struct vtpm_host {
+    struct vtpm_host_config config;
+    int epoll;
+    int control, data; /* listening; -1 */
+    bool up, listening;
+    bool ready;     /* up, and what we send first is answered */
+    uint64_t first; /* the channel of what we send first; 0: none under way */
+    bool first_is_init;
+    uint32_t refusal;
+    bool shut_down;
+    uint64_t next_channel;
+    struct peer peers[VTPM_HOST_PEERS];
+};
+
+/* peer.c */
+void peer_open(struct vtpm_host *host, int fd, enum door_transport transport, bool handed);
+void peer_close(struct vtpm_host *host, struct peer *peer, bool tell);
+void peer_read(struct vtpm_host *host, struct peer *peer);  /* what came; frames go to the enclave */
+void peer_write(struct vtpm_host *host, struct peer *peer); /* what is left of an answer; then what it sent meanwhile */
+void peer_answer(struct vtpm_host *host, struct peer *peer, struct bytes frame);
+
+#endif

@@ -1,0 +1,229 @@
+#!/usr/bin/env bash
+# A vTPM in an enclave, under the monitor on a software TPM, behind swtpm's sockets: tpm2-tools as they are, restarts of
+# every process, peers that misbehave, QEMU as its control channel knows it, and an earlier state, which plain swtpm
+# takes back and this one refuses. No port is used.
+set -uo pipefail
+build=$(realpath "$1")
+work=$(mktemp -d)
+home=$work/home bin=$work/bin
+failed=0
+holder= tpm= vtpm= plain= qemu=
+finish() {
+  kill "$qemu" "$vtpm" "$plain" 2>/dev/null
+  kill "$holder" 2>/dev/null; wait "$holder" 2>/dev/null
+  kill "$tpm" 2>/dev/null; wait 2>/dev/null
+  [ $failed = 0 ] || { echo "--- node"; tail -40 "$work/node.log"; echo "--- vtpm"; tail -40 "$work/vtpm.log"; }
+  rm -rf "$work"
+}
+trap finish EXIT
+check() { # what expected actual
+  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
+}
+does() { # what command...
+  local what=$1; shift
+  if "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 "$work/out"; failed=1; fi
+  tpm2_flushcontext -t >/dev/null 2>&1 # no resource manager stands between
+}
+refuses() { # what command...
+  local what=$1; shift
+  if "$@" >"$work/out" 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
+  tpm2_flushcontext -t >/dev/null 2>&1
+}
+says() { # what pattern file
+  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
+}
+eventually() { # what command...
+  local what=$1; shift
+  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
+  echo "FAILED: $what"; failed=1
+}
+for tool in swtpm openssl tpm2_getrandom python3 jq; do
+  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
+done
+mkdir -p "$home/node" "$home/run" "$home/tpm" "$bin" "$work/plain"
+cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm} "$build/tests/make_image" "$build/vtpm.image" "$bin"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
+  -outform DER -out "$work/cert.der" 2>/dev/null
+"$bin/make_image" configuration "$home/node/configuration" "$work/cert.der" insecure-dev || exit 1
+swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
+  --tpmstate dir="$home/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
+eventually "the node's software TPM is there" test -S "$work/tpm.sock"
+"$bin/bastide-keyholder" --home "$home" --image "$bin/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
+  2>"$work/node.log" & holder=$!
+eventually "the node serves" grep -q "monitor serving" "$work/node.log"
+
+start() { # flags
+  : >"$work/vtpm.log"
+  "$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path="$work/v.ctrl" \
+    --server type=unixio,path="$work/v" ${1:+--flags "$1"} 2>>"$work/vtpm.log" & vtpm=$!
+}
+stop() { kill "$vtpm"; wait "$vtpm"; } 2>/dev/null
+export TPM2TOOLS_TCTI="swtpm:path=$work/v"
+cd "$work" || exit 1
+
+# --- words
+check "capabilities are told in swtpm's words" swtpm "$("$bin/bastide-vtpm" socket --print-capabilities | jq -r .type)"
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=tcp,port=1 2>/dev/null; check "what it cannot do is refused" 2 $?
+"$bin/bastide-vtpm" socket --key file=x 2>/dev/null; check "and what it does not know" 2 $?
+
+# --- a TPM for unmodified tools
+start startup-clear
+eventually "it answers" tpm2_getrandom 8
+does "a primary key" tpm2_createprimary -C o -c prim.ctx
+does "a key below it" tpm2_create -C prim.ctx -G ecc -u k.pub -r k.priv
+does "is loaded" tpm2_load -C prim.ctx -u k.pub -r k.priv -c k.ctx
+echo message >m
+does "signs" tpm2_sign -c k.ctx -o m.sig m
+does "and is verified" tpm2_verifysignature -c k.ctx -m m -s m.sig
+does "an index is defined" tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
+does "written" tpm2_nvwrite -C o -i- 0x1500016 <<<"earlier"
+check "read" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
+does "an endorsement key" tpm2_createek -c ek.ctx -G rsa -u ek.pub
+does "an attestation key" tpm2_createak -C ek.ctx -c ak.ctx -G ecc -s ecdsa -g sha256 -u ak.pub -n ak.name
+does "a PCR is extended" tpm2_pcrextend "16:sha256=$(sha256sum m | cut -c1-64)"
+does "quoted" tpm2_quote -c ak.ctx -l sha256:0,16 -q abcd -m q.msg -s q.sig -o q.pcr -g sha256
+does "and the quote is verified" tpm2_checkquote -u ak.pub -m q.msg -s q.sig -f q.pcr -q abcd -g sha256
+refuses "with another nonce it is not" tpm2_checkquote -u ak.pub -m q.msg -s q.sig -f q.pcr -q abce -g sha256
+does "a policy of that PCR" tpm2_createpolicy --policy-pcr -l sha256:16 -L pcr.policy
+does "seals a secret" tpm2_create -C prim.ctx -L pcr.policy -i- -u s.pub -r s.priv <<<"sealed"
+does "which is loaded" tpm2_load -C prim.ctx -u s.pub -r s.priv -c s.ctx
+check "and opens" sealed "$(tpm2_unseal -c s.ctx -p pcr:sha256:16)"
+tpm2_flushcontext -t
+does "the PCR moves on" tpm2_pcrextend "16:sha256=$(sha256sum m | cut -c1-64)"
+refuses "and it does not open any more" tpm2_unseal -c s.ctx -p pcr:sha256:16
+tpm2_flushcontext -t; tpm2_flushcontext -s; tpm2_flushcontext -l 2>/dev/null
+
+# --- peers that misbehave
+python3 - "$work/v" "$work/v.ctrl" <<'PY'
+import os, socket, struct, sys, time
+data, control = sys.argv[1:]
+random = bytes.fromhex('80010000000c0000017b0010')
+def to(path, timeout=20):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(timeout); s.connect(path); return s
+def claim(what, good):
+    print(('ok: ' if good else 'FAILED: ') + what); good or sys.exit(1)
+def alive():
+    s = to(data); s.sendall(random); return len(s.recv(4096)) == 28
+def ask(s, command, body=b''):
+    s.sendall(struct.pack('>I', command) + body); return s.recv(65536)
+c = to(control)
+claim('all capabilities', ask(c, 1) == bytes.fromhex('000000000000ffff'))
+claim('its state is given to nobody', ask(c, 12, struct.pack('>III', 1, 1, 0))[:4] == b'\0\0\0\x09')
+claim('nor set', ask(c, 13, struct.pack('>III', 0, 1, 4) + b'abcd') == b'\0\0\0\x0a')
+claim('an unknown command is refused', ask(c, 0x99) == b'\0\0\0\x0a')
+claim('a locality there is not, too', ask(c, 5, b'\x09') == b'\0\0\0\x3d')
+claim('SET_DATAFD without a descriptor', ask(c, 16) == b'\0\0\0\x03')
+a, b = socket.socketpair()
+def hand(s, fd):
+    socket.send_fds(s, [struct.pack('>I', 16)], [fd]); return s.recv(64)
+claim('with one it is taken', hand(c, b.fileno()) == b'\0\0\0\0')
+claim('a second is not', hand(c, b.fileno()) == b'\0\0\0\x1f')
+b.close(); a.settimeout(20); a.sendall(random)
+claim('and a TPM speaks through it', len(a.recv(4096)) == 28)
+pipe = os.pipe()
+d = to(control)
+claim('a pipe is none', hand(d, pipe[0]) == b'\0\0\0\x03')
+for byte in struct.pack('>I', 1): c.sendall(bytes([byte])); time.sleep(.02)
+claim('a command byte by byte is one', c.recv(64) == bytes.fromhex('000000000000ffff'))
+c.sendall(struct.pack('>I', 1) * 50)
+got = b''
+while len(got) < 400: got += c.recv(4096)
+claim('fifty at once are answered in order', got == bytes.fromhex('000000000000ffff') * 50)
+s = to(control); s.sendall(struct.pack('>II', 7, 0xffffffff))
+claim('too long an announcement is hung up on', s.recv(64) == b'')
+s = to(data); s.sendall(bytes.fromhex('80010000ffff0000017b0010'))
+claim('so is a TPM command', s.recv(64) == b'')
+s = to(data); s.sendall(bytes.fromhex('8001000000090000017b0010'))
+claim('one that is too short is answered', s.recv(64)[6:10] == bytes.fromhex('00000142'))
+deaf = to(data)
+deaf.settimeout(1)
+try:
+    for _ in range(100000): deaf.sendall(random)
+    stuck = False
+except TimeoutError: stuck = True
+claim('one that never reads is not read either', stuck)
+claim('and others are served', alive())
+deaf.close()
+crowd = []
+try:
+    for _ in range(1000):
+        s = socket.socket(socket.AF_UNIX); s.setblocking(False)
+        try: s.connect(data)
+        except BlockingIOError: pass
+        crowd.append(s)
+except OSError as error: print(error)
+claim('a thousand connect', len(crowd) == 1000)
+for s in crowd: s.close()
+claim('and go, and it serves', alive())
+for i in range(300):
+    s = to(control if i % 2 else data); s.sendall(os.urandom(1 + i)); s.close()
+claim('three hundred leave noise behind, and it serves', alive())
+PY
+check "peers" 0 $?
+does "an honest client finds it as it was" tpm2_nvread -C o -s 7 0x1500016
+
+# --- QEMU knows it by its control channel
+if command -v qemu-system-x86_64 >/dev/null; then
+  before=$(tpm2_pcrread sha256:0 2>/dev/null | tail -1)
+  nice -n 19 qemu-system-x86_64 -M q35 -accel tcg -m 64 -display none -nodefaults -serial none -chardev socket,id=c,path="$work/v.ctrl" \
+    -tpmdev emulator,id=t,chardev=c -device tpm-crb,tpmdev=t >"$work/qemu.log" 2>&1 & qemu=$!
+  measured() { [ "$(tpm2_pcrread sha256:0 2>/dev/null | tail -1)" != "$before" ] && tpm2_pcrread sha256:0 | grep -qi '0x[0-9a-f]*[1-9a-f]'; }
+  eventually "a VM's firmware measures into it" measured
+  kill "$qemu"; wait "$qemu" 2>/dev/null; qemu=
+  check "QEMU has nothing to say against it" "" "$(grep -iv 'terminating' "$work/qemu.log")"
+  wait "$vtpm"; check "its SHUTDOWN ends the host end" 0 $?
+  start startup-clear
+  eventually "started anew it answers" tpm2_getrandom 8
+fi
+
+# --- deaths
+enclave=$(grep -o 'enclave_ready launch=[0-9]* pid=[0-9]*' "$work/node.log" | tail -1 | sed 's/.*pid=//')
+kill -9 "$enclave"
+eventually "after its enclave was killed another is there" grep -q "enclave_launched launch=2" "$work/vtpm.log"
+eventually "it answers" tpm2_getrandom 8
+check "and holds what it held" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
+stop
+start startup-clear
+eventually "after its host end was stopped it answers" tpm2_getrandom 8
+check "and holds what it held" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
+
+# --- an earlier state
+stop
+cp "$home/node/archive.db" "$work/archive.earlier"
+start startup-clear
+eventually "it answers" tpm2_getrandom 8
+does "something is written" tpm2_nvwrite -C o -i- 0x1500016 <<<"later.."
+stop
+cp "$home/node/archive.db" "$work/archive.later"
+cp "$work/archive.earlier" "$home/node/archive.db"
+start startup-clear
+wait "$vtpm"; check "an earlier state is refused" 7 $?
+says "by name" "the store was rolled back" "$work/vtpm.log"
+refuses "and nothing is answered" tpm2_nvread -C o -s 7 0x1500016
+cp "$work/archive.later" "$home/node/archive.db"
+start startup-clear
+eventually "with its own state it answers" tpm2_getrandom 8
+check "and holds what was written last" later.. "$(tpm2_nvread -C o -s 7 0x1500016)"
+stop
+
+# --- which plain swtpm takes back
+export TPM2TOOLS_TCTI="swtpm:path=$work/p"
+plain_start() {
+  swtpm socket --tpm2 --server type=unixio,path="$work/p" --ctrl type=unixio,path="$work/p.ctrl" --tpmstate dir="$work/plain" \
+    --flags startup-clear >"$work/plain.log" 2>&1 & plain=$!
+  eventually "plain swtpm is there" tpm2_getrandom 8
+}
+plain_stop() { kill "$plain"; wait "$plain"; plain=; } 2>/dev/null
+plain_start
+does "an index is defined there" tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
+does "written" tpm2_nvwrite -C o -i- 0x1500016 <<<"earlier"
+plain_stop
+cp "$work/plain/tpm2-00.permall" "$work/plain.earlier"
+plain_start
+does "written again" tpm2_nvwrite -C o -i- 0x1500016 <<<"later.."
+plain_stop
+cp "$work/plain.earlier" "$work/plain/tpm2-00.permall"
+plain_start
+check "with its earlier state file it is back where it was" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
+plain_stop
+exit $failed
