@@ -61,6 +61,16 @@ stop() { kill "$vtpm"; wait "$vtpm"; } 2>/dev/null
 export TPM2TOOLS_TCTI="swtpm:path=$work/v"
 cd "$work" || exit 1
 
+# --- what libtpms gets to see of the C library: memory, text, and our own; the rest is libcrypto and itself
+asked=$(comm -23 <(nm -u "$build/libtpms_bound.a" 2>/dev/null | awk '$1 == "U" {print $2}' | sort -u) \
+  <(nm --defined-only "$build/libtpms_bound.a" 2>/dev/null | awk 'NF == 3 {print $3}' | sort -u))
+allowed='malloc|realloc|free|mem(cmp|cpy|move|set)|str(cmp|dup|error|len|str)|_setjmp|stderr|vtpm_[a-z]+(_[a-z]+)?'
+allowed+='|__(asprintf|longjmp|memcpy|memset|snprintf|vsnprintf)_chk|__(assert|stack_chk)_fail|__ctype_b_loc|__errno_location'
+allowed+='|_GLOBAL_OFFSET_TABLE_|(BN|EC|EVP|AES|RSA|DES|Camellia|RAND|CMAC|ECDSA|OPENSSL|SHA[0-9]*)_[A-Za-z0-9_]+'
+allowed+='|BIO_(f_base64|free|free_all|new|new_mem_buf|push|read|set_flags)|ERR_[a-z_]+' # base64 in memory
+check "libtpms asks for nothing else" "" "$(grep -vxE "$allowed" <<<"$asked")"
+says "and for what is bound" "^vtpm_fopen$" /dev/stdin <<<"$asked"
+
 # --- words
 check "capabilities are told in swtpm's words" swtpm "$("$bin/bastide-vtpm" socket --print-capabilities | jq -r .type)"
 "$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=tcp,port=1 2>/dev/null; check "what it cannot do is refused" 2 $?
