@@ -162,23 +162,6 @@ static enum status put_site(struct hub *hub)
     return hub_run(put);
 }
 
-static void send_snapshot(struct hub *hub)
-{
-    struct bytes snapshot;
-    if (!store_wants_snapshot(hub->store) || store_snapshot(hub->store, &snapshot) != OK)
-        return; /* the log goes on growing, and the next commit tries again */
-    uint64_t sequence = store_confirmed_sequence(hub->store);
-    for (size_t off = 0; off < snapshot.len && hub->state == HUB_SERVING;) {
-        size_t len = snapshot.len - off < DOOR_CHUNK_MAX ? snapshot.len - off : DOOR_CHUNK_MAX;
-        struct door_piece piece = {sequence, snapshot.len, off, len};
-        const struct bytes parts[] = {bytes_from(&piece, sizeof piece), bytes_slice(snapshot, off, len)};
-        if (hub->port.send(hub->port.user, DOOR_SNAPSHOT_PUT, 0, parts, 2) != OK)
-            hub_stop(hub, 4, "the host end of the door is gone");
-        off += len;
-    }
-    store_snapshot_done(hub->store);
-}
-
 static void release(struct hub *hub, struct hub_group *group)
 {
     struct hub_group released = *group;
@@ -214,7 +197,8 @@ static void close_group(struct hub *hub)
     }
     send_rows(hub);
     hub_send(hub, DOOR_LOG_APPEND, store_sealed_sequence(hub->store), record);
-    send_snapshot(hub);
+    if (journal_put_snapshot(hub->store, hub->port.send, hub->port.user) != OK)
+        hub_stop(hub, 4, "the host end of the door is gone");
     hub->flying = hub->open;
     hub->open = (struct hub_group){0};
     hub->commit = HUB_SYNCING;

@@ -153,7 +153,7 @@ void hub_free(struct hub *hub)
     hub_identities_free(hub);
     hub_authority_free(hub);
     free((void *)(uintptr_t)hub->owner_certificate.data);
-    free(hub->load.snapshot);
+    journal_done(&hub->load.journal);
     free_wiped(hub->plain, DOOR_MESSAGE_MAX);
     free_wiped(hub->outer, DOOR_MESSAGE_MAX);
     free(hub->rows.data);
@@ -165,11 +165,8 @@ void hub_free(struct hub *hub)
 static void completed(struct hub *hub, const struct door_header *header, struct bytes payload)
 {
     enum status status = header->status > INTERNAL ? IO : (enum status)header->status;
-    if (hub->state == HUB_LOADING && header->id == hub->load.id && !hub->load.advancing) {
-        if (hub->load.log_from)
-            hub_load_log(hub, status, payload);
-        else
-            hub_load_snapshot_piece(hub, status, payload);
+    if (hub->state == HUB_LOADING && hub->load.id != 0 && header->id == hub->load.id) {
+        hub_load_take(hub, status, payload);
     } else if (hub->commit == HUB_SYNCING && header->id == hub->sync_id) {
         hub_synced(hub, status);
     } else if (!hub_history_rows(hub, header->id, status, payload)) {

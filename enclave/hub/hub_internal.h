@@ -10,6 +10,7 @@
 #include "crypto.h"
 #include "edhoc.h"
 #include "engine.h"
+#include "journal.h"
 #include "oscore.h"
 #include "pki.h"
 #include "store.h"
@@ -182,9 +183,7 @@ struct hub {
     struct monitor_head_reply head; /* the monitor's */
 
     struct { /* loading */
-        uint8_t *snapshot;
-        size_t total, have;
-        uint64_t sequence, log_from;
+        struct journal_load journal;
         bool advancing;
         uint64_t id;
     } load;
@@ -248,8 +247,7 @@ bool hub_may_write(const struct hub *hub);
 void hub_group_free(struct hub *hub, struct hub_group *group);
 
 /* load.c */
-void hub_load_snapshot_piece(struct hub *hub, enum status status, struct bytes payload);
-void hub_load_log(struct hub *hub, enum status status, struct bytes payload);
+void hub_load_take(struct hub *hub, enum status status, struct bytes payload);
 void hub_load_advanced(struct hub *hub);
 MUST_USE enum status hub_reload(struct hub *hub); /* memory from the tables: after loading, and after they went back */
 

@@ -1,112 +1,25 @@
-/* A launch: the monitor's head, the host's newest snapshot in pieces, the log after it; then memory from the tables. */
+/* A launch: the monitor's head, the store back from the host (journal), then memory from the tables. */
 #include "hub_internal.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define SNAPSHOT_MAX (STORE_BYTES_MAX + (1u << 20))
 
-static void ask_snapshot(struct hub *hub)
+static void ask(struct hub *hub)
 {
-    struct door_piece wanted = {.sequence = hub->load.sequence, .off = hub->load.have};
+    struct journal_question question;
+    journal_question(&hub->load.journal, &question);
     hub->load.id = hub->next_id++;
-    hub_send(hub, DOOR_SNAPSHOT_GET, hub->load.id, bytes_from(&wanted, sizeof wanted));
-}
-
-static void ask_log(struct hub *hub)
-{
-    struct door_range range = {store_next_sequence(hub->store)};
-    hub->load.log_from = range.from;
-    hub->load.id = hub->next_id++;
-    hub_send(hub, DOOR_LOG_READ, hub->load.id, bytes_from(&range, sizeof range));
+    hub_send(hub, question.operation, hub->load.id, bytes_from(question.data, question.len));
 }
 
 enum status hub_start(struct hub *hub)
 {
-    if (hub->state != HUB_LOADING || hub->load.id != 0)
+    if (hub->state != HUB_LOADING || hub->load.journal.store)
         return WRONG_STATE;
     TRY(hub->port.head(hub->port.user, &hub->head));
-    ask_snapshot(hub);
+    hub->load.journal = (struct journal_load){.store = hub->store, .snapshot_max = SNAPSHOT_MAX};
+    ask(hub);
     return OK;
 }
-
-/* Nothing of a refused store is ever used. */
-static void refuse(struct hub *hub)
-{
-    hub_stop(hub, store_refused_exit_code(hub->store), "%s", store_refused_sentence(hub->store));
-}
-
-static void host_failed(struct hub *hub, const char *what, enum status status)
-{
-    hub_stop(hub, 8, "the host gave no sound %s: %s", what, status_word(status));
-}
-
-static bool piece_fits(struct hub *hub, const struct door_piece *piece, size_t len)
-{
-    if (hub->load.have == 0 && (piece->total == 0 || piece->total > SNAPSHOT_MAX))
-        return false;
-    if (hub->load.have > 0 && (piece->total != hub->load.total || piece->sequence != hub->load.sequence))
-        return false;
-    return piece->off == hub->load.have && piece->len == len && len > 0 && len <= piece->total - piece->off;
-}
-
-static enum status take_piece(struct hub *hub, struct bytes payload, bool *none)
-{
-    struct door_piece piece;
-    if (payload.len < sizeof piece)
-        return MALFORMED;
-    memcpy(&piece, payload.data, sizeof piece);
-    struct bytes bytes = bytes_slice(payload, sizeof piece, payload.len - sizeof piece);
-    *none = hub->load.have == 0 && piece.total == 0 && bytes.len == 0;
-    if (*none)
-        return OK;
-    if (!piece_fits(hub, &piece, bytes.len))
-        return MALFORMED;
-    if (hub->load.have == 0) {
-        hub->load.total = (size_t)piece.total;
-        hub->load.sequence = piece.sequence;
-        hub->load.snapshot = malloc(hub->load.total);
-        if (!hub->load.snapshot)
-            return NO_ROOM;
-    }
-    memcpy(hub->load.snapshot + hub->load.have, bytes.data, bytes.len);
-    hub->load.have += bytes.len;
-    return OK;
-}
-
-void hub_load_snapshot_piece(struct hub *hub, enum status status, struct bytes payload)
-{
-    bool none = false;
-    if (status != OK) {
-        host_failed(hub, "snapshot", status);
-        return;
-    }
-    status = take_piece(hub, payload, &none);
-    if (status == NO_ROOM) {
-        hub_stop(hub, 11, "a snapshot of %zu bytes does not fit the enclave's memory", hub->load.total);
-        return;
-    }
-    if (status != OK) {
-        host_failed(hub, "snapshot", status);
-        return;
-    }
-    if (!none && hub->load.have < hub->load.total) {
-        ask_snapshot(hub);
-        return;
-    }
-    if (!none) {
-        status = store_load_snapshot(hub->store, bytes_from(hub->load.snapshot, hub->load.total));
-        free(hub->load.snapshot);
-        hub->load.snapshot = NULL;
-        if (status != OK) {
-            refuse(hub);
-            return;
-        }
-    }
-    ask_log(hub);
-}
-
-/* ---- The log ---- */
 
 static void serve(struct hub *hub)
 {
@@ -118,7 +31,7 @@ static void finish(struct hub *hub)
 {
     bool advance = false;
     if (store_finish_load(hub->store, hub->head.sequence, hub->head.hash, &advance) != OK) {
-        refuse(hub);
+        hub_stop(hub, store_refused_exit_code(hub->store), "%s", store_refused_sentence(hub->store));
         return;
     }
     enum status status = hub_sql_open(hub);
@@ -145,29 +58,20 @@ void hub_load_advanced(struct hub *hub)
         serve(hub);
 }
 
-/* {u64 sequence, u32 len, u32 0, bytes}*; an empty answer is the end. The record itself says its sequence. */
-void hub_load_log(struct hub *hub, enum status status, struct bytes payload)
+void hub_load_take(struct hub *hub, enum status status, struct bytes payload)
 {
-    struct reader reader = reader_over(payload);
-    if (status == OK && payload.len == 0) {
+    hub->load.id = 0; /* one answer to each question */
+    switch (journal_take(&hub->load.journal, status, payload)) {
+    case JOURNAL_ASK:
+        ask(hub);
+        return;
+    case JOURNAL_READ:
         finish(hub);
         return;
+    case JOURNAL_FAILED:
+        hub_stop(hub, hub->load.journal.exit_code, "%s", hub->load.journal.why);
+        return;
     }
-    while (status == OK && reader.rest.len > 0) {
-        (void)take_u64le(&reader);
-        uint32_t len = take_u32le(&reader);
-        uint32_t zero = take_u32le(&reader);
-        struct bytes record = take_bytes(&reader, len);
-        status = reader.status == OK && zero == 0 && len > 0 ? OK : MALFORMED;
-        if (status == OK && store_apply(hub->store, record) != OK) {
-            refuse(hub);
-            return;
-        }
-    }
-    if (status != OK)
-        host_failed(hub, "log", status);
-    else
-        ask_log(hub);
 }
 
 /* ---- Memory from the tables ---- */

@@ -18,23 +18,6 @@ static void hand_out(struct vtpm *vtpm)
     vtpm_send(vtpm, DOOR_SYNC, vtpm->sync_id, (struct bytes){0});
 }
 
-static void send_snapshot(struct vtpm *vtpm)
-{
-    struct bytes snapshot;
-    if (!store_wants_snapshot(vtpm->store) || store_snapshot(vtpm->store, &snapshot) != OK)
-        return; /* the log goes on growing, and the next commit tries again */
-    const uint64_t sequence = store_confirmed_sequence(vtpm->store);
-    for (size_t off = 0; off < snapshot.len && vtpm->life == VTPM_SERVING;) {
-        size_t len = snapshot.len - off < DOOR_CHUNK_MAX ? snapshot.len - off : DOOR_CHUNK_MAX;
-        const struct door_piece piece = {sequence, snapshot.len, off, len};
-        const struct bytes parts[] = {bytes_from(&piece, sizeof piece), bytes_slice(snapshot, off, len)};
-        if (vtpm->port.send(vtpm->port.user, DOOR_SNAPSHOT_PUT, 0, parts, 2) != OK)
-            vtpm_stop(vtpm, 4, "the host end of the door is gone");
-        off += len;
-    }
-    store_snapshot_done(vtpm->store);
-}
-
 void vtpm_commit(struct vtpm *vtpm, uint64_t channel)
 {
     enum status status = vtpm->store_failed ? NO_ROOM : store_seal(vtpm->store, &vtpm->record);
@@ -48,7 +31,8 @@ void vtpm_commit(struct vtpm *vtpm, uint64_t channel)
         answer(vtpm);
         return;
     }
-    send_snapshot(vtpm);
+    if (journal_put_snapshot(vtpm->store, vtpm->port.send, vtpm->port.user) != OK)
+        vtpm_stop(vtpm, 4, "the host end of the door is gone");
     hand_out(vtpm);
 }
 

@@ -114,7 +114,7 @@ void vtpm_free(struct vtpm *vtpm)
         drop_waiting(vtpm, &vtpm->first);
     vtpm_states_done(vtpm);
     store_close(vtpm->store);
-    free(vtpm->load.snapshot);
+    journal_done(&vtpm->load.journal);
     if (vtpm->response)
         wipe(vtpm->response, vtpm->response_cap);
     free(vtpm->response);
@@ -216,10 +216,7 @@ static void completed(struct vtpm *vtpm, const struct door_header *header, struc
 {
     const enum status status = header->status <= INTERNAL ? (enum status)header->status : INTERNAL;
     if (vtpm->life == VTPM_LOADING && vtpm->load.id != 0 && header->id == vtpm->load.id) {
-        if (vtpm_loads_snapshot(vtpm))
-            vtpm_load_snapshot_piece(vtpm, status, payload);
-        else
-            vtpm_load_log(vtpm, status, payload);
+        vtpm_load_take(vtpm, status, payload);
     } else if (vtpm->commit == VTPM_SYNCING && header->id == vtpm->sync_id) {
         vtpm_synced(vtpm, status);
     } else {

@@ -6,6 +6,7 @@
 #include "vtpm.h"
 
 #include "crypto.h"
+#include "journal.h"
 #include "store.h"
 #include "swtpm.h"
 
@@ -74,9 +75,7 @@ struct vtpm {
 
     struct {
         uint64_t id; /* of the question under way; 0: none */
-        uint64_t sequence;
-        uint8_t *snapshot;
-        size_t have, total;
+        struct journal_load journal;
     } load;
 };
 
@@ -87,9 +86,7 @@ void vtpm_send(struct vtpm *vtpm, enum door_operation operation, uint64_t id, st
 void vtpm_serve_waiting(struct vtpm *vtpm); /* as far as no commit holds it up */
 
 /* load.c */
-void vtpm_load_snapshot_piece(struct vtpm *vtpm, enum status status, struct bytes payload);
-void vtpm_load_log(struct vtpm *vtpm, enum status status, struct bytes payload);
-bool vtpm_loads_snapshot(const struct vtpm *vtpm);
+void vtpm_load_take(struct vtpm *vtpm, enum status status, struct bytes payload);
 
 /* state.c: in the open group of the store. NO_ROOM, INTERNAL: and then store_failed is set. */
 MUST_USE enum status vtpm_state_put(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state);
