@@ -268,12 +268,35 @@ static void an_emptied_an_older_and_a_foreign_archive_are_refused_each_in_its_wo
     rig_peer_done(&sensor);
 }
 
+static void a_host_that_answers_everything_twice_changes_nothing(void **state)
+{
+    (void)state;
+    struct outcome outcome = {0};
+    owner = sensor = (struct rig_peer){0};
+    rig_init(&rig);
+    live(&outcome, &large);
+    rig.twice = true;
+    for (int launches = 0; launches < 2; launches++) {
+        assert_int_equal(0, rig_start(&rig));
+        assert_true(serves());
+        rig_peer_done(&owner);
+        rig_meet(&rig, &owner);
+        json_t *list = rig_expect(&rig, &owner, COAP_CONTENT, COAP_GET, "clients", NULL, NULL);
+        assert_int_equal(1, json_array_size(json_object_get(list, "clients")));
+        json_decref(list);
+    }
+    rig_done(&rig);
+    rig_peer_done(&owner);
+    rig_peer_done(&sensor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_lie_makes_an_acknowledged_event_vanish_in_silence),
         cmocka_unit_test(nor_does_one_about_a_snapshot),
         cmocka_unit_test(killed_before_any_operation_the_site_comes_back_with_all_it_acknowledged),
+        cmocka_unit_test(a_host_that_answers_everything_twice_changes_nothing),
         cmocka_unit_test(an_emptied_an_older_and_a_foreign_archive_are_refused_each_in_its_words),
     };
     return cmocka_run_group_tests_name("hub_fault", tests, NULL, NULL);
