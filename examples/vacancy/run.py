@@ -226,7 +226,7 @@ def replay_all(node, work, options, table, outcome):
     end = time.monotonic() + 30
     while len(watched(actions_path)) < len(actions) and time.monotonic() < end:
         time.sleep(0.1)
-    watch.send_signal(signal.SIGINT)
+    watch.terminate()  # not SIGINT: whoever runs this in the background has it ignored
     watch.wait()
     if ROOT:
         scan_memory(node, work, found)
