@@ -12,6 +12,7 @@
 #define MONITOR_HASH_LEN 32
 #define MONITOR_KEY_LEN 32
 #define MONITOR_LABEL_LEN 32
+#define MONITOR_INSTANCE_LEN 48 /* a name's place: 1 to 47 characters, which a UUID is */
 
 /* Every message starts with this; a reply repeats the operation and carries an enum status. */
 struct monitor_header {
@@ -32,17 +33,25 @@ enum monitor_operation {
     MONITOR_ADVANCE = 5,  /* monitor_advance; the reply (monitor_head_reply) comes only once it is durable */
 
     /* Asked by the host daemon on the monitor's control socket. */
-    MONITOR_ATTACH = 32, /* no payload; reply OK. From now on this socket is the host end of the site; when it hangs up
-                            the enclave is stopped */
-    MONITOR_STATUS = 33, /* reply: monitor_status, then text: one missing wall a line; while the TPM does not answer,
-                            a last line "tpm: " and the reason */
-    MONITOR_STOP = 34,   /* clean stop of enclave and monitor: the NV counter moves; reply when done */
+    MONITOR_ATTACH = 32, /* no payload: the node's own instance; or monitor_instance: the one in node/instances/NAME.
+                            Reply OK: this socket is its host end and an enclave is launched for it, which is stopped
+                            when the socket hangs up; else a sentence that says why not (BUSY: it has a host end) */
+    MONITOR_STATUS = 33, /* payload as ATTACH's; NOT_FOUND: no host end is attached by that name. Reply: monitor_status,
+                            then text: one missing wall a line; while the TPM does not answer, a last line "tpm: " and
+                            the reason */
+    MONITOR_STOP = 34,   /* clean stop of all enclaves and the monitor: the NV counter moves; reply when done */
     MONITOR_LAUNCHED = 35, /* pushed by the monitor to the host end with 3 descriptors: door window, eventfd the enclave
                              waits on, eventfd the host waits on; monitor_launched */
     MONITOR_DIED =
         36, /* pushed to the host end: monitor_died, then a sentence; a LAUNCHED follows after the back-off */
     MONITOR_ACTIVATE = 37, /* a credential (verifier/evidence: evidence_challenge); reply: the secret in it, which only
                               a TPM that holds both this node's EK and its AK can tell */
+};
+
+/* Which of a node's instances: letters, digits and . _ - , the first of them a letter or digit; zero padded and ended.
+ */
+struct monitor_instance {
+    char name[MONITOR_INSTANCE_LEN];
 };
 
 struct monitor_report {
@@ -99,7 +108,7 @@ struct monitor_head_reply {
 };
 
 struct monitor_launched {
-    uint32_t launch;      /* how many launches this monitor has made */
+    uint32_t launch; /* how many launches this host end has seen; the node's own instance: since the monitor began */
     uint32_t back_off_ms; /* that preceded it */
 };
 
@@ -146,6 +155,7 @@ struct launch_parameters {
 };
 
 _Static_assert(sizeof(struct monitor_header) == 16, "monitor_header");
+_Static_assert(sizeof(struct monitor_instance) == 48, "monitor_instance");
 _Static_assert(sizeof(struct monitor_seal_inputs) == 136, "monitor_seal_inputs");
 _Static_assert(sizeof(struct launch_parameters) == 40, "launch_parameters");
 

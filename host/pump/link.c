@@ -12,6 +12,7 @@
 #define BACK_OFF_MAX_MS 2000u
 #define DOOR_DESCRIPTORS 3
 #define CREDENTIAL_MAX 512
+#define SENTENCE_MAX 400
 #define PASSED_MAX 8 /* room for more than we want, so that none is left open unseen */
 
 enum status pump_link_init(struct pump_link *link, const char *home)
@@ -19,6 +20,13 @@ enum status pump_link_init(struct pump_link *link, const char *home)
     *link = (struct pump_link){.fd = -1, .back_off_ms = BACK_OFF_FIRST_MS};
     int len = snprintf(link->path, sizeof link->path, "%s/run/monitor.sock", home);
     return len > 0 && (size_t)len < sizeof link->path ? OK : NO_ROOM;
+}
+
+enum status pump_link_name(struct pump_link *link, const char *instance)
+{
+    struct writer writer = writer_over((uint8_t *)link->instance.name, sizeof link->instance.name - 1);
+    put_text(&writer, instance);
+    return writer_end(&writer);
 }
 
 void pump_link_close(struct pump_link *link, uint64_t now_ms)
@@ -33,11 +41,17 @@ void pump_link_close(struct pump_link *link, uint64_t now_ms)
 void pump_link_connect(struct pump_link *link, uint64_t now_ms)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct monitor_header attach = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH};
+    struct {
+        struct monitor_header header;
+        struct monitor_instance instance;
+    } attach = {.header = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH}, .instance = link->instance};
+    const size_t named = link->instance.name[0] ? sizeof attach.instance : 0;
+    attach.header.len = (uint32_t)named;
+    link->refusal = OK;
     memcpy(address.sun_path, link->path, sizeof address.sun_path);
     link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0 || connect(link->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
-        send(link->fd, &attach, sizeof attach, MSG_NOSIGNAL) != (ssize_t)sizeof attach)
+        send(link->fd, &attach, sizeof attach.header + named, MSG_NOSIGNAL) != (ssize_t)(sizeof attach.header + named))
         pump_link_close(link, now_ms);
 }
 
@@ -112,18 +126,40 @@ static enum pump_link_event launched(struct pump_link *link, struct packet *pack
     return PUMP_LINK_LAUNCHED;
 }
 
+/* The monitor's words, fit for a log line. */
+static void take_sentence(const struct packet *packet, size_t off, char *text, size_t cap)
+{
+    size_t at = 0;
+    for (size_t i = off; i < packet->len && at + 1 < cap && packet->payload[i]; i++)
+        text[at++] = packet->payload[i] < ' ' || packet->payload[i] > '~' || packet->payload[i] == '"'
+                         ? '?'
+                         : (char)packet->payload[i];
+    text[at] = 0;
+}
+
+static enum pump_link_event attached(struct pump_link *link, const struct packet *packet)
+{
+    char reason[SENTENCE_MAX];
+    link->refusal = (enum status)packet->header.status;
+    if (link->refusal == OK) {
+        link->back_off_ms = BACK_OFF_FIRST_MS;
+        return PUMP_LINK_ATTACHED;
+    }
+    take_sentence(packet, 0, reason, sizeof reason);
+    pump_log("warning", "not_attached", "instance=%s status=%s reason=\"%s\"", link->instance.name,
+             status_word(link->refusal), reason);
+    return PUMP_LINK_LOST;
+}
+
 static enum pump_link_event died(struct pump_link *link, const struct packet *packet)
 {
     struct monitor_died facts;
-    char reason[160] = "";
+    char reason[160];
     if (packet->len < sizeof facts)
         return PUMP_LINK_LOST;
     memcpy(&facts, packet->payload, sizeof facts);
     link->wait_status = (int)facts.wait_status;
-    for (size_t i = sizeof facts, at = 0; i < packet->len && at + 1 < sizeof reason && packet->payload[i]; i++)
-        reason[at++] = packet->payload[i] < ' ' || packet->payload[i] > '~' || packet->payload[i] == '"'
-                           ? '?'
-                           : (char)packet->payload[i];
+    take_sentence(packet, sizeof facts, reason, sizeof reason);
     pump_log("warning", "enclave_died", "pid=%u wait_status=%#x reason=\"%s\"", facts.pid, facts.wait_status, reason);
     return PUMP_LINK_DIED;
 }
@@ -138,9 +174,7 @@ enum pump_link_event pump_link_read(struct pump_link *link, uint64_t now_ms)
     if (status != OK) {
         event = PUMP_LINK_LOST;
     } else if (packet.header.operation == MONITOR_ATTACH) {
-        event = packet.header.status == OK ? PUMP_LINK_ATTACHED : PUMP_LINK_LOST;
-        if (event == PUMP_LINK_ATTACHED)
-            link->back_off_ms = BACK_OFF_FIRST_MS;
+        event = attached(link, &packet);
     } else if (packet.header.operation == MONITOR_LAUNCHED) {
         event = launched(link, &packet);
     } else if (packet.header.operation == MONITOR_DIED) {

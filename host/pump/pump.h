@@ -76,16 +76,20 @@ enum pump_link_event {
 
 struct pump_link {
     char path[108];
-    int fd; /* -1 while not connected */
+    struct monitor_instance instance; /* zero: the node's own */
+    int fd;                           /* -1 while not connected */
     uint64_t retry_ms;
     uint32_t back_off_ms;
     uint8_t proof[PUMP_LINK_PROOF_MAX]; /* after PUMP_LINK_PROVED: what the TPM found in the credential */
     size_t proof_len;                   /* 0: it found nothing */
     int wait_status;                    /* after PUMP_LINK_DIED: the enclave's, as wait(2) has it */
+    enum status refusal; /* after PUMP_LINK_LOST: why the monitor does not attach us; OK: that was not it */
     int launched[3]; /* after PUMP_LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
 };
 
 MUST_USE enum status pump_link_init(struct pump_link *link, const char *home);
+/* Before it connects: the host end of that instance rather than of the node's own. NO_ROOM: too long a name. */
+MUST_USE enum status pump_link_name(struct pump_link *link, const char *instance);
 void pump_link_connect(struct pump_link *link, uint64_t now_ms);
 enum pump_link_event pump_link_read(struct pump_link *link,
                                     uint64_t now_ms); /* PUMP_LINK_NOTHING: nothing more there */

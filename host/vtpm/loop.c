@@ -53,10 +53,19 @@ static void look_at_death(struct loop *loop)
 {
     const int wait_status = loop->link.wait_status;
     const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
-    if (code != 7 && code != 8 && code != 11 && code != 12)
+    if (code != 7 && code != 8 && code != 10 && code != 11 && code != 12)
         return;
     loop->stop = true;
     loop->code = code;
+}
+
+/* The same for what the monitor refused; a host end before us may still be going (BUSY), a disk come back (IO). */
+static void look_at_refusal(struct loop *loop)
+{
+    if (loop->link.refusal == OK || loop->link.refusal == BUSY || loop->link.refusal == IO)
+        return;
+    loop->stop = true;
+    loop->code = loop->link.refusal == NO_ROOM ? 11 : 12;
 }
 
 static void run_link(struct loop *loop, uint64_t now_ms)
@@ -79,6 +88,7 @@ static void run_link(struct loop *loop, uint64_t now_ms)
             break;
         case PUMP_LINK_LOST:
             detach(loop, "the monitor hung up");
+            look_at_refusal(loop);
             break;
         case PUMP_LINK_PROVED: /* nobody asked */
         case PUMP_LINK_NOTHING:
@@ -131,7 +141,7 @@ static void set_enclave(void *context, uint64_t now_ms, bool up)
 
 static int start(struct loop *loop, const struct vtpm_host_options *options, const struct pump_archive *archive)
 {
-    const char *why = "the home directory's name is too long";
+    const char *why = "the home's or the instance's name is too long";
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
                                       .mode = options->mode,
@@ -144,7 +154,9 @@ static int start(struct loop *loop, const struct vtpm_host_options *options, con
     sigaddset(&asked, SIGTERM);
     sigaddset(&asked, SIGINT);
     sigprocmask(SIG_BLOCK, &asked, NULL);
-    if (pump_link_init(&loop->link, options->home) != OK || pump_new(archive, &loop->pump, &why) != OK) {
+    if (pump_link_init(&loop->link, options->home) != OK ||
+        (options->instance && pump_link_name(&loop->link, options->instance) != OK) ||
+        pump_new(archive, &loop->pump, &why) != OK) {
         pump_log("error", "start", "reason=\"%s\"", why);
         return 1;
     }

@@ -6,11 +6,13 @@
 #include <limits.h>
 #include <stdio.h>
 
-static int open_archive(const char *home, struct archive **archive)
+static int open_archive(const struct vtpm_host_options *options, struct archive **archive)
 {
     char path[PATH_MAX], why[512];
     struct writer sentence = writer_over(why, sizeof why - 1);
-    if (snprintf(path, sizeof path, "%s/node/archive.db", home) >= (int)sizeof path) {
+    const char *name = options->instance ? options->instance : "";
+    if (snprintf(path, sizeof path, "%s/node/%s%s%sarchive.db", options->home, *name ? "instances/" : "", name,
+                 *name ? "/" : "") >= (int)sizeof path) {
         pump_log("error", "archive", "reason=\"the home's name is too long\"");
         return 2;
     }
@@ -32,7 +34,7 @@ int main(int argc, char **argv)
         return code;
     pump_log_as("vtpm");
     vtpm_host_harden();
-    code = open_archive(options.home, &archive);
+    code = open_archive(&options, &archive);
     if (code >= 0)
         return code;
     const struct pump_archive kept = {archive, archive_serve, archive_abandon};

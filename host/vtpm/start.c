@@ -9,15 +9,17 @@
 static void put_usage(FILE *to)
 {
     fprintf(to,
-            "usage: bastide-vtpm socket [--tpm2] --tpmstate dir=HOME --ctrl type=unixio,path=PATH[,mode=0600]\n"
+            "usage: bastide-vtpm socket [--tpm2] --tpmstate dir=HOME[,instance=NAME] --ctrl "
+            "type=unixio,path=PATH[,mode=0600]\n"
             "                    [--server type=unixio,path=PATH] [--flags FLAG,...] [--print-capabilities]\n"
             "The sockets of one vTPM, in swtpm's place: its state is sealed by an enclave that the monitor of HOME\n"
-            "launches from vtpm.image, and HOME/node/archive.db keeps it. FLAG: not-need-init, startup-none,\n"
-            "startup-clear, startup-state (each of the startups implies not-need-init).\n"
+            "launches for it, from HOME/node/instances/NAME, where archive.db keeps it; without a NAME, the node's\n"
+            "own instance, HOME/node/archive.db. FLAG: not-need-init, startup-none, startup-clear, startup-state\n"
+            "(each of the startups implies not-need-init).\n"
             "Exit codes: 0 stopped as asked or by SHUTDOWN, 1 internal error, 2 the command line is wrong,\n"
             "3 another program has the archive, 4 a socket cannot be bound, 7 the state was rolled back, 8 it was\n"
-            "tampered with or is another vTPM's, 9 the TPM does not start, 11 a limit was met, 12 the image was\n"
-            "refused, 13 the archive cannot be opened, 14 the disk is full.\n");
+            "tampered with or is another vTPM's, 9 the TPM does not start, 10 a wall is missing, 11 a limit was met,\n"
+            "12 the monitor refused instance or image, 13 the archive cannot be opened, 14 the disk is full.\n");
 }
 
 static int refuse(const char *option, const char *value, const char *reason)
@@ -64,10 +66,16 @@ static int take_flags(char *value, struct vtpm_host_options *options)
 
 static int take_home(char *value, struct vtpm_host_options *options)
 {
-    if (strncmp(value, "dir=", 4) != 0 || value[4] == 0)
-        return refuse("tpmstate", value, "give dir=HOME, a node's home");
-    options->home = value + 4;
-    return -1;
+    for (char *rest = NULL, *part = strtok_r(value, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        if (strncmp(part, "dir=", 4) == 0 && part[4])
+            options->home = part + 4;
+        else if (strncmp(part, "instance=", 9) == 0 && part[9] && part[9] != '.' && !strchr(part, '/') &&
+                 strlen(part + 9) < MONITOR_INSTANCE_LEN)
+            options->instance = part + 9;
+        else
+            return refuse("tpmstate", part, "give dir=HOME, a node's home, and instance=NAME, of 1 to 47 characters");
+    }
+    return options->home ? -1 : refuse("tpmstate", "", "needs dir=HOME, a node's home");
 }
 
 int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *result)

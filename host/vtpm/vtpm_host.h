@@ -49,7 +49,8 @@ uint32_t vtpm_host_refusal(const struct vtpm_host *host);
 /* ---- The program around it ---- */
 
 struct vtpm_host_options {
-    const char *home; /* DIR of the node: run/monitor.sock and node/archive.db are below it */
+    const char *home;     /* DIR of the node: run/monitor.sock is below it, and archive.db in node/ … */
+    const char *instance; /* … or in node/instances/NAME; NULL: the node's own instance */
     const char *control, *data;
     mode_t mode;
     bool init;
@@ -61,7 +62,7 @@ int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *options);
 void vtpm_host_harden(void);
 struct pump_archive;
 /* Serves until SIGTERM, SIGINT or SHUTDOWN; gives the exit code (0 stopped as asked, 1 internal, 4 cannot bind, 9 the
- * TPM refused INIT or startup; 7, 8, 11, 12 what the enclave refused). */
+ * TPM refused INIT or startup; 7, 8, 10, 11, 12 what the enclave, or the monitor in its place, refused). */
 int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_archive *archive);
 
 #endif

@@ -22,7 +22,7 @@ bool node_path(const char *home, const char *name, char *path)
 
 enum status node_read_file(const char *path, uint8_t *data, size_t cap, size_t *len)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return errno == ENOENT ? NOT_FOUND : IO;
     size_t have = 0;
@@ -114,7 +114,7 @@ static enum status fill(int from, int to)
 
 enum status node_seal_program(const char *path, int *fd, uint8_t hash[32])
 {
-    int from = open(path, O_RDONLY | O_CLOEXEC);
+    int from = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (from < 0)
         return errno == ENOENT ? NOT_FOUND : IO;
     int made = memfd_create("program", MFD_CLOEXEC | MFD_ALLOW_SEALING);

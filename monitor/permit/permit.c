@@ -24,8 +24,8 @@ static const struct permission table[] = {
     {MONITOR_HEAD, PERMIT_ENCLAVE, PERMIT_READY, false, 0, 0, 0},
     {MONITOR_ADVANCE, PERMIT_ENCLAVE, PERMIT_READY, false, sizeof(struct monitor_advance),
      sizeof(struct monitor_advance), 0},
-    {MONITOR_ATTACH, PERMIT_CONTROL, PERMIT_CALLER, true, 0, 0, PERMIT_HOST},
-    {MONITOR_STATUS, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, 0, 0, 0},
+    {MONITOR_ATTACH, PERMIT_CONTROL, PERMIT_CALLER, true, 0, sizeof(struct monitor_instance), PERMIT_HOST},
+    {MONITOR_STATUS, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, 0, sizeof(struct monitor_instance), 0},
     {MONITOR_STOP, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, true, 0, 0, PERMIT_ENDED},
     {MONITOR_ACTIVATE, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, 1, BLOB_MAX, 0},
 };
@@ -87,6 +87,29 @@ static enum status decode_advance(struct bytes payload, struct monitor_advance *
     return advance->reserved == 0 && advance->strict <= 1 ? OK : MALFORMED;
 }
 
+static bool may_stand_in_name(char c, bool first)
+{
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return letter || (!first && (c == '.' || c == '_' || c == '-'));
+}
+
+/* It becomes part of a path: one plain name, nothing above it and nothing behind its end. */
+static enum status decode_instance(struct bytes payload, struct monitor_instance *instance)
+{
+    size_t len = 0;
+    if (payload.len == 0)
+        return OK;
+    if (payload.len != sizeof *instance)
+        return MALFORMED;
+    memcpy(instance, payload.data, sizeof *instance);
+    while (len < sizeof instance->name && may_stand_in_name(instance->name[len], len == 0))
+        len++;
+    bool good = len > 0 && len < sizeof instance->name;
+    for (size_t i = len; i < sizeof instance->name; i++)
+        good = good && instance->name[i] == 0;
+    return good ? OK : MALFORMED;
+}
+
 static enum status decode(struct bytes payload, struct permit_request *request)
 {
     if (request->operation == MONITOR_REPORT)
@@ -95,6 +118,8 @@ static enum status decode(struct bytes payload, struct permit_request *request)
         return decode_seal(payload, &request->of.seal);
     if (request->operation == MONITOR_ADVANCE)
         return decode_advance(payload, &request->of.advance);
+    if (request->operation == MONITOR_ATTACH || request->operation == MONITOR_STATUS)
+        return decode_instance(payload, &request->of.instance);
     request->of.blob = payload;
     return OK;
 }

@@ -6,37 +6,37 @@
 
 #include <string.h>
 
-#define MESSAGES_AT_ONCE 64 /* then the others have their turn */
-
 /* The same facts for every report of this launch. */
-static void fill_report(const struct serve *serve, const struct monitor_report *ask, const struct head *head,
-                        struct eat_report *report)
+static void fill_report(const struct serve *serve, const struct serve_site *site, const struct monitor_report *ask,
+                        const struct head *head, struct eat_report *report)
 {
+    const struct enclave_image *image = &site->is.image->image;
     *report = (struct eat_report){
         .nonce_len = ask->nonce_len,
         .time_s = serve_now_s(),
         .port = bytes_from_text("linux"),
         .mode = serve->options->insecure_dev ? EAT_INSECURE_DEV : EAT_PRODUCTION,
-        .product = bytes_from_text(serve->image.manifest.product),
-        .security_version = serve->image.manifest.security_version,
-        .walls = serve_standing_walls(serve),
-        .secret_bytes = serve->site.secret_bytes,
-        .unprotected_bytes = serve->site.unprotected_bytes,
+        .product = bytes_from_text(image->manifest.product),
+        .security_version = image->manifest.security_version,
+        .walls = serve_standing_walls(serve, site),
+        .secret_bytes = site->secret_bytes,
+        .unprotected_bytes = site->unprotected_bytes,
         .monitor_measured = serve->monitor_measured,
         .nv_counter = serve->heads.counter,
         .sequence = head->sequence,
         .since_s = serve->heads.since_s,
     };
     memcpy(report->nonce, ask->nonce, ask->nonce_len);
-    memcpy(report->measurement, serve->image.measurement, sizeof report->measurement);
-    memcpy(report->signer, serve->image.signer, sizeof report->signer);
-    memcpy(report->config, serve->configuration.config_id, sizeof report->config);
-    memcpy(report->workload, serve->workload.hash, sizeof report->workload);
+    memcpy(report->measurement, image->measurement, sizeof report->measurement);
+    memcpy(report->signer, image->signer, sizeof report->signer);
+    memcpy(report->config, site->is.configuration.config_id, sizeof report->config);
+    memcpy(report->workload, site->is.workload, sizeof report->workload);
     memcpy(report->user_data, ask->user_data, sizeof report->user_data);
     memcpy(report->monitor, serve->monitor_hash, sizeof report->monitor);
 }
 
-static enum status put_evidence(struct serve *serve, const struct monitor_report *ask, struct writer *writer)
+static enum status put_evidence(struct serve *serve, const struct serve_site *site, const struct monitor_report *ask,
+                                struct writer *writer)
 {
     struct tpm *tpm;
     struct tpm_quote quote;
@@ -44,8 +44,8 @@ static enum status put_evidence(struct serve *serve, const struct monitor_report
     struct head head;
     uint8_t data[32], signed_report[EAT_REPORT_MAX];
     struct writer body = writer_over(signed_report, sizeof signed_report);
-    heads_get(&serve->heads, serve->configuration.site, &head);
-    fill_report(serve, ask, &head, &report);
+    heads_get(&serve->heads, site->is.configuration.site, &head);
+    fill_report(serve, site, ask, &head, &report);
     TRY(serve_tpm(serve, &tpm));
     TRY(eat_quote_data(&serve->report_key.public_key, bytes_from(ask->nonce, ask->nonce_len), data));
     TRY(serve_tpm_after(serve, tpm_counts(tpm, &report.reset_count, &report.restart_count)));
@@ -64,15 +64,16 @@ static enum status put_evidence(struct serve *serve, const struct monitor_report
     return writer_end(writer);
 }
 
-static enum status answer_seal(const struct serve *serve, const struct monitor_seal *ask,
+static enum status answer_seal(const struct serve *serve, const struct serve_site *site, const struct monitor_seal *ask,
                                struct monitor_seal_reply *reply)
 {
-    struct seal_asker asker = {.security_version = serve->image.manifest.security_version};
+    const struct enclave_image *image = &site->is.image->image;
+    struct seal_asker asker = {.security_version = image->manifest.security_version};
     uint8_t salt[MONITOR_HASH_LEN];
     struct monitor_seal_inputs inputs = ask->inputs;
-    memcpy(asker.measurement, serve->image.measurement, sizeof asker.measurement);
-    memcpy(asker.signer, serve->image.seal_signer, sizeof asker.signer);
-    memcpy(asker.config, serve->configuration.config_id, sizeof asker.config);
+    memcpy(asker.measurement, image->measurement, sizeof asker.measurement);
+    memcpy(asker.signer, image->seal_signer, sizeof asker.signer);
+    memcpy(asker.config, site->is.configuration.config_id, sizeof asker.config);
     if (ask->open) {
         TRY(seal_permits(&asker, &inputs));
     } else {
@@ -84,12 +85,12 @@ static enum status answer_seal(const struct serve *serve, const struct monitor_s
     return OK;
 }
 
-static void fill_head(struct serve *serve, struct monitor_head_reply *reply)
+static void fill_head(struct serve *serve, const struct serve_site *site, struct monitor_head_reply *reply)
 {
     struct head head;
     struct tpm *tpm;
     uint32_t resets = 0, restarts = 0;
-    heads_get(&serve->heads, serve->configuration.site, &head);
+    heads_get(&serve->heads, site->is.configuration.site, &head);
     *reply = (struct monitor_head_reply){
         .sequence = head.sequence, .nv_counter = serve->heads.counter, .since_s = serve->heads.since_s};
     memcpy(reply->hash, head.hash, sizeof reply->hash);
@@ -101,10 +102,10 @@ static void fill_head(struct serve *serve, struct monitor_head_reply *reply)
     }
 }
 
-static enum status advance(struct serve *serve, const struct monitor_advance *ask)
+static enum status advance(struct serve *serve, const struct serve_site *site, const struct monitor_advance *ask)
 {
     struct head head = {.sequence = ask->sequence};
-    memcpy(head.site, serve->configuration.site, sizeof head.site);
+    memcpy(head.site, site->is.configuration.site, sizeof head.site);
     memcpy(head.hash, ask->hash, sizeof head.hash);
     enum status status = heads_advance(&serve->heads, &head, ask->strict, serve_now_s());
     if (status == DENIED) {
@@ -113,23 +114,25 @@ static enum status advance(struct serve *serve, const struct monitor_advance *as
         serve->stopping = true;
         serve->exit_code = NODE_EXIT_DENIED;
     } else if (status != OK) {
-        node_log("error", "monitor", "not_advanced", "sequence=%llu strict=%u status=%s",
+        node_log("error", "monitor", "not_advanced", "%ssequence=%llu strict=%u status=%s", site->tag,
                  (unsigned long long)ask->sequence, ask->strict, status_word(status));
     }
     return status;
 }
 
-static enum status answer(struct serve *serve, const struct permit_request *request, struct writer *writer)
+static enum status answer(struct serve *serve, const struct serve_site *site, const struct permit_request *request,
+                          struct writer *writer)
 {
     if (request->operation == MONITOR_REPORT) {
-        enum status status = put_evidence(serve, &request->of.report, writer);
+        enum status status = put_evidence(serve, site, &request->of.report, writer);
         if (status != OK)
-            node_log("error", "monitor", "no_report", "status=%s reason=\"%s\"", status_word(status), serve->tpm.error);
+            node_log("error", "monitor", "no_report", "%sstatus=%s reason=\"%s\"", site->tag, status_word(status),
+                     serve->tpm.error);
         return status;
     }
     if (request->operation == MONITOR_SEAL_KEY) {
         struct monitor_seal_reply reply;
-        enum status status = answer_seal(serve, &request->of.seal, &reply);
+        enum status status = answer_seal(serve, site, &request->of.seal, &reply);
         if (status == OK)
             put_bytes(writer, bytes_from(&reply, sizeof reply));
         wipe(&reply, sizeof reply);
@@ -138,46 +141,44 @@ static enum status answer(struct serve *serve, const struct permit_request *requ
     enum status status = OK;
     struct monitor_head_reply head;
     if (request->operation == MONITOR_ADVANCE)
-        status = advance(serve, &request->of.advance);
-    fill_head(serve, &head); /* after a failed advance, too: where it stands */
+        status = advance(serve, site, &request->of.advance);
+    fill_head(serve, site, &head); /* after a failed advance, too: where it stands */
     put_bytes(writer, bytes_from(&head, sizeof head));
     return status;
 }
 
 /* False when the enclave is no longer there. */
-static bool handle(struct serve *serve, struct bytes packet)
+static bool handle(struct serve *serve, struct serve_site *site, struct bytes packet)
 {
     static uint8_t room[MONITOR_MESSAGE_MAX - sizeof(struct monitor_header)];
-    struct serve_site *site = &serve->site;
     struct writer writer = writer_over(room, sizeof room);
     struct permit_request request;
     enum status status = permit_check(&site->session, packet, &request);
     if (status != OK)
-        node_log("warning", "monitor", "enclave_refused", "operation=%u status=%s", (unsigned)request.operation,
-                 status_word(status));
+        node_log("warning", "monitor", "enclave_refused", "%soperation=%u status=%s", site->tag,
+                 (unsigned)request.operation, status_word(status));
     if (status == OK && request.operation == MONITOR_READY) {
-        serve_enclave_ready(serve);
+        serve_enclave_ready(serve, site);
         return site->running && !serve->stopping;
     }
     if (status == OK)
-        status = answer(serve, &request, &writer);
+        status = answer(serve, site, &request, &writer);
     bool sent = serve_send(site->enclave.socket, (uint16_t)request.operation, status, writer_bytes(&writer), NULL, 0);
     wipe(room, writer.len);
     return sent;
 }
 
-void serve_enclave_readable(struct serve *serve)
+void serve_enclave_readable(struct serve *serve, struct serve_site *site, unsigned most)
 {
     static uint8_t packet[MONITOR_MESSAGE_MAX];
-    struct serve_site *site = &serve->site;
-    for (int i = 0; i < MESSAGES_AT_ONCE && site->running && !serve->stopping; i++) {
+    for (unsigned i = 0; i < most && site->running && !serve->stopping; i++) {
         size_t len = 0;
         enum status status = serve_receive(site->enclave.socket, packet, sizeof packet, &len);
         if (status == BUSY)
             return;
-        if (status != OK || !handle(serve, bytes_from(packet, len))) {
+        if (status != OK || !handle(serve, site, bytes_from(packet, len))) {
             if (site->running && !serve->stopping)
-                serve_enclave_hung_up(serve);
+                serve_enclave_hung_up(site);
             return;
         }
     }

@@ -1,4 +1,4 @@
-/* The control socket: the host end that attached, and callers who ask for the status or for a clean stop. */
+/* The control socket: host ends that attached, and callers who ask for the status or for a clean stop. */
 #include "serve_internal.h"
 
 #include "node.h"
@@ -52,51 +52,76 @@ enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t *len)
     return OK;
 }
 
+static struct serve_caller *free_caller(struct serve *serve)
+{
+    struct serve_caller *found = NULL;
+    size_t strangers = 0;
+    for (size_t i = 0; i < SERVE_CALLERS_MAX; i++) {
+        strangers += serve->callers[i].fd >= 0 && !serve->callers[i].site;
+        if (serve->callers[i].fd < 0 && !found)
+            found = &serve->callers[i];
+    }
+    return strangers < SERVE_STRANGERS_MAX ? found : NULL;
+}
+
 void serve_accept(struct serve *serve)
 {
+    struct serve_caller *caller = free_caller(serve);
     int fd = accept4(serve->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
-        if (serve->callers[i].fd < 0) {
-            serve->callers[i] = (struct serve_caller){.fd = fd, .session = permit_session_of(PERMIT_CONTROL)};
-            return;
-        }
-    node_log("warning", "monitor", "caller_refused", "reason=\"too many at once\" max=%d", SERVE_CALLERS_MAX);
+    if (caller) {
+        *caller = (struct serve_caller){.fd = fd, .session = permit_session_of(PERMIT_CONTROL)};
+        return;
+    }
+    node_log("warning", "monitor", "caller_refused", "reason=\"too many at once\" max=%d", SERVE_STRANGERS_MAX);
     close(fd);
 }
 
 void serve_drop_caller(struct serve *serve, struct serve_caller *caller)
 {
+    struct serve_site *site = caller->site;
+    (void)serve;
     if (caller->fd < 0)
         return;
     close(caller->fd);
-    caller->fd = -1;
-    if (serve->host == caller) {
-        serve->host = NULL;
-        node_log("info", "monitor", "host_gone", "enclave=%d", serve->site.enclave.pid);
-        serve_enclave_stop(serve);
+    *caller = (struct serve_caller){.fd = -1};
+    if (site) {
+        site->host = NULL;
+        node_log("info", "monitor", "host_gone", "%senclave=%d", site->tag, site->enclave.pid);
+        serve_enclave_stop(site);
     }
 }
 
-static enum status put_status(struct serve *serve, struct writer *writer)
+static struct serve_site *find(struct serve *serve, const char *name)
 {
+    for (size_t i = 0; i < SITES_MAX; i++)
+        if (serve->at[i] && strcmp(serve->at[i]->is.name, name) == 0)
+            return serve->at[i];
+    return NULL;
+}
+
+static enum status put_status(struct serve *serve, const char *name, struct writer *writer)
+{
+    const struct serve_site *site = find(serve, name);
     struct head head;
     char missing[WALLS_TEXT_MAX];
-    heads_get(&serve->heads, serve->configuration.site, &head);
+    if (!site)
+        return NOT_FOUND;
+    heads_get(&serve->heads, site->is.configuration.site, &head);
     struct monitor_status status = {
-        .enclave_pid = serve->site.running ? (uint32_t)serve->site.enclave.pid : 0,
-        .launches = serve->site.launches,
-        .secret_bytes = serve->site.running ? serve->site.secret_bytes : 0,
-        .unprotected_bytes = serve->site.running ? serve->site.unprotected_bytes : 0,
+        .enclave_pid = site->running ? (uint32_t)site->enclave.pid : 0,
+        .launches = site->launches,
+        .secret_bytes = site->running ? site->secret_bytes : 0,
+        .unprotected_bytes = site->running ? site->unprotected_bytes : 0,
         .nv_counter = serve->heads.counter,
         .sequence = head.sequence,
         .monitor_measured = serve->monitor_measured,
         .insecure_dev = serve->options->insecure_dev,
     };
-    memcpy(status.measurement, serve->image.measurement, sizeof status.measurement);
-    memcpy(status.config, serve->configuration.config_id, sizeof status.config);
-    walls_list(WALLS_ALL & ~serve_standing_walls(serve), '\n', missing, sizeof missing);
+    memcpy(status.measurement, site->is.image->image.measurement, sizeof status.measurement);
+    memcpy(status.config, site->is.configuration.config_id, sizeof status.config);
+    walls_list(WALLS_ALL & ~serve_standing_walls(serve, site), '\n', missing, sizeof missing);
     put_bytes(writer, bytes_from(&status, sizeof status));
     put_text(writer, missing);
     put_text(writer, "\n");
@@ -118,24 +143,37 @@ static enum status activate(struct serve *serve, struct bytes blob, struct write
     return writer_end(writer);
 }
 
-static enum status attach(struct serve *serve, struct serve_caller *caller)
+static enum status attach(struct serve *serve, struct serve_caller *caller, const char *name, struct writer *writer)
 {
-    if (serve->host) {
-        /* One host end at a time: the old one must have hung up. This caller may try again. */
+    char sentence[ENCLAVE_SENTENCE_MAX] = "it has a host end";
+    serve_forget(serve); /* whoever comes again at once is not told to wait for himself */
+    struct serve_site *site = find(serve, name);
+    enum status status = site && site->host ? BUSY : OK;
+    if (!site)
+        status = serve_admit(serve, name, &site, sentence);
+    if (status != OK) {
+        /* Nothing was begun; this caller may try again. */
         caller->session = permit_session_of(PERMIT_CONTROL);
-        return BUSY;
+        put_text(writer, sentence);
+        if (status != BUSY)
+            node_log("warning", "monitor", "host_refused", "instance=%s status=%s reason=\"%s\"", name,
+                     status_word(status), sentence);
+        return status;
     }
-    serve->host = caller;
-    serve->site.back_off_ms = 0;
-    serve->site.launch_ms = serve_now_ms();
-    node_log("info", "monitor", "host_attached", "launches=%u", serve->site.launches);
+    site->host = caller;
+    caller->site = site;
+    site->back_off_ms = 0;
+    site->launch_ms = serve_now_ms();
+    node_log("info", "monitor", "host_attached", "%slaunches=%u", site->tag, site->launches);
     return OK;
 }
 
 /* The counter moves; what the table then says is what the next start must find. */
 static enum status stop(struct serve *serve)
 {
-    serve_enclave_stop(serve);
+    for (size_t i = 0; i < SITES_MAX; i++)
+        if (serve->at[i])
+            serve_enclave_stop(serve->at[i]);
     enum status status = heads_move(&serve->heads, serve_now_s());
     serve->stopping = true;
     serve->moved = true;
@@ -149,9 +187,9 @@ static enum status act(struct serve *serve, struct serve_caller *caller, const s
 {
     switch ((int)request->operation) {
     case MONITOR_ATTACH:
-        return attach(serve, caller);
+        return attach(serve, caller, request->of.instance.name, writer);
     case MONITOR_STATUS:
-        return put_status(serve, writer);
+        return put_status(serve, request->of.instance.name, writer);
     case MONITOR_ACTIVATE:
         return activate(serve, request->of.blob, writer);
     case MONITOR_STOP:

@@ -1,13 +1,16 @@
-/* The one enclave of the site: launched when a host attached, watched, launched again when it died, ended with its
- * host.
- */
+/* The enclave of each instance: launched when a host attached, watched, launched again when it died, ended with its
+ * host. */
 #include "serve_internal.h"
 
 #include "node.h"
 #include "walls.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define READY_MS 30000
 #define BACK_OFF_FIRST_MS 100
@@ -26,9 +29,8 @@ static bool is_refusal(int wait_status)
     return false;
 }
 
-static void plan_next(struct serve *serve, int wait_status)
+static void plan_next(struct serve_site *site, int wait_status)
 {
-    struct serve_site *site = &serve->site;
     uint64_t now = serve_now_ms();
     if (is_refusal(wait_status))
         site->back_off_ms = BACK_OFF_REFUSED_MS;
@@ -39,29 +41,81 @@ static void plan_next(struct serve *serve, int wait_status)
     site->launch_ms = now + site->back_off_ms;
 }
 
-static void tell_died(struct serve *serve, pid_t pid, int wait_status, const char *sentence)
+static void tell_died(struct serve *serve, struct serve_site *site, pid_t pid, int wait_status, const char *sentence)
 {
     uint8_t room[sizeof(struct monitor_died) + TELL_MAX];
     const struct monitor_died died = {.pid = (uint32_t)pid, .wait_status = (uint32_t)wait_status};
     struct writer writer = writer_over(room, sizeof room);
     put_bytes(&writer, bytes_from(&died, sizeof died));
     put_text(&writer, sentence);
-    if (serve->host && !serve_send(serve->host->fd, MONITOR_DIED, OK, writer_bytes(&writer), NULL, 0))
-        serve_drop_caller(serve, serve->host);
+    if (site->host && !serve_send(site->host->fd, MONITOR_DIED, OK, writer_bytes(&writer), NULL, 0))
+        serve_drop_caller(serve, site->host);
 }
 
-void serve_launch(struct serve *serve)
+static enum status prepare(struct serve *serve, struct serve_site *site, char sentence[ENCLAVE_SENTENCE_MAX])
 {
-    struct serve_site *site = &serve->site;
-    const struct enclave_plan plan = {.image = &serve->image,
-                                      .configuration = serve->configuration_encoded,
-                                      .workload = serve->workload_encoded,
+    char directory[SITES_PATH_MAX], below[SITES_PATH_MAX + 8], image[PATH_MAX];
+    size_t place = 0;
+    site_directory(site->is.name, directory);
+    snprintf(below, sizeof below, "%s/image", directory);
+    snprintf(sentence, ENCLAVE_SENTENCE_MAX, "the home's path is too long");
+    TRY(site_read(&site->is, serve->options->home, sentence));
+    TRY(sites_enter(&serve->sites, &site->is, &serve->heads, &place, sentence));
+    enum status status = node_path(serve->options->home, below, image)
+                             ? site_load_image(&serve->sites, &site->is, image, sentence)
+                             : NO_ROOM;
+    if (status != OK)
+        sites_leave(&serve->sites, &site->is);
+    else
+        serve->at[place] = site;
+    return status;
+}
+
+enum status serve_admit(struct serve *serve, const char *name, struct serve_site **site,
+                        char sentence[ENCLAVE_SENTENCE_MAX])
+{
+    struct serve_site *made = calloc(1, sizeof *made);
+    snprintf(sentence, ENCLAVE_SENTENCE_MAX, "the monitor has no memory left");
+    if (!made)
+        return NO_ROOM;
+    snprintf(made->is.name, sizeof made->is.name, "%s", name);
+    snprintf(made->tag, sizeof made->tag, "instance=%s ", name);
+    enclave_clear(&made->enclave);
+    enum status status = prepare(serve, made, sentence);
+    if (status != OK) {
+        site_done(&serve->sites, &made->is);
+        free(made);
+        return status;
+    }
+    *site = made;
+    return OK;
+}
+
+void serve_forget(struct serve *serve)
+{
+    for (size_t i = SITES_OWN + 1; i < SITES_MAX; i++) {
+        struct serve_site *site = serve->at[i];
+        if (!site || site->host)
+            continue;
+        serve_enclave_stop(site);
+        sites_leave(&serve->sites, &site->is);
+        site_done(&serve->sites, &site->is);
+        serve->at[i] = NULL;
+        free(site);
+    }
+}
+
+void serve_launch(struct serve *serve, struct serve_site *site)
+{
+    const struct enclave_plan plan = {.image = &site->is.image->image,
+                                      .configuration = site->is.configuration_encoded,
+                                      .workload = site->is.workload_encoded,
                                       .pool_len = serve->options->pool_len,
                                       .secret_len = serve->secret_len,
                                       .body_max = serve->options->body_max,
                                       .no_secret_memory = serve->options->no_secret_memory,
                                       .launcher = serve->launcher,
-                                      .user = serve_user(serve)};
+                                      .user = geteuid() == 0 ? site->is.user : 0};
     site->launch_ms = 0;
     site->started_ms = serve_now_ms();
     enum status status = heads_check_lease(&serve->heads);
@@ -73,26 +127,27 @@ void serve_launch(struct serve *serve)
         return;
     }
     if (enclave_start(&plan, &site->enclave) != OK) {
-        node_log("error", "monitor", "not_launched", "reason=\"no process, memory or descriptor to be had\"");
-        plan_next(serve, 0);
+        node_log("error", "monitor", "not_launched", "%sreason=\"no process, memory or descriptor to be had\"",
+                 site->tag);
+        plan_next(site, 0);
         return;
     }
     site->running = true;
     site->launches++;
     site->session = permit_session_of(PERMIT_ENCLAVE);
     site->deadline_ms = site->started_ms + READY_MS;
-    node_log("info", "monitor", "launching", "launch=%u launcher=%d", site->launches, site->enclave.launcher);
+    node_log("info", "monitor", "launching", "%slaunch=%u launcher=%d", site->tag, site->launches,
+             site->enclave.launcher);
 }
 
-uint32_t serve_standing_walls(const struct serve *serve)
+uint32_t serve_standing_walls(const struct serve *serve, const struct serve_site *site)
 {
-    return serve->own_walls | (serve->site.running ? serve->site.walls : 0);
+    return serve->own_walls | (site->running ? site->walls : 0);
 }
 
 /* Only what the kernel says or what must have held for the enclave to come this far. */
-static void measure_walls(struct serve *serve)
+static void measure_walls(const struct serve *serve, struct serve_site *site)
 {
-    struct serve_site *site = &serve->site;
     const uint64_t pool = serve->options->pool_len;
     uint64_t locked = 0;
     site->walls = site->enclave.walls | walls_of_process("", site->enclave.pid, serve->filters, &locked);
@@ -104,59 +159,77 @@ static void measure_walls(struct serve *serve)
         site->walls |= EAT_WALL_SECRET_MEMORY;
 }
 
-void serve_enclave_ready(struct serve *serve)
+/* `refused`: 0, or the exit code to name in place of the one that being killed gives. */
+static void end(struct serve *serve, struct serve_site *site, int refused)
 {
-    struct serve_site *site = &serve->site;
-    const struct monitor_launched launched = {.launch = site->launches, .back_off_ms = site->back_off_ms};
-    const int door[] = {site->enclave.window, site->enclave.enclave_waits, site->enclave.host_waits};
-    char missing[WALLS_TEXT_MAX];
-    site->deadline_ms = 0;
-    /* The report was written before the program began: it is there. */
-    if (enclave_take_report(&site->enclave) != OK) {
-        serve_enclave_ended(serve);
-        return;
-    }
-    measure_walls(serve);
-    if (!serve_walls_stand(serve, serve_standing_walls(serve)))
-        return;
-    walls_list(WALLS_ALL & ~serve_standing_walls(serve), ',', missing, sizeof missing);
-    node_log("info", "monitor", "enclave_ready", "launch=%u pid=%d ms=%llu secret=%llu unprotected=%llu missing=%s",
-             site->launches, site->enclave.pid, (unsigned long long)(serve_now_ms() - site->started_ms),
-             (unsigned long long)site->secret_bytes, (unsigned long long)site->unprotected_bytes, missing);
-    if (!serve_send(site->enclave.socket, MONITOR_READY, OK, (struct bytes){0}, NULL, 0))
-        serve_enclave_ended(serve);
-    else if (serve->host &&
-             !serve_send(serve->host->fd, MONITOR_LAUNCHED, OK, bytes_from(&launched, sizeof launched), door, 3))
-        serve_drop_caller(serve, serve->host);
-}
-
-void serve_enclave_ended(struct serve *serve)
-{
-    struct serve_site *site = &serve->site;
     char sentence[TELL_MAX];
     if (!site->running)
         return;
     bool never_ready = site->session.state == PERMIT_STARTING;
     pid_t pid = enclave_take_report(&site->enclave) == OK ? site->enclave.pid : 0;
     int wait_status = enclave_end(&site->enclave);
+    if (refused)
+        wait_status = W_EXITCODE(refused, 0);
     site->running = false;
     site->deadline_ms = 0;
     site->session.state = PERMIT_ENDED;
     node_end_sentence(wait_status, sentence, sizeof sentence);
-    plan_next(serve, wait_status);
-    node_log("warning", "monitor", "enclave_died", "pid=%d wait_status=%#x ready=%d next_ms=%u reason=\"%s\"", pid,
-             (unsigned)wait_status, !never_ready, site->back_off_ms, sentence);
-    tell_died(serve, pid, wait_status, sentence);
+    plan_next(site, wait_status);
+    node_log("warning", "monitor", "enclave_died", "%spid=%d wait_status=%#x ready=%d next_ms=%u reason=\"%s\"",
+             site->tag, pid, (unsigned)wait_status, !never_ready, site->back_off_ms, sentence);
+    tell_died(serve, site, pid, wait_status, sentence);
 }
 
-void serve_enclave_stop(struct serve *serve)
+void serve_enclave_ended(struct serve *serve, struct serve_site *site)
 {
-    struct serve_site *site = &serve->site;
+    end(serve, site, 0);
+}
+
+/* The node was made for its own instance and says by its end that it cannot serve it; a named one is refused alone. */
+static void refuse_for_walls(struct serve *serve, struct serve_site *site)
+{
+    if (site != &serve->own) {
+        end(serve, site, SERVE_EXIT_WALL);
+        return;
+    }
+    serve->stopping = true;
+    serve->exit_code = SERVE_EXIT_WALL;
+}
+
+void serve_enclave_ready(struct serve *serve, struct serve_site *site)
+{
+    const struct monitor_launched launched = {.launch = site->launches, .back_off_ms = site->back_off_ms};
+    const int door[] = {site->enclave.window, site->enclave.enclave_waits, site->enclave.host_waits};
+    char missing[WALLS_TEXT_MAX];
+    site->deadline_ms = 0;
+    /* The report was written before the program began: it is there. */
+    if (enclave_take_report(&site->enclave) != OK) {
+        serve_enclave_ended(serve, site);
+        return;
+    }
+    measure_walls(serve, site);
+    if (!serve_walls_stand(serve, serve_standing_walls(serve, site))) {
+        refuse_for_walls(serve, site);
+        return;
+    }
+    walls_list(WALLS_ALL & ~serve_standing_walls(serve, site), ',', missing, sizeof missing);
+    node_log("info", "monitor", "enclave_ready", "%slaunch=%u pid=%d ms=%llu secret=%llu unprotected=%llu missing=%s",
+             site->tag, site->launches, site->enclave.pid, (unsigned long long)(serve_now_ms() - site->started_ms),
+             (unsigned long long)site->secret_bytes, (unsigned long long)site->unprotected_bytes, missing);
+    if (!serve_send(site->enclave.socket, MONITOR_READY, OK, (struct bytes){0}, NULL, 0))
+        serve_enclave_ended(serve, site);
+    else if (site->host &&
+             !serve_send(site->host->fd, MONITOR_LAUNCHED, OK, bytes_from(&launched, sizeof launched), door, 3))
+        serve_drop_caller(serve, site->host);
+}
+
+void serve_enclave_stop(struct serve_site *site)
+{
     site->launch_ms = 0;
     site->back_off_ms = 0;
     if (!site->running)
         return;
-    node_log("info", "monitor", "enclave_stopped", "pid=%d", site->enclave.pid);
+    node_log("info", "monitor", "enclave_stopped", "%spid=%d", site->tag, site->enclave.pid);
     (void)enclave_end(&site->enclave);
     site->running = false;
     site->deadline_ms = 0;

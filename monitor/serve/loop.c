@@ -1,4 +1,5 @@
-/* One thread, one poll: signals and the key holder, the control socket, the launcher, the enclave; then what is due. */
+/* One thread, one poll: signals and the key holder, the control socket, each instance's launcher and enclave, callers;
+ * then what is due. */
 #include "serve_internal.h"
 
 #include "node.h"
@@ -10,7 +11,7 @@
 
 #define LEASE_MS 60000  /* between two looks at the TPM's counter */
 #define HANG_UP_MS 2000 /* from an enclave's hanging up to its end */
-#define FIXED 5
+#define DRAIN_MAX 64    /* requests of an enclave that has ended */
 
 uint64_t serve_now_ms(void)
 {
@@ -25,9 +26,8 @@ uint64_t serve_now_s(void)
     return now > 0 ? (uint64_t)now : 0;
 }
 
-void serve_enclave_hung_up(struct serve *serve)
+void serve_enclave_hung_up(struct serve_site *site)
 {
-    struct serve_site *site = &serve->site;
     close(site->enclave.socket);
     site->enclave.socket = -1;
     site->deadline_ms = serve_now_ms() + HANG_UP_MS; /* for its exit code */
@@ -43,17 +43,24 @@ static void check_lease(struct serve *serve)
     serve->exit_code = NODE_EXIT_DENIED;
 }
 
+static void do_what_is_due_for(struct serve *serve, struct serve_site *site, uint64_t now)
+{
+    if (site->running && site->deadline_ms && now >= site->deadline_ms) {
+        node_log("warning", "monitor", "enclave_late", "%spid=%d reason=\"%s\"", site->tag, site->enclave.pid,
+                 site->enclave.socket < 0 ? "hung up and did not end" : "was not ready in time");
+        serve_enclave_ended(serve, site);
+    }
+    if (!site->running && site->launch_ms && now >= site->launch_ms && site->host)
+        serve_launch(serve, site);
+}
+
 static void do_what_is_due(struct serve *serve)
 {
-    struct serve_site *site = &serve->site;
     uint64_t now = serve_now_ms();
-    if (site->running && site->deadline_ms && now >= site->deadline_ms) {
-        node_log("warning", "monitor", "enclave_late", "pid=%d reason=\"%s\"", site->enclave.pid,
-                 site->enclave.socket < 0 ? "hung up and did not end" : "was not ready in time");
-        serve_enclave_ended(serve);
-    }
-    if (!site->running && site->launch_ms && now >= site->launch_ms && serve->host)
-        serve_launch(serve);
+    serve_forget(serve);
+    for (size_t i = 0; i < SITES_MAX && !serve->stopping; i++)
+        if (serve->at[i])
+            do_what_is_due_for(serve, serve->at[i], now);
     if (!serve->stopping && now >= serve->lease_ms) {
         serve->lease_ms = now + LEASE_MS;
         check_lease(serve);
@@ -62,44 +69,67 @@ static void do_what_is_due(struct serve *serve)
 
 static int time_left(const struct serve *serve)
 {
-    const struct serve_site *site = &serve->site;
     uint64_t next = serve->lease_ms, now = serve_now_ms();
-    if (site->running && site->deadline_ms && site->deadline_ms < next)
-        next = site->deadline_ms;
-    if (!site->running && site->launch_ms && site->launch_ms < next)
-        next = site->launch_ms;
+    for (size_t i = 0; i < SITES_MAX; i++) {
+        const struct serve_site *site = serve->at[i];
+        uint64_t due = !site ? 0 : site->running ? site->deadline_ms : site->launch_ms;
+        if (due && due < next)
+            next = due;
+    }
     return next <= now ? 0 : (int)(next - now);
+}
+
+/* Places in what is polled: fixed ones, then two for each instance, then the callers. Descriptors of -1 are ignored. */
+enum place { SIGNALS, KEY_HOLDER, LISTENER, FIRST_SITE, FIRST_CALLER = FIRST_SITE + 2 * SITES_MAX };
+#define PLACES (FIRST_CALLER + SERVE_CALLERS_MAX)
+
+static void fill_places(const struct serve *serve, struct pollfd waited[PLACES])
+{
+    for (size_t i = 0; i < PLACES; i++)
+        waited[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    waited[SIGNALS].fd = serve->signals;
+    waited[KEY_HOLDER].fd = KEYHOLDER_FD;
+    waited[LISTENER].fd = serve->listener;
+    for (size_t i = 0; i < SITES_MAX; i++)
+        if (serve->at[i]) {
+            waited[FIRST_SITE + 2 * i].fd = serve->at[i]->enclave.launcher_fd;
+            waited[FIRST_SITE + 2 * i + 1].fd = serve->at[i]->enclave.socket;
+        }
+    for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
+        waited[FIRST_CALLER + i].fd = serve->callers[i].fd;
+}
+
+/* One request a turn: a TPM takes its time for each, and others wait for it, too. */
+static void act_for_site(struct serve *serve, struct serve_site *site, bool ended, bool asks)
+{
+    /* What the enclave said before it ended still counts. */
+    if (asks || ended)
+        serve_enclave_readable(serve, site, ended ? DRAIN_MAX : 1);
+    if (ended && !serve->stopping)
+        serve_enclave_ended(serve, site);
 }
 
 static void wait_and_act(struct serve *serve)
 {
-    /* Descriptors of -1 are ignored by poll(). */
-    struct pollfd waited[FIXED + SERVE_CALLERS_MAX] = {
-        {.fd = serve->signals, .events = POLLIN},
-        {.fd = KEYHOLDER_FD, .events = POLLIN},
-        {.fd = serve->listener, .events = POLLIN},
-        {.fd = serve->site.enclave.launcher_fd, .events = POLLIN},
-        {.fd = serve->site.enclave.socket, .events = POLLIN},
-    };
-    for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
-        waited[FIXED + i] = (struct pollfd){.fd = serve->callers[i].fd, .events = POLLIN};
-    if (poll(waited, FIXED + SERVE_CALLERS_MAX, time_left(serve)) <= 0)
+    struct pollfd waited[PLACES];
+    fill_places(serve, waited);
+    if (poll(waited, PLACES, time_left(serve)) <= 0)
         return;
-    if (waited[0].revents || waited[1].revents) {
+    if (waited[SIGNALS].revents || waited[KEY_HOLDER].revents) {
         node_log("info", "monitor", "stopping", "reason=\"%s\"",
-                 waited[0].revents ? "asked to" : "the key holder is gone");
+                 waited[SIGNALS].revents ? "asked to" : "the key holder is gone");
         serve->stopping = true;
         return;
     }
-    /* What the enclave said before it ended still counts. */
-    if (waited[4].revents)
-        serve_enclave_readable(serve);
-    if (waited[3].revents && !serve->stopping)
-        serve_enclave_ended(serve);
+    /* Instances before callers: who comes takes the place of one that went only after what was seen of that is done. */
+    for (size_t i = 0; i < SITES_MAX && !serve->stopping; i++)
+        if (serve->at[i])
+            act_for_site(serve, serve->at[i], waited[FIRST_SITE + 2 * i].revents != 0,
+                         waited[FIRST_SITE + 2 * i + 1].revents != 0);
     for (size_t i = 0; i < SERVE_CALLERS_MAX && !serve->stopping; i++)
-        if (waited[FIXED + i].revents && serve->callers[i].fd == waited[FIXED + i].fd)
+        if (waited[FIRST_CALLER + i].revents && serve->callers[i].fd == waited[FIRST_CALLER + i].fd)
             serve_caller_readable(serve, &serve->callers[i]);
-    if (waited[2].revents && !serve->stopping)
+    if (waited[LISTENER].revents && !serve->stopping)
         serve_accept(serve);
 }
 
@@ -111,7 +141,9 @@ void serve_loop(struct serve *serve)
         if (!serve->stopping)
             wait_and_act(serve);
     }
-    serve_enclave_stop(serve);
+    for (size_t i = 0; i < SITES_MAX; i++)
+        if (serve->at[i])
+            serve_enclave_stop(serve->at[i]);
     /* Not ours to move once another monitor holds it. */
     if (!serve->moved && serve->exit_code != NODE_EXIT_DENIED && heads_move(&serve->heads, serve_now_s()) != OK)
         node_log("warning", "monitor", "stop", "reason=\"the counter did not move\"");
@@ -121,9 +153,7 @@ int serve_run(const struct serve_options *options)
 {
     static struct serve serve; /* large; and what is static is moved to secret memory with the rest */
     serve = (struct serve){.options = options, .table = -1, .launcher = -1, .listener = -1, .signals = -1};
-    enclave_clear(&serve.site.enclave);
-    for (size_t i = 0; i < IMAGE_FILES_MAX; i++)
-        serve.image.files[i] = -1;
+    enclave_clear(&serve.own.enclave);
     for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
         serve.callers[i].fd = -1;
     int code = serve_prepare(&serve);

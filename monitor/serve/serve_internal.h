@@ -8,15 +8,18 @@
 #include "permit.h"
 #include "seal.h"
 #include "serve.h"
+#include "sites.h"
 #include "tpm.h"
 
-#define SERVE_CALLERS_MAX 8
+#define SERVE_STRANGERS_MAX 8 /* callers that did not attach; those who did have room of their own */
+#define SERVE_CALLERS_MAX (SITES_MAX + SERVE_STRANGERS_MAX)
 #define SERVE_EXIT_INTERNAL 1
 #define SERVE_EXIT_WALL 10
 
 struct serve_caller {
     int fd; /* -1: a free place */
     struct permit_session session;
+    struct serve_site *site; /* whose host end it is; NULL: nobody's */
 };
 
 struct serve_tpm {
@@ -29,8 +32,12 @@ struct serve_tpm {
     char error[TPM_ERROR_MAX]; /* of the last failure; empty while it answers */
 };
 
-/* The enclave that runs, or will. */
+/* An instance and the enclave that runs for it, or will. All that an enclave's end, its host's or a refusal changes is
+ * in here; what the monitor has but once (TPM, table of heads, counter) every instance shares. */
 struct serve_site {
+    struct site is;
+    char tag[MONITOR_INSTANCE_LEN + 16]; /* of its log lines: "instance=NAME ", or nothing for the node's own */
+    struct serve_caller *host; /* NULL: hung up; then nothing is launched, and a named one is soon forgotten */
     struct enclave enclave;
     struct permit_session session;
     bool running;
@@ -55,18 +62,12 @@ struct serve {
     struct serve_tpm tpm;
     struct heads heads; /* its key is secret */
     int table;
-    uint8_t configuration_bytes[IMAGE_CONFIGURATION_MAX];
-    struct bytes configuration_encoded;
-    struct image_configuration configuration;
-    uint8_t workload_bytes[IMAGE_WORKLOAD_MAX];
-    struct bytes workload_encoded;
-    struct image_workload workload;
-    struct enclave_image image;
     int launcher; /* sealed program */
     uint64_t secret_len;
-    struct serve_site site;
+    struct serve_site own;
+    struct serve_site *at[SITES_MAX]; /* those in `sites`, at the same places */
+    struct sites sites;
     struct serve_caller callers[SERVE_CALLERS_MAX];
-    struct serve_caller *host; /* the one that attached */
     int listener;
     int signals;
     uint64_t lease_ms; /* when to look at the counter again */
@@ -85,9 +86,7 @@ int serve_prepare(struct serve *serve);
 /* Keys, TPM, table, socket. */
 int serve_start(struct serve *serve);
 void serve_done(struct serve *serve);
-/* The user number an enclave of this site runs as: one nobody is given. 0, our own, where we are not root. */
-uid_t serve_user(const struct serve *serve);
-/* The walls that are required and do not stand are said and the monitor stops with SERVE_EXIT_WALL; false then. */
+/* False: walls that are required do not stand, and each was said. */
 bool serve_walls_stand(struct serve *serve, uint32_t standing);
 
 /* ---- node_tpm.c ---- */
@@ -101,16 +100,25 @@ MUST_USE enum heads_verdict serve_load_heads(struct serve *serve);
 
 /* ---- launch.c ---- */
 
-void serve_launch(struct serve *serve);                   /* it is due */
-void serve_enclave_ready(struct serve *serve);            /* READY was permitted: measure the walls, push LAUNCHED */
-void serve_enclave_ended(struct serve *serve);            /* or is to: reap, tell the host, plan the next launch */
-void serve_enclave_hung_up(struct serve *serve);          /* its end is awaited, for its exit code */
-void serve_enclave_stop(struct serve *serve);             /* no host any more */
-uint32_t serve_standing_walls(const struct serve *serve); /* of node, monitor and the enclave that runs */
+/* A named instance that wants to be served; the sentence says why it is not. */
+MUST_USE enum status serve_admit(struct serve *serve, const char *name, struct serve_site **site,
+                                 char sentence[ENCLAVE_SENTENCE_MAX]);
+void serve_forget(struct serve *serve); /* the named ones whose host end is gone */
+
+void serve_launch(struct serve *serve, struct serve_site *site);        /* it is due */
+void serve_enclave_ready(struct serve *serve, struct serve_site *site); /* READY was permitted: measure the walls, push
+                                                                           LAUNCHED */
+void serve_enclave_ended(struct serve *serve, struct serve_site *site); /* or is to: reap, tell the host, plan the next
+                                                                           launch */
+void serve_enclave_hung_up(struct serve_site *site);                    /* its end is awaited, for its exit code */
+void serve_enclave_stop(struct serve_site *site);                       /* no host any more */
+/* Of node, monitor and the enclave, if it runs. */
+uint32_t serve_standing_walls(const struct serve *serve, const struct serve_site *site);
 
 /* ---- ask.c ---- */
 
-void serve_enclave_readable(struct serve *serve);
+/* At most so many requests: then the others have their turn. */
+void serve_enclave_readable(struct serve *serve, struct serve_site *site, unsigned most);
 
 /* ---- control.c ---- */
 

@@ -17,9 +17,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* What others are for in the numbering of systemd.io/UIDS-GIDS is below; nobody is given these. */
-#define FIRST_USER 0x70000000u
-
 static int refuse(int code, const char *event, const char *sentence)
 {
     node_log("error", "monitor", event, "exit=%d reason=\"%s\"", code, sentence);
@@ -32,38 +29,31 @@ static enum status read_below(const struct serve *serve, const char *name, uint8
     return node_path(serve->options->home, name, path) ? node_read_file(path, room, cap, len) : NO_ROOM;
 }
 
-static int load_configuration(struct serve *serve)
+static int load_own(struct serve *serve)
 {
-    size_t len = 0;
-    enum status status =
-        read_below(serve, "node/configuration", serve->configuration_bytes, sizeof serve->configuration_bytes, &len);
-    if (status != OK)
-        return refuse(NODE_EXIT_IMAGE, "no_configuration",
-                      status == NOT_FOUND ? "node/configuration is missing: bastide init makes it"
-                                          : "node/configuration cannot be read, or is too long");
-    serve->configuration_encoded = bytes_from(serve->configuration_bytes, len);
-    if (image_configuration_decode(serve->configuration_encoded, &serve->configuration) != OK)
-        return refuse(NODE_EXIT_IMAGE, "bad_configuration", "node/configuration is not a launch configuration");
-    if (serve->configuration.insecure_dev != serve->options->insecure_dev)
+    char sentence[ENCLAVE_SENTENCE_MAX];
+    struct site *own = &serve->own.is;
+    size_t place = 0;
+    if (site_read(own, serve->options->home, sentence) != OK)
+        return refuse(NODE_EXIT_IMAGE, "configuration_refused", sentence);
+    if (own->configuration.insecure_dev != serve->options->insecure_dev)
         return refuse(
             NODE_EXIT_DENIED, "other_mode",
             serve->options->insecure_dev
                 ? "this site was made for production: a software TPM will not do (--insecure-dev)"
                 : "this site was made with --insecure-dev and cannot become a production site: make a new one");
-    if (read_below(serve, "node/workload", serve->workload_bytes, sizeof serve->workload_bytes, &len) == OK)
-        serve->workload_encoded = bytes_from(serve->workload_bytes, len);
-    status = image_workload_open(serve->workload_encoded, &serve->configuration.owner, &serve->workload);
-    if (status != OK)
-        return refuse(NODE_EXIT_IMAGE, "bad_workload", "node/workload is not signed by this site's owner");
+    if (site_load_image(&serve->sites, own, serve->options->image, sentence) != OK)
+        return refuse(NODE_EXIT_IMAGE, "image_refused", sentence);
+    if (sites_enter(&serve->sites, own, &serve->heads, &place, sentence) != OK)
+        return refuse(SERVE_EXIT_INTERNAL, "not_served", sentence);
+    serve->at[place] = &serve->own;
     return 0;
 }
 
-static int load_programs(struct serve *serve)
+static int load_launcher(struct serve *serve)
 {
-    char sentence[ENCLAVE_SENTENCE_MAX], path[PATH_MAX];
+    char path[PATH_MAX];
     uint8_t hash[32];
-    if (enclave_image_load(&serve->image, serve->options->image, sentence) != OK)
-        return refuse(NODE_EXIT_IMAGE, "image_refused", sentence);
     if (!node_path(serve->options->programs, "bastide-launcher", path) ||
         node_seal_program(path, &serve->launcher, hash) != OK)
         return refuse(SERVE_EXIT_INTERNAL, "no_launcher", "bastide-launcher is not beside this program");
@@ -104,10 +94,6 @@ bool serve_walls_stand(struct serve *serve, uint32_t standing)
         if (missing & bit)
             node_log("error", "monitor", "wall_missing", "exit=%d wall=%s advice=\"%s\"", SERVE_EXIT_WALL,
                      walls_name(bit), walls_advice(bit));
-    if (missing) {
-        serve->stopping = true;
-        serve->exit_code = SERVE_EXIT_WALL;
-    }
     return !missing;
 }
 
@@ -122,13 +108,13 @@ int serve_prepare(struct serve *serve)
                               node_path(serve->options->programs, "bastide-monitor", program) &&
                               node_path(serve->options->programs, "bastide-keyholder", holder) &&
                               walls_program_measured("", program) && walls_program_measured("", holder);
-    int code = load_configuration(serve);
+    int code = load_own(serve);
     if (!code)
-        code = load_programs(serve);
+        code = load_launcher(serve);
     if (!code)
         code = find_limits(serve);
     if (!code && !serve_walls_stand(serve, expected_walls(serve)))
-        code = serve->exit_code;
+        code = SERVE_EXIT_WALL;
     return code;
 }
 
@@ -174,8 +160,8 @@ static bool reinitialised(struct serve *serve, uint64_t *counter)
     if (serve->heads.outside.read_counter(serve, counter) != OK ||
         read_below(serve, "node/reinitialise", token, sizeof token, &len) != OK)
         return false;
-    enum status status =
-        image_token_check(bytes_from(token, len), &serve->configuration.owner, serve->configuration.site, *counter);
+    enum status status = image_token_check(bytes_from(token, len), &serve->own.is.configuration.owner,
+                                           serve->own.is.configuration.site, *counter);
     if (status == OK)
         status = heads_reinitialise(&serve->heads, serve_now_s());
     if (status == OK && node_path(serve->options->home, "node/reinitialise", path))
@@ -245,19 +231,13 @@ int serve_start(struct serve *serve)
 
 void serve_done(struct serve *serve)
 {
-    serve_enclave_stop(serve);
     for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
         serve_drop_caller(serve, &serve->callers[i]);
+    serve_enclave_stop(&serve->own);
+    serve_forget(serve);
     serve_tpm_close(serve);
-    enclave_image_done(&serve->image);
+    site_done(&serve->sites, &serve->own.is);
     heads_done(&serve->heads);
     crypto_key_done(&serve->report_key);
     wipe(serve, sizeof *serve);
-}
-
-uid_t serve_user(const struct serve *serve)
-{
-    uint32_t site;
-    memcpy(&site, serve->configuration.site, sizeof site);
-    return geteuid() == 0 ? FIRST_USER | (site & 0x0fffffffu) : 0;
 }

@@ -30,6 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         abort();
     if (request.operation == MONITOR_ADVANCE && request.of.advance.strict > 1)
         abort();
+    if ((request.operation == MONITOR_ATTACH || request.operation == MONITOR_STATUS) &&
+        (strnlen(request.of.instance.name, MONITOR_INSTANCE_LEN) == MONITOR_INSTANCE_LEN ||
+         strchr(request.of.instance.name, '/') || request.of.instance.name[0] == '.'))
+        abort();
     if (request.operation == MONITOR_ACTIVATE && (request.of.blob.len == 0 || request.of.blob.len > len - 2))
         abort();
     return 0;

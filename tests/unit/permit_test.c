@@ -112,6 +112,62 @@ static void a_caller_attaches_once_and_after_a_stop_nothing_is_permitted(void **
     check_status(DENIED, permit_check(&session, packet_of(MONITOR_STATUS, room), &request));
 }
 
+static enum status ask_by(uint16_t operation, const void *name, size_t len, struct permit_request *request)
+{
+    uint8_t room[1024];
+    struct writer writer = writer_over(room, sizeof room);
+    struct permit_session session = permit_session_of(PERMIT_CONTROL);
+    const struct permit_session before = session;
+    check_ok(permit_put_reply(&writer, operation, OK, bytes_from(name, len)));
+    enum status status = permit_check(&session, writer_bytes(&writer), request);
+    if (status != OK)
+        assert_memory_equal(&before, &session, sizeof session);
+    return status;
+}
+
+static enum status ask_by_name(const char *name)
+{
+    struct monitor_instance instance = {{0}};
+    struct permit_request request;
+    memcpy(instance.name, name, strnlen(name, sizeof instance.name));
+    enum status status = ask_by(MONITOR_STATUS, &instance, sizeof instance, &request);
+    check_status(status, ask_by(MONITOR_ATTACH, &instance, sizeof instance, &request));
+    if (status == OK)
+        assert_string_equal(name, request.of.instance.name);
+    return status;
+}
+
+static void an_instance_is_named_by_one_plain_name_or_not_at_all(void **unused)
+{
+    static const char longest[] = "a23456789-123456789-123456789-123456789-1234567";
+    struct monitor_instance instance = {"a"};
+    struct permit_request request;
+    (void)unused;
+    check_ok(ask_by(MONITOR_ATTACH, "", 0, &request));
+    assert_string_equal("", request.of.instance.name);
+    check_ok(ask_by_name("a"));
+    check_ok(ask_by_name("0"));
+    check_ok(ask_by_name("Z.b_c-9"));
+    check_ok(ask_by_name("d1f6b2de-7c1e-4b2f-9d3a-0c8a4e5f6a7b"));
+    assert_int_equal(MONITOR_INSTANCE_LEN - 1, strlen(longest));
+    check_ok(ask_by_name(longest));
+    check_status(MALFORMED, ask_by_name("a23456789-123456789-123456789-123456789-12345678"));
+    static const char *const bad[] = {"",   ".",    "..",  ".a",  "-a",    "_a",       "a/b",
+                                      "/a", "../a", "a b", "a\n", "a\x7f", "\xc3\xa4", "a%s"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        check_status(MALFORMED, ask_by_name(bad[i]));
+    for (size_t i = 2; i < sizeof instance.name; i++) { /* behind its end */
+        struct monitor_instance hidden = {"a"};
+        hidden.name[i] = 'b';
+        check_status(MALFORMED, ask_by(MONITOR_ATTACH, &hidden, sizeof hidden, &request));
+    }
+    for (size_t len = 1; len < sizeof instance; len++)
+        check_status(MALFORMED, ask_by(MONITOR_ATTACH, &instance, len, &request));
+    uint8_t longer[sizeof instance + 1] = {'a'};
+    check_status(MALFORMED, ask_by(MONITOR_ATTACH, longer, sizeof longer, &request));
+    check_status(MALFORMED, ask_by(MONITOR_STOP, &instance, sizeof instance, &request));
+}
+
 static struct permit_session ready_for(uint16_t operation)
 {
     struct permit_session session = permit_session_of(operation < MONITOR_ATTACH ? PERMIT_ENCLAVE : PERMIT_CONTROL);
@@ -222,6 +278,7 @@ int main(void)
         cmocka_unit_test(no_other_operation_is_permitted_to_anyone),
         cmocka_unit_test(an_enclave_is_ready_once),
         cmocka_unit_test(a_caller_attaches_once_and_after_a_stop_nothing_is_permitted),
+        cmocka_unit_test(an_instance_is_named_by_one_plain_name_or_not_at_all),
         cmocka_unit_test(every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed),
         cmocka_unit_test(a_blob_has_a_limit),
         cmocka_unit_test(a_header_with_anything_unexpected_is_refused),

@@ -389,6 +389,8 @@ static void sockets_are_their_owners_and_an_old_ones_place_is_taken(void **state
     done(&rig);
 }
 
+#define LONGEST "dir=h,instance=a23456789-123456789-123456789-123456789-1234567"
+
 static void words_are_swtpms_and_unknown_ones_are_refused(void **state)
 {
     (void)state;
@@ -410,12 +412,18 @@ static void words_are_swtpms_and_unknown_ones_are_refused(void **state)
         {{"x", "socket", "--tpmstate", "dir=h"}, 2},
         {{"x", "cuse", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c"}, 2},
         {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--key", "file=k"}, 2},
+        {{"x", "socket", "--tpmstate", "dir=h,instance=vm-1", "--ctrl", "type=unixio,path=c"}, -1},
+        {{"x", "socket", "--tpmstate", "instance=vm-1", "--ctrl", "type=unixio,path=c"}, 2},
+        {{"x", "socket", "--tpmstate", "dir=h,instance=", "--ctrl", "type=unixio,path=c"}, 2},
+        {{"x", "socket", "--tpmstate", "dir=h,instance=../x", "--ctrl", "type=unixio,path=c"}, 2},
+        {{"x", "socket", "--tpmstate", LONGEST, "--ctrl", "type=unixio,path=c"}, -1},
+        {{"x", "socket", "--tpmstate", LONGEST "8", "--ctrl", "type=unixio,path=c"}, 2},
         {{"x", "socket", "--print-capabilities"}, 0},
         {{"x", "--help"}, 0},
     };
     int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        char rooms[10][40], *argv[11] = {NULL};
+        char rooms[10][80], *argv[11] = {NULL};
         struct vtpm_host_options options;
         int argc = 0;
         for (; argc < 10 && table[i].words[argc]; argc++) {
@@ -437,8 +445,13 @@ static void words_are_swtpms_and_unknown_ones_are_refused(void **state)
             assert_false(options.init);
         }
         if (i == 2) {
+            assert_null(options.instance);
             assert_true(options.init);
             assert_int_equal(VTPM_HOST_STARTUP_CLEAR, options.startup);
+        }
+        if (table[i].code < 0 && strcmp(table[i].words[3], "dir=h,instance=vm-1") == 0) {
+            assert_string_equal("h", options.home);
+            assert_string_equal("vm-1", options.instance);
         }
     }
     close(out);

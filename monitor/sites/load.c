@@ -1,0 +1,118 @@
+/* What an instance is made of, from an untrusted disk: read once and bounded, then judged. */
+#include "sites.h"
+
+#include "node.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum status refuse(enum status status, const char *directory, const char *what,
+                          char sentence[ENCLAVE_SENTENCE_MAX])
+{
+    snprintf(sentence, ENCLAVE_SENTENCE_MAX, "%s/%s", directory, what);
+    return status;
+}
+
+void site_directory(const char *name, char directory[SITES_PATH_MAX])
+{
+    snprintf(directory, SITES_PATH_MAX, name[0] ? "node/instances/%s" : "node", name);
+}
+
+static enum status read_below(const char *home, const char *directory, const char *name, uint8_t *room, size_t cap,
+                              size_t *len)
+{
+    char below[SITES_PATH_MAX + 16], path[PATH_MAX];
+    snprintf(below, sizeof below, "%s/%s", directory, name);
+    return node_path(home, below, path) ? node_read_file(path, room, cap, len) : NO_ROOM;
+}
+
+static enum status read_workload(struct site *site, const char *home, const char *directory,
+                                 char sentence[ENCLAVE_SENTENCE_MAX])
+{
+    static uint8_t room[IMAGE_WORKLOAD_MAX];
+    static struct image_workload workload;
+    size_t len = 0;
+    enum status status = read_below(home, directory, "workload", room, sizeof room, &len);
+    if (status != OK && status != NOT_FOUND)
+        return refuse(status, directory, "workload cannot be read, or is too long", sentence);
+    const struct bytes encoded = bytes_from(room, len);
+    if (image_workload_open(encoded, &site->configuration.owner, &workload) != OK)
+        return refuse(AUTH, directory, "workload is not signed by this site's owner", sentence);
+    memcpy(site->workload, workload.hash, sizeof site->workload);
+    if (len == 0)
+        return OK;
+    uint8_t *copy = malloc(len);
+    if (!copy)
+        return refuse(NO_ROOM, directory, "workload finds no memory in the monitor", sentence);
+    memcpy(copy, room, len);
+    site->workload_encoded = bytes_from(copy, len);
+    return OK;
+}
+
+enum status site_read(struct site *site, const char *home, char sentence[ENCLAVE_SENTENCE_MAX])
+{
+    char directory[SITES_PATH_MAX];
+    size_t len = 0;
+    site_directory(site->name, directory);
+    enum status status =
+        read_below(home, directory, "configuration", site->configuration_bytes, sizeof site->configuration_bytes, &len);
+    if (status == NOT_FOUND)
+        return refuse(status, directory,
+                      site->name[0] ? "configuration is missing" : "configuration is missing: bastide init makes it",
+                      sentence);
+    if (status != OK)
+        return refuse(status, directory, "configuration cannot be read, or is too long", sentence);
+    site->configuration_encoded = bytes_from(site->configuration_bytes, len);
+    if (image_configuration_decode(site->configuration_encoded, &site->configuration) != OK)
+        return refuse(MALFORMED, directory, "configuration is not a launch configuration", sentence);
+    return read_workload(site, home, directory, sentence);
+}
+
+/* Loaded whole even if it turns out to be there already: only what was read tells which it is. */
+enum status site_load_image(struct sites *sites, struct site *site, const char *directory,
+                            char sentence[ENCLAVE_SENTENCE_MAX])
+{
+    struct sites_image *loaded = calloc(1, sizeof *loaded), *known = sites->images;
+    if (!loaded)
+        return refuse(NO_ROOM, directory, IMAGE_MANIFEST_NAME " finds no memory in the monitor", sentence);
+    enum status status = enclave_image_load(&loaded->image, directory, sentence);
+    if (status != OK) {
+        free(loaded);
+        return status;
+    }
+    while (known && memcmp(known->image.measurement, loaded->image.measurement, IMAGE_HASH_LEN) != 0)
+        known = known->next;
+    if (known) {
+        enclave_image_done(&loaded->image);
+        free(loaded);
+    } else {
+        loaded->next = sites->images;
+        sites->images = known = loaded;
+    }
+    known->uses++;
+    site->image = known;
+    return OK;
+}
+
+static void let_go(struct sites *sites, struct sites_image *image)
+{
+    struct sites_image **at = &sites->images;
+    if (--image->uses)
+        return;
+    while (*at != image)
+        at = &(*at)->next;
+    *at = image->next;
+    enclave_image_done(&image->image);
+    free(image);
+}
+
+void site_done(struct sites *sites, struct site *site)
+{
+    if (site->image)
+        let_go(sites, site->image);
+    free((void *)(uintptr_t)site->workload_encoded.data);
+    site->image = NULL;
+    site->workload_encoded = (struct bytes){0};
+}
