@@ -1,6 +1,6 @@
 /* What the monitor needs before it starts, made for tests:
  *     make_image image DIR PROGRAM VERSION KEY      sign an image of one program; KEY is made when missing
- *     make_image configuration FILE CERT MODE       write a launch configuration
+ *     make_image configuration FILE CERT MODE [ID]  write a launch configuration; ID: up to 16 characters, the site's
  *     make_image token FILE KEY COUNTER             the owner's word for a new beginning; KEY is the raw scalar */
 #include "crypto.h"
 #include "image.h"
@@ -66,10 +66,11 @@ static int make_configuration(char **argv)
 {
     uint8_t certificate[2048], encoded[IMAGE_CONFIGURATION_MAX];
     struct writer writer = writer_over(encoded, sizeof encoded);
-    const struct image_configuration configuration = {
+    const char *site = argv[3] ? argv[3] : "a site for tests";
+    struct image_configuration configuration = {
         .certificate = bytes_from(certificate, read_file(argv[1], certificate, sizeof certificate)),
-        .site = "a site for tests",
         .insecure_dev = strcmp(argv[2], "insecure-dev") == 0};
+    memcpy(configuration.site, site, strnlen(site, sizeof configuration.site));
     image_put_configuration(&writer, &configuration);
     CLAIM("the configuration is written", writer_end(&writer) == OK && write_file(argv[0], writer_bytes(&writer)));
     return 0;
@@ -95,7 +96,7 @@ int main(int argc, char **argv)
         return 2;
     if (argc == 6 && strcmp(argv[1], "image") == 0)
         return make_image(argv + 2);
-    if (argc == 5 && strcmp(argv[1], "configuration") == 0)
+    if ((argc == 5 || argc == 6) && strcmp(argv[1], "configuration") == 0)
         return make_configuration(argv + 2);
     if (argc == 5 && strcmp(argv[1], "token") == 0)
         return make_token(argv + 2);
