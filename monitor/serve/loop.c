@@ -103,7 +103,7 @@ static void fill_places(const struct serve *serve, struct pollfd waited[PLACES])
 static void act_for_site(struct serve *serve, struct serve_site *site, bool ended, bool asks)
 {
     /* What the enclave said before it ended still counts. */
-    if (asks || ended)
+    if (asks || (ended && site->enclave.socket >= 0))
         serve_enclave_readable(serve, site, ended ? DRAIN_MAX : 1);
     if (ended && !serve->stopping)
         serve_enclave_ended(serve, site);
