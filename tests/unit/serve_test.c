@@ -1,0 +1,190 @@
+/* The monitor's loop with as many instances as it serves at once, and one more: what happens to one is told to its own
+ * host end, and no other notices. */
+#include "serve_rig.h"
+
+static enum status status_of(const char *name, struct monitor_status *status)
+{
+    struct heard heard;
+    int fd = reach();
+    say(fd, MONITOR_STATUS, name);
+    assert_true(hear(fd, &heard));
+    close(fd);
+    memcpy(status, heard.payload, sizeof *status);
+    return (enum status)heard.header.status;
+}
+
+static uint32_t process_of(const char *name)
+{
+    struct monitor_status status;
+    check_ok(status_of(name, &status));
+    return status.enclave_pid;
+}
+
+/* What a hang-up leads to is done at the monitor's own time. */
+static void is_forgotten(const char *name)
+{
+    struct monitor_status status;
+    for (int i = 0; i < TIMEOUT_MS / 10 && status_of(name, &status) != NOT_FOUND; i++)
+        usleep(10000);
+    check_status(NOT_FOUND, status_of(name, &status));
+}
+
+static void instances_are_told_of_their_own_enclave_and_of_no_other(void **unused)
+{
+    struct heard heard;
+    struct monitor_died died;
+    struct monitor_status one, two;
+    (void)unused;
+    int own = attached(""), first = attached("vm1"), second = attached("vm2");
+    check_ok(status_of("vm1", &one));
+    check_ok(status_of("vm2", &two));
+    assert_memory_not_equal(one.config, two.config, sizeof one.config);
+    assert_memory_equal(one.measurement, two.measurement, sizeof one.measurement);
+    const uint32_t hub = process_of(""), former = one.enclave_pid;
+    let_die((int)former);
+    assert_true(hear(first, &heard));
+    assert_int_equal(MONITOR_DIED, heard.header.operation);
+    memcpy(&died, heard.payload, sizeof died);
+    assert_int_equal(former, died.pid);
+    hears_of_a_launch(first);
+    assert_int_not_equal(former, process_of("vm1"));
+    assert_true(is_quiet(own) && is_quiet(second));
+    assert_int_equal(hub, process_of(""));
+    assert_int_equal(two.enclave_pid, process_of("vm2"));
+    close(first);
+    is_forgotten("vm1");
+    assert_true(is_quiet(own) && is_quiet(second));
+    assert_int_equal(two.enclave_pid, process_of("vm2"));
+    close(own); /* the node's own is no exception, but is not forgotten */
+    for (int i = 0; i < TIMEOUT_MS / 10 && process_of(""); i++)
+        usleep(10000);
+    assert_int_equal(0, process_of(""));
+    assert_int_equal(two.enclave_pid, process_of("vm2"));
+    own = attached("");
+    first = attached("vm1");
+    close(own), close(first), close(second);
+}
+
+static void who_is_refused_changes_nothing(void **unused)
+{
+    (void)unused;
+    int own = attached(""), one = attached("vm1");
+    const int before = launches;
+    is_refused("", BUSY, "host end");
+    is_refused("vm1", BUSY, "host end");
+    is_refused("stranger", DENIED, "another owner");
+    is_refused("nobody", NOT_FOUND, "node/instances/nobody/configuration is missing");
+    assert_int_equal(before, launches);
+    assert_true(is_quiet(own) && is_quiet(one));
+    close(own), close(one);
+}
+
+static void as_many_as_said_are_served_at_once_and_the_next_takes_the_place_of_who_goes(void **unused)
+{
+    int fds[NAMED_MAX + 1], own = attached("");
+    char name[16], next[16];
+    (void)unused;
+    for (int i = 1; i <= NAMED_MAX; i++) {
+        snprintf(name, sizeof name, "vm%d", i);
+        fds[i] = attached(name);
+    }
+    snprintf(next, sizeof next, "vm%d", NAMED_MAX + 1);
+    is_refused(next, NO_ROOM, "as many instances");
+    assert_int_equal(1, serve.sites.images->uses == SITES_MAX);
+    close(fds[7]);
+    is_forgotten("vm7");
+    fds[7] = attached(next);
+    is_refused("vm7", NO_ROOM, "as many instances");
+    assert_true(is_quiet(own));
+    for (int i = 1; i <= NAMED_MAX; i++) {
+        assert_true(is_quiet(fds[i]));
+        close(fds[i]);
+    }
+    close(own);
+}
+
+static void callers_that_do_not_attach_keep_nobody_out_who_did(void **unused)
+{
+    int strangers[SERVE_STRANGERS_MAX], own = attached(""), one = attached("vm1");
+    struct heard heard;
+    (void)unused;
+    for (int i = 0; i < SERVE_STRANGERS_MAX; i++) {
+        strangers[i] = reach();
+        say(strangers[i], MONITOR_STATUS, "");
+        assert_true(hear(strangers[i], &heard));
+    }
+    int more = reach();
+    assert_true(is_hung_up_on(more));
+    close(more);
+    say(one, MONITOR_STATUS, "vm1");
+    assert_true(hear(one, &heard) && heard.header.status == OK);
+    say(strangers[0], MONITOR_ATTACH, "vm2"); /* one that attaches is none any more */
+    assert_true(hear(strangers[0], &heard) && heard.header.status == OK);
+    hears_of_a_launch(strangers[0]);
+    more = reach();
+    say(more, MONITOR_STATUS, "vm2");
+    assert_true(hear(more, &heard) && heard.header.status == OK);
+    close(more), close(own), close(one);
+    for (int i = 0; i < SERVE_STRANGERS_MAX; i++)
+        close(strangers[i]);
+}
+
+static void a_named_instance_that_lacks_a_wall_is_refused_alone(void **unused)
+{
+    struct heard heard;
+    struct monitor_died died;
+    (void)unused;
+    options.required = EAT_WALL_SYSCALL_FILTER;
+    missing_wall_of = 2;
+    int own = attached(""), one = attach("vm1", &heard);
+    check_status(OK, heard.header.status);
+    assert_true(hear(one, &heard));
+    assert_int_equal(MONITOR_DIED, heard.header.operation);
+    memcpy(&died, heard.payload, sizeof died);
+    assert_true(WIFEXITED((int)died.wait_status));
+    assert_int_equal(SERVE_EXIT_WALL, WEXITSTATUS((int)died.wait_status));
+    int two = attached("vm2");
+    assert_int_equal(1, process_of(""));
+    assert_int_equal(0, process_of("vm1"));
+    assert_true(is_quiet(own) && is_quiet(one));
+    close(own), close(one), close(two);
+}
+
+/* ---- */
+
+static int set_up(void **unused)
+{
+    int quiet[2];
+    (void)unused;
+    if (crypto_init() != OK || !mkdtemp(home) || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, quiet) != 0 ||
+        dup2(quiet[0], KEYHOLDER_FD) != KEYHOLDER_FD)
+        return -1;
+    put_node();
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *at)
+{
+    (void)facts, (void)kind, (void)at;
+    return remove(path);
+}
+
+static int tear_down(void **unused)
+{
+    (void)unused;
+    return nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+#define SERVED(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SERVED(instances_are_told_of_their_own_enclave_and_of_no_other),
+        SERVED(who_is_refused_changes_nothing),
+        SERVED(as_many_as_said_are_served_at_once_and_the_next_takes_the_place_of_who_goes),
+        SERVED(callers_that_do_not_attach_keep_nobody_out_who_did),
+        SERVED(a_named_instance_that_lacks_a_wall_is_refused_alone),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
