@@ -64,9 +64,9 @@ start() { # name
   "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=$1" --ctrl "type=unixio,path=$work/$1.ctrl" \
     --server "type=unixio,path=$work/$1.sock" --flags startup-clear 2>>"$work/$1.log" & vtpm[$1]=$!
 }
-stop() { kill "${vtpm[$1]}"; wait "${vtpm[$1]}"; } 2>/dev/null
+stop() { kill "${vtpm[$1]}"; wait "${vtpm[$1]}"; unset "vtpm[$1]"; } 2>/dev/null
 refused() { # what code words name
-  start "$4"; wait "${vtpm[$4]}"; check "$1" "$2" $?
+  start "$4"; wait "${vtpm[$4]}"; check "$1" "$2" $?; unset "vtpm[$4]"
   says "and why is said" "$3" "$work/$4.log"
 }
 directory() { # name site-id certificate mode

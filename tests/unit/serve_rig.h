@@ -217,6 +217,8 @@ static void put_node(void)
         put_instance(name, certificate, i);
     }
     put_instance("stranger", writer_bytes(&writer), 100);
+    crypto_key_done(&owner);
+    crypto_key_done(&other);
 }
 
 static void *loop(void *unused)
