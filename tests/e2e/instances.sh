@@ -24,7 +24,7 @@ says() { # what pattern file
 }
 eventually() { # what command...
   local what=$1; shift
-  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
+  for _ in $(seq 200); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
   echo "FAILED: $what"; failed=1
 }
 does() { # what arguments...
@@ -61,7 +61,7 @@ answers() { tpm "$1" tpm2_getrandom 8; }
 holds() { tpm "$1" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null; }
 start() { # name
   : >"$work/$1.log"
-  "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=$1" --ctrl "type=unixio,path=$work/$1.ctrl" \
+  "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=$1" --ctrl "type=unixio,path=$work/$1.sock.ctrl" \
     --server "type=unixio,path=$work/$1.sock" --flags startup-clear 2>>"$work/$1.log" & vtpm[$1]=$!
 }
 stop() { kill "${vtpm[$1]}"; wait "${vtpm[$1]}"; unset "vtpm[$1]"; } 2>/dev/null
