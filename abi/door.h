@@ -63,6 +63,7 @@ enum door_transport {
     DOOR_HTTP = 2,
     DOOR_VTPM_CONTROL = 3, /* no CoAP: one frame of swtpm's control channel (proto/swtpm); so is its REPLY */
     DOOR_VTPM_DATA = 4,    /* one TPM command, with or without prefix */
+    DOOR_VTPM_KEYS = 5,    /* a question for a vTPM's endorsement keys (proto/vtpm); so is its REPLY */
 };
 
 struct door_request {

@@ -8,6 +8,7 @@
 #include "crypto.h"
 #include "swtpm.h"
 #include "vtpm.h"
+#include "vtpm_keys.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct rig {
     struct monitor_seal_inputs own;
     uint64_t sequence;
     uint8_t hash[32];
+    enum status (*report)(const struct rig *rig, const struct monitor_report *asked, struct writer *evidence);
     struct monitor_advance advance;
     bool advancing;
     uint64_t advances, die_at_advance; /* killed when the monitor has moved the head and not said so yet */
@@ -46,7 +48,7 @@ struct rig {
 
     uint64_t channel, replies;
     bool any_channel; /* the reply may be for another than asked last, and says for which */
-    uint8_t reply[SWTPM_TPM_MAX + 64];
+    uint8_t reply[VTPM_KEYS_ANSWER_MAX];
     size_t reply_len;
     bool twice; /* the host says everything twice */
 };
@@ -102,6 +104,13 @@ static inline enum status rig_seal_key(void *user, const struct monitor_seal *se
     }
     struct bytes parts[] = {BYTES_OF(seal->label), bytes_from(&reply->inputs, sizeof reply->inputs)};
     return crypto_hmac(CRYPTO_SHA256, BYTES_OF(rig->root), parts, 2, reply->key);
+}
+
+/* Who has no monitor that reports gets none. */
+static inline enum status rig_report(void *user, const struct monitor_report *asked, struct writer *evidence)
+{
+    const struct rig *rig = user;
+    return rig->report ? rig->report(rig, asked, evidence) : IO;
 }
 
 static inline uint64_t rig_clock_ms(void *user)
@@ -231,7 +240,7 @@ static inline int rig_launch(struct rig *rig)
 {
     const struct archive_config kept = {.path = rig->path};
     const struct vtpm_config config = {
-        .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_clock_ms},
+        .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_clock_ms},
         .state_max = rig->state_max,
         .buffer_max = rig->buffer_max,
     };

@@ -29,6 +29,12 @@ static enum status seal_key(void *user, const struct monitor_seal *seal, struct 
     return tee_seal_key(seal, reply);
 }
 
+static enum status report(void *user, const struct monitor_report *asked, struct writer *evidence)
+{
+    (void)user;
+    return tee_report(asked, evidence);
+}
+
 static uint64_t clock_ms(void *user)
 {
     (void)user;
@@ -46,7 +52,7 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */
 static enum status start(struct writer *why)
 {
-    const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, clock_ms}};
+    const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report, clock_ms}};
     enum status status = vtpm_new(&vtpm, &config);
     if (status == OK)
         status = vtpm_start(vtpm);

@@ -179,9 +179,26 @@ static uint32_t refusal(const struct vtpm *vtpm, const struct swtpm_tpm_command 
     return 0;
 }
 
+enum status vtpm_tpm_process(struct vtpm *vtpm, uint8_t locality, struct bytes command, struct bytes *response)
+{
+    static uint8_t room[SWTPM_TPM_MAX]; /* libtpms takes it writable */
+    const uint8_t before = vtpm->locality;
+    if (command.len > sizeof room)
+        return INTERNAL;
+    vtpm->locality = locality;
+    memcpy(room, command.data, command.len);
+    TPM_RESULT result =
+        TPMLIB_Process(&vtpm->response, &vtpm->response_len, &vtpm->response_cap, room, (uint32_t)command.len);
+    wipe(room, command.len);
+    vtpm->locality = before;
+    if (result != TPM_SUCCESS)
+        return INTERNAL;
+    *response = bytes_from(vtpm->response, vtpm->response_len);
+    return OK;
+}
+
 void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
 {
-    static uint8_t room[SWTPM_TPM_MAX];
     struct swtpm_tpm_command command = {0};
     const bool sound = swtpm_tpm_decode(frame, &command) == OK;
     uint32_t code = sound ? refusal(vtpm, &command) : RC_COMMAND_SIZE;
@@ -189,16 +206,10 @@ void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
         put_refusal(reply, command.prefixed, code);
         return;
     }
-    const uint8_t locality = vtpm->locality;
-    if (command.prefixed)
-        vtpm->locality = command.locality;
-    memcpy(room, command.command.data, command.command.len);
-    TPM_RESULT result =
-        TPMLIB_Process(&vtpm->response, &vtpm->response_len, &vtpm->response_cap, room, (uint32_t)command.command.len);
-    wipe(room, command.command.len);
-    vtpm->locality = locality;
-    if (result == TPM_SUCCESS)
-        swtpm_put_response(reply, command.prefixed, bytes_from(vtpm->response, vtpm->response_len));
+    const uint8_t locality = command.prefixed ? command.locality : vtpm->locality;
+    struct bytes response = {0};
+    if (vtpm_tpm_process(vtpm, locality, command.command, &response) == OK)
+        swtpm_put_response(reply, command.prefixed, response);
     else
         put_refusal(reply, command.prefixed, RC_FAILURE);
 }

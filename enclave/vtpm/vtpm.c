@@ -131,6 +131,8 @@ static void handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, stru
     struct writer reply = writer_over(vtpm->reply, sizeof vtpm->reply);
     if (transport == DOOR_VTPM_CONTROL)
         vtpm_control(vtpm, frame, &reply);
+    else if (transport == DOOR_VTPM_KEYS)
+        vtpm_identity(vtpm, frame, &reply);
     else
         vtpm_command(vtpm, frame, &reply);
     vtpm->reply_len = writer_bytes(&reply).len;
@@ -154,6 +156,8 @@ static void turn_away(struct vtpm *vtpm, uint64_t channel, uint32_t transport)
     const struct swtpm_reply busy = {.result = SWTPM_RETRY, .bare = true};
     if (transport == DOOR_VTPM_CONTROL)
         swtpm_put_reply(&writer, SWTPM_STOP, &busy);
+    else if (transport == DOOR_VTPM_KEYS)
+        vtpm_keys_put_answer(&writer, &(struct vtpm_keys_answer){.status = BUSY});
     else
         put_bytes(&writer, bytes_from("\x80\x01\0\0\0\x0a\0\0\x09\x22", 10)); /* TPM_RC_RETRY */
     vtpm_send(vtpm, DOOR_REPLY, channel, writer_bytes(&writer));
@@ -203,7 +207,8 @@ static void requested(struct vtpm *vtpm, uint64_t channel, struct bytes payload)
     struct door_request request = {0};
     if (payload.len >= sizeof request)
         memcpy(&request, payload.data, sizeof request);
-    if (request.transport != DOOR_VTPM_CONTROL && request.transport != DOOR_VTPM_DATA) {
+    if (request.transport != DOOR_VTPM_CONTROL && request.transport != DOOR_VTPM_DATA &&
+        request.transport != DOOR_VTPM_KEYS) {
         vtpm_audit(vtpm, "dropped=request len=%zu transport=%u", payload.len, request.transport);
         return;
     }

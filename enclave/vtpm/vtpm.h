@@ -4,7 +4,8 @@
  *
  * One instance a process, for libtpms is one; its id is the site id of the launch configuration, so another instance's
  * store does not open here. What crosses the door, with the channel's number as id:
- *   DOOR_REQUEST  door_request with DOOR_VTPM_CONTROL or DOOR_VTPM_DATA, then one whole frame (proto/swtpm)
+ *   DOOR_REQUEST  door_request with DOOR_VTPM_CONTROL or DOOR_VTPM_DATA, then one whole frame (proto/swtpm); or
+ *                 DOOR_VTPM_KEYS, then a question for its endorsement keys (proto/vtpm)
  *   DOOR_REPLY    the frame that answers it; each request has one
  * The host end reads frames off sockets and writes answers to them: it sees every command and may make up its own, as
  * whoever owns a TPM's bus may, but not the state, nor may it bring an earlier one back.
@@ -34,6 +35,7 @@ struct vtpm_port {
     enum status (*advance)(void *user, const struct monitor_advance *advance);
     enum status (*head)(void *user, struct monitor_head_reply *head);
     enum status (*seal_key)(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply);
+    enum status (*report)(void *user, const struct monitor_report *report, struct writer *evidence);
     /* Never goes back: by it the TPM's clock runs, and a lockout ends. Not the host's word. */
     uint64_t (*clock_ms)(void *user);
 };

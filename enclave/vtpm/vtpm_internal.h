@@ -9,6 +9,7 @@
 #include "journal.h"
 #include "store.h"
 #include "swtpm.h"
+#include "vtpm_keys.h"
 
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 #include <time.h>
 
 #define VTPM_SENTENCE_MAX 256
-#define VTPM_REPLY_MAX (SWTPM_TPM_MAX + 8)
+#define VTPM_REPLY_MAX VTPM_KEYS_ANSWER_MAX /* the longest there is */
 
 enum vtpm_life { VTPM_LOADING, VTPM_SERVING, VTPM_STOPPED };
 /* A commit's way: sealed and handed out, durable at the host, the monitor's head on it. */
@@ -101,15 +102,19 @@ void vtpm_commit(struct vtpm *vtpm, uint64_t channel);
 void vtpm_synced(struct vtpm *vtpm, enum status status);
 void vtpm_try_again(struct vtpm *vtpm);
 
-/* control.c, tpm.c: handle one frame and write its answer. */
+/* control.c, tpm.c, identity.c: handle one frame and write its answer. */
 void vtpm_control(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
 void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
+void vtpm_identity(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
 
 /* tpm.c; results as swtpm's, which are libtpms' own. */
 MUST_USE enum status vtpm_tpm_choose(struct vtpm *vtpm, uint32_t buffer_max);
 uint32_t vtpm_tpm_on(struct vtpm *vtpm);
 void vtpm_tpm_off(struct vtpm *vtpm);
 uint32_t vtpm_tpm_store_volatile(struct vtpm *vtpm);
+/* One command of at most SWTPM_TPM_MAX bytes; the response is borrowed until the next. INTERNAL: there is none. */
+MUST_USE enum status vtpm_tpm_process(struct vtpm *vtpm, uint8_t locality, struct bytes command,
+                                      struct bytes *response);
 
 /* libc.c: all that libtpms gets to see of files, time and processes, bound by name when its archive is made ready
  * (libtpms.cmake). `vtpm` NULL: no instance, time stands still. */

@@ -1,5 +1,6 @@
 /* tpm2: what a verifier must read and make of TPM 2.0 structures (TCG Part 2) without a TPM stack: quotes, P-256 public
- * areas, names, and the blob of TPM2_MakeCredential. Never talks to a TPM; holds no private key of one. */
+ * areas, endorsement keys, names, and the blob of TPM2_MakeCredential. Never talks to a TPM; holds no private key of
+ * one. */
 #ifndef BASTIDE_TPM2_H
 #define BASTIDE_TPM2_H
 
@@ -68,6 +69,33 @@ void tpm2_ek_template(struct tpm2_public *area);
 bool tpm2_public_is_ak(const struct tpm2_public *area);
 /* Whether it has the attributes and the policy of the default endorsement key. */
 bool tpm2_public_is_ek(const struct tpm2_public *area);
+
+/* ---- endorsement.c: the endorsement keys that TCG's default templates make, each for its NV index of a certificate
+ * --- */
+
+enum tpm2_ek_kind {
+    TPM2_EK_RSA_2048, /* template L-1 */
+    TPM2_EK_P256,     /* L-2, which struct tpm2_public can hold too */
+    TPM2_EK_P384,     /* H-3 */
+};
+#define TPM2_EK_KINDS 3
+#define TPM2_EK_KEY_MAX 256
+#define TPM2_EK_PUBLIC_MAX 320 /* bytes of a TPMT_PUBLIC */
+
+struct tpm2_ek {
+    enum tpm2_ek_kind kind;
+    uint8_t key[TPM2_EK_KEY_MAX]; /* the modulus, its exponent being 65537; or x, then y */
+    size_t key_len;
+};
+
+/* UNSUPPORTED: whatever differs from a template, but for the key. MALFORMED: an even modulus or one of fewer bits, a
+ * point that is not on the curve. */
+MUST_USE enum status tpm2_ek_decode(struct bytes encoded, struct tpm2_ek *ek);
+void tpm2_put_ek(struct writer *writer, const struct tpm2_ek *ek);
+/* The TPMT_PUBLIC that TPM2_CreatePrimary makes it of. */
+void tpm2_put_ek_template(struct writer *writer, enum tpm2_ek_kind kind);
+/* UNSUPPORTED: it is RSA. */
+MUST_USE enum status tpm2_ek_point(const struct tpm2_ek *ek, struct crypto_public *key);
 
 /* KDFa and KDFe with SHA-256 (Part 1 §11.4.10). `label` without its NUL. NO_ROOM past 32 bytes for KDFe. */
 MUST_USE enum status tpm2_kdfa(struct bytes key, const char *label, struct bytes context_u, struct bytes context_v,

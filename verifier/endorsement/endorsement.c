@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define EK_PURPOSE "2.23.133.8.1" /* tcg-kp-EKCertificate */
-#define COORDINATE_LEN 32
 
 static X509_STORE *read_authorities(struct bytes pem)
 {
@@ -43,26 +42,43 @@ static bool is_for_an_ek(X509 *certificate)
     return found;
 }
 
-static bool coordinate_is(EVP_PKEY *key, const char *name, const uint8_t expected[COORDINATE_LEN])
+static bool number_is(EVP_PKEY *key, const char *name, struct bytes expected)
 {
     BIGNUM *number = NULL;
-    uint8_t bytes[COORDINATE_LEN];
+    uint8_t bytes[TPM2_EK_KEY_MAX];
     bool same = EVP_PKEY_get_bn_param(key, name, &number) == 1 &&
-                BN_bn2binpad(number, bytes, sizeof bytes) == (int)sizeof bytes &&
-                memcmp(bytes, expected, sizeof bytes) == 0;
+                BN_bn2binpad(number, bytes, (int)expected.len) == (int)expected.len &&
+                memcmp(bytes, expected.data, expected.len) == 0;
     BN_free(number);
     return same;
 }
 
-static bool is_of_key(X509 *certificate, struct bytes ek)
+static bool is_rsa(EVP_PKEY *key, struct bytes modulus)
 {
-    struct tpm2_public area;
-    EVP_PKEY *key = X509_get0_pubkey(certificate);
+    static const uint8_t exponent[] = {1, 0, 1};
+    return EVP_PKEY_is_a(key, "RSA") && number_is(key, OSSL_PKEY_PARAM_RSA_N, modulus) &&
+           number_is(key, OSSL_PKEY_PARAM_RSA_E, BYTES_OF(exponent));
+}
+
+static bool is_point(EVP_PKEY *key, const char *curve, struct bytes coordinates)
+{
+    const size_t len = coordinates.len / 2;
     char group[32] = "";
-    return key && tpm2_public_decode(ek, &area) == OK && tpm2_public_is_ek(&area) &&
-           EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) == 1 &&
-           strcmp(group, "prime256v1") == 0 && coordinate_is(key, OSSL_PKEY_PARAM_EC_PUB_X, area.x) &&
-           coordinate_is(key, OSSL_PKEY_PARAM_EC_PUB_Y, area.y);
+    return EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) == 1 &&
+           strcmp(group, curve) == 0 && number_is(key, OSSL_PKEY_PARAM_EC_PUB_X, bytes_slice(coordinates, 0, len)) &&
+           number_is(key, OSSL_PKEY_PARAM_EC_PUB_Y, bytes_slice(coordinates, len, len));
+}
+
+static bool is_of_key(X509 *certificate, struct bytes area)
+{
+    struct tpm2_ek ek;
+    EVP_PKEY *key = X509_get0_pubkey(certificate);
+    if (!key || tpm2_ek_decode(area, &ek) != OK)
+        return false;
+    const struct bytes numbers = bytes_slice(BYTES_OF(ek.key), 0, ek.key_len);
+    if (ek.kind == TPM2_EK_RSA_2048)
+        return is_rsa(key, numbers);
+    return is_point(key, ek.kind == TPM2_EK_P256 ? "prime256v1" : "secp384r1", numbers);
 }
 
 /* X509_V_OK, or why the chain does not hold. */

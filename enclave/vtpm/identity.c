@@ -1,0 +1,130 @@
+/* Which endorsement keys this TPM has, said with the monitor's word for who says it. The keys are made anew for each
+ * question, by libtpms and of TCG's templates: what is told is what its user gets from the same templates at
+ * that time. Everything in here is public. */
+#include "vtpm_internal.h"
+
+#include <string.h>
+
+#define TAG_SESSIONS 0x8002u
+#define TAG_NO_SESSIONS 0x8001u
+#define CC_CREATE_PRIMARY 0x131u
+#define CC_FLUSH_CONTEXT 0x165u
+#define RH_ENDORSEMENT 0x4000000bu
+#define RS_PASSWORD 0x40000009u
+#define RC_INITIALIZE 0x100u
+#define RC_OBJECT_MEMORY 0x902u
+#define COMMAND_MAX 512u
+
+/* Fill in the size of a command whose other parts are written. */
+static enum status run(struct vtpm *vtpm, struct writer *command, uint32_t *code, struct bytes *rest)
+{
+    TRY(writer_end(command));
+    struct writer size = writer_over(command->data + 2, 4);
+    put_u32be(&size, (uint32_t)command->len);
+    struct bytes response;
+    TRY(vtpm_tpm_process(vtpm, 0, writer_bytes(command), &response));
+    struct reader reader = reader_over(response);
+    (void)take_u16be(&reader);
+    (void)take_u32be(&reader);
+    *code = take_u32be(&reader);
+    *rest = take_rest(&reader);
+    return reader.status == OK ? OK : INTERNAL;
+}
+
+static void put_head(struct writer *writer, uint16_t tag, uint32_t code)
+{
+    put_u16be(writer, tag);
+    put_u32be(writer, 0); /* run() */
+    put_u32be(writer, code);
+}
+
+/* Part 3 §24.1, with an empty password. */
+static void put_create_primary(struct writer *writer, enum tpm2_ek_kind kind)
+{
+    uint8_t room[TPM2_EK_PUBLIC_MAX];
+    struct writer area = writer_over(room, sizeof room);
+    tpm2_put_ek_template(&area, kind);
+    put_head(writer, TAG_SESSIONS, CC_CREATE_PRIMARY);
+    put_u32be(writer, RH_ENDORSEMENT);
+    put_u32be(writer, 9);
+    put_u32be(writer, RS_PASSWORD);
+    put_u16be(writer, 0); /* no nonce */
+    put_u8(writer, 0);
+    put_u16be(writer, 0); /* the password */
+    put_u16be(writer, 4);
+    put_u32be(writer, 0); /* neither authValue nor data */
+    put_u16be(writer, (uint16_t)area.len);
+    put_bytes(writer, writer_bytes(&area));
+    put_u16be(writer, 0); /* nothing from outside */
+    put_u32be(writer, 0); /* no PCR */
+}
+
+static enum status flush(struct vtpm *vtpm, uint32_t handle)
+{
+    uint8_t room[16];
+    struct writer command = writer_over(room, sizeof room);
+    uint32_t code = 0;
+    struct bytes rest;
+    put_head(&command, TAG_NO_SESSIONS, CC_FLUSH_CONTEXT);
+    put_u32be(&command, handle);
+    TRY(run(vtpm, &command, &code, &rest));
+    return code == 0 ? OK : INTERNAL;
+}
+
+/* Handle, size of the parameters, outPublic; what follows is not wanted. */
+static enum status take_area(struct vtpm *vtpm, enum tpm2_ek_kind kind, struct bytes rest, struct writer *area)
+{
+    struct reader reader = reader_over(rest);
+    struct tpm2_ek ek;
+    const uint32_t handle = take_u32be(&reader);
+    (void)take_u32be(&reader);
+    put_bytes(area, take_bytes(&reader, take_u16be(&reader)));
+    const bool sound = reader.status == OK && writer_end(area) == OK;
+    TRY(flush(vtpm, handle));
+    return sound && tpm2_ek_decode(writer_bytes(area), &ek) == OK && ek.kind == kind ? OK : INTERNAL;
+}
+
+static enum status make(struct vtpm *vtpm, enum tpm2_ek_kind kind, struct writer *area)
+{
+    uint8_t room[COMMAND_MAX];
+    struct writer command = writer_over(room, sizeof room);
+    uint32_t code = 0;
+    struct bytes rest;
+    put_create_primary(&command, kind);
+    TRY(run(vtpm, &command, &code, &rest));
+    if (code == 0)
+        return take_area(vtpm, kind, rest, area);
+    /* Whoever has the TPM may have put a password before the hierarchy, or shut it; or holds all there is room for. */
+    return code == RC_INITIALIZE ? WRONG_STATE : code == RC_OBJECT_MEMORY ? BUSY : DENIED;
+}
+
+static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct bytes areas[TPM2_EK_KINDS],
+                          struct writer *evidence)
+{
+    struct monitor_report asked = {.nonce_len = (uint32_t)nonce.len};
+    _Static_assert(sizeof asked.user_data == EAT_USER_DATA_LEN && sizeof asked.nonce == EAT_NONCE_MAX, "a report");
+    memcpy(asked.nonce, nonce.data, nonce.len);
+    TRY(vtpm_keys_user_data(areas, asked.user_data));
+    TRY(vtpm->port.report(vtpm->port.user, &asked, evidence));
+    return writer_end(evidence);
+}
+
+void vtpm_identity(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
+{
+    static uint8_t rooms[TPM2_EK_KINDS][TPM2_EK_PUBLIC_MAX], evidence_room[EAT_EVIDENCE_MAX];
+    struct writer evidence = writer_over(evidence_room, sizeof evidence_room);
+    struct vtpm_keys_answer answer = {.status = OK};
+    struct bytes nonce = {0};
+    answer.status = vtpm_keys_question_decode(frame, &nonce);
+    if (answer.status == OK && !vtpm->running)
+        answer.status = WRONG_STATE;
+    for (int kind = 0; kind < TPM2_EK_KINDS && answer.status == OK; kind++) {
+        struct writer area = writer_over(rooms[kind], sizeof rooms[kind]);
+        answer.status = make(vtpm, (enum tpm2_ek_kind)kind, &area);
+        answer.areas[kind] = writer_bytes(&area);
+    }
+    if (answer.status == OK)
+        answer.status = report(vtpm, nonce, answer.areas, &evidence);
+    answer.evidence = answer.status == OK ? writer_bytes(&evidence) : (struct bytes){0};
+    vtpm_keys_put_answer(reply, &answer);
+}

@@ -1,0 +1,193 @@
+/* vtpm_keys: question and answer both ways, their limits, and what the report is over. */
+#include "check.h"
+
+#include "vtpm_keys.h"
+
+static uint8_t areas_room[TPM2_EK_KINDS][TPM2_EK_PUBLIC_MAX];
+static struct bytes areas[TPM2_EK_KINDS];
+static uint8_t room[VTPM_KEYS_ANSWER_MAX + 8], long_data[EAT_EVIDENCE_MAX + 1];
+
+static int start(void **state)
+{
+    (void)state;
+    if (crypto_init() != OK)
+        return 1;
+    for (int kind = 0; kind < TPM2_EK_KINDS; kind++) {
+        struct tpm2_ek ek = {.kind = (enum tpm2_ek_kind)kind, .key_len = TPM2_EK_KEY_MAX};
+        struct writer writer = writer_over(areas_room[kind], TPM2_EK_PUBLIC_MAX);
+        struct crypto_key key = {0};
+        memset(ek.key, 0xa5, sizeof ek.key);
+        if (kind != TPM2_EK_RSA_2048) {
+            check_ok(crypto_key_generate(&key, kind == TPM2_EK_P256 ? CRYPTO_P256 : CRYPTO_P384));
+            ek.key_len = key.public_key.len - 1;
+            memcpy(ek.key, key.public_key.data + 1, ek.key_len);
+            crypto_key_done(&key);
+        }
+        tpm2_put_ek(&writer, &ek);
+        areas[kind] = writer_bytes(&writer);
+    }
+    return 0;
+}
+
+static struct vtpm_keys_answer whole_answer(size_t evidence_len)
+{
+    struct vtpm_keys_answer answer = {.status = OK, .evidence = bytes_from(long_data, evidence_len)};
+    memcpy(answer.areas, areas, sizeof areas);
+    return answer;
+}
+
+static struct bytes encode(const struct vtpm_keys_answer *answer)
+{
+    struct writer writer = writer_over(room, sizeof room);
+    vtpm_keys_put_answer(&writer, answer);
+    check_ok(writer_end(&writer));
+    return writer_bytes(&writer);
+}
+
+static void a_question_of_each_allowed_length_comes_back_and_no_other(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= EAT_NONCE_MAX + 1; len++) {
+        struct writer writer = writer_over(room, sizeof room);
+        struct bytes nonce = {0}, wanted = bytes_from(long_data, len);
+        size_t found = 0;
+        vtpm_keys_put_question(&writer, wanted);
+        if (len < EAT_NONCE_MIN || len > EAT_NONCE_MAX) {
+            check_status(MALFORMED, writer_end(&writer));
+            continue;
+        }
+        struct bytes whole = writer_bytes(&writer);
+        assert_true(whole.len <= VTPM_KEYS_QUESTION_MAX);
+        check_ok(vtpm_keys_question_decode(whole, &nonce));
+        check_bytes(wanted, nonce);
+        for (size_t cut = 0; cut < whole.len; cut++) {
+            check_status(TRUNCATED, vtpm_keys_question_len(bytes_slice(whole, 0, cut), &found));
+            check_status(TRUNCATED, vtpm_keys_question_decode(bytes_slice(whole, 0, cut), &nonce));
+        }
+        check_status(MALFORMED, vtpm_keys_question_decode(bytes_from(room, whole.len + 1), &nonce));
+        check_ok(vtpm_keys_question_len(bytes_from(room, whole.len + 1), &found));
+        assert_int_equal(whole.len, found);
+    }
+}
+
+static void a_question_that_announces_what_it_may_not_is_refused(void **state)
+{
+    (void)state;
+    static const uint8_t version[] = {0, 2, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint8_t shorter[] = {0, 1, 0, 7, 1, 2, 3, 4, 5, 6, 7}, longer[] = {0, 1, 0, 65};
+    struct bytes nonce = {0};
+    check_status(UNSUPPORTED, vtpm_keys_question_decode(BYTES_OF(version), &nonce));
+    check_status(MALFORMED, vtpm_keys_question_decode(BYTES_OF(shorter), &nonce));
+    check_status(MALFORMED, vtpm_keys_question_decode(BYTES_OF(longer), &nonce));
+    assert_null(nonce.data);
+}
+
+static void an_answer_comes_back_and_no_prefix_and_nothing_longer_does(void **state)
+{
+    (void)state;
+    const struct vtpm_keys_answer answer = whole_answer(100);
+    struct vtpm_keys_answer got = {0};
+    struct bytes whole = encode(&answer);
+    size_t len = 0;
+    for (size_t cut = 0; cut < whole.len; cut++) {
+        check_status(TRUNCATED, vtpm_keys_answer_len(bytes_slice(whole, 0, cut), &len));
+        check_status(TRUNCATED, vtpm_keys_answer_decode(bytes_slice(whole, 0, cut), &got));
+    }
+    check_status(MALFORMED, vtpm_keys_answer_decode(bytes_from(room, whole.len + 1), &got));
+    assert_null(got.evidence.data);
+    check_ok(vtpm_keys_answer_decode(whole, &got));
+    for (int kind = 0; kind < TPM2_EK_KINDS; kind++)
+        check_bytes(areas[kind], got.areas[kind]);
+    check_bytes(answer.evidence, got.evidence);
+}
+
+static void a_refusal_carries_nothing_else(void **state)
+{
+    (void)state;
+    for (int status = TRUNCATED; status <= INTERNAL; status++) {
+        const struct vtpm_keys_answer answer = {.status = (enum status)status, .evidence = BYTES_OF("unwanted")};
+        struct vtpm_keys_answer got = {0};
+        struct bytes whole = encode(&answer);
+        assert_int_equal(VTPM_KEYS_ANSWER_HEAD, whole.len);
+        check_ok(vtpm_keys_answer_decode(whole, &got));
+        assert_int_equal(status, got.status);
+        room[7] = 1; /* one byte follows */
+        check_status(MALFORMED, vtpm_keys_answer_decode(bytes_from(room, whole.len + 1), &got));
+    }
+    static const uint8_t unknown[] = {0, 1, 0, INTERNAL + 1, 0, 0, 0, 0};
+    struct vtpm_keys_answer got;
+    check_status(MALFORMED, vtpm_keys_answer_decode(BYTES_OF(unknown), &got));
+}
+
+static void limits_hold_at_them_and_one_past(void **state)
+{
+    (void)state;
+    struct vtpm_keys_answer answer = whole_answer(EAT_EVIDENCE_MAX), got;
+    struct bytes whole = encode(&answer);
+    assert_true(whole.len <= VTPM_KEYS_ANSWER_MAX);
+    check_ok(vtpm_keys_answer_decode(whole, &got));
+    struct writer writer = writer_over(room, sizeof room);
+    answer = whole_answer(EAT_EVIDENCE_MAX + 1);
+    vtpm_keys_put_answer(&writer, &answer);
+    check_status(NO_ROOM, writer_end(&writer));
+    answer = whole_answer(1);
+    answer.areas[1] = bytes_from(long_data, TPM2_EK_PUBLIC_MAX + 1);
+    writer = writer_over(room, sizeof room);
+    vtpm_keys_put_answer(&writer, &answer);
+    check_status(NO_ROOM, writer_end(&writer));
+    /* A length that no answer has. */
+    size_t len = 0;
+    writer = writer_over(room, sizeof room);
+    put_u32be(&writer, 0x00010000);
+    put_u32be(&writer, VTPM_KEYS_ANSWER_MAX - VTPM_KEYS_ANSWER_HEAD);
+    check_status(TRUNCATED, vtpm_keys_answer_len(writer_bytes(&writer), &len));
+    writer = writer_over(room, sizeof room);
+    put_u32be(&writer, 0x00010000);
+    put_u32be(&writer, VTPM_KEYS_ANSWER_MAX - VTPM_KEYS_ANSWER_HEAD + 1);
+    check_status(NO_ROOM, vtpm_keys_answer_len(writer_bytes(&writer), &len));
+}
+
+static void keys_stand_each_in_its_place(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < TPM2_EK_KINDS; kind++) {
+        struct vtpm_keys_answer answer = whole_answer(8), got;
+        answer.areas[kind] = areas[(kind + 1) % TPM2_EK_KINDS];
+        check_status(MALFORMED, vtpm_keys_answer_decode(encode(&answer), &got));
+        answer.areas[kind] = (struct bytes){0};
+        check_status(MALFORMED, vtpm_keys_answer_decode(encode(&answer), &got));
+    }
+}
+
+static void the_report_is_over_every_byte_of_the_keys(void **state)
+{
+    (void)state;
+    uint8_t data[EAT_USER_DATA_LEN], other[EAT_USER_DATA_LEN], expected[CRYPTO_HASH_MAX];
+    const struct bytes parts[] = {bytes_from_text("bastide vtpm endorsement keys"), areas[0], areas[1], areas[2]};
+    check_ok(vtpm_keys_user_data(areas, data));
+    check_ok(crypto_hash(CRYPTO_SHA256, parts, 4, expected));
+    assert_memory_equal(expected, data, 32);
+    for (size_t i = 32; i < sizeof data; i++)
+        assert_int_equal(0, data[i]);
+    for (int kind = 0; kind < TPM2_EK_KINDS; kind++)
+        for (size_t i = 0; i < areas[kind].len; i++) {
+            areas_room[kind][i] ^= 1;
+            check_ok(vtpm_keys_user_data(areas, other));
+            areas_room[kind][i] ^= 1;
+            assert_memory_not_equal(data, other, 32);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_question_of_each_allowed_length_comes_back_and_no_other),
+        cmocka_unit_test(a_question_that_announces_what_it_may_not_is_refused),
+        cmocka_unit_test(an_answer_comes_back_and_no_prefix_and_nothing_longer_does),
+        cmocka_unit_test(a_refusal_carries_nothing_else),
+        cmocka_unit_test(limits_hold_at_them_and_one_past),
+        cmocka_unit_test(keys_stand_each_in_its_place),
+        cmocka_unit_test(the_report_is_over_every_byte_of_the_keys),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
