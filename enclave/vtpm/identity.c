@@ -3,7 +3,13 @@
  * that time. Everything in here is public. */
 #include "vtpm_internal.h"
 
+#include "eat.h"
+#include "tpm2.h"
+
 #include <string.h>
+
+_Static_assert(VTPM_KEYS_COUNT == TPM2_EK_KINDS && VTPM_KEYS_COUNT == EAT_ENDORSEMENT_KEYS, "three keys");
+_Static_assert(VTPM_KEYS_AREA_MAX == TPM2_EK_PUBLIC_MAX && VTPM_KEYS_EVIDENCE_MAX == EAT_EVIDENCE_MAX, "limits");
 
 #define TAG_SESSIONS 0x8002u
 #define TAG_NO_SESSIONS 0x8001u
@@ -102,9 +108,9 @@ static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct by
                           struct writer *evidence)
 {
     struct monitor_report asked = {.nonce_len = (uint32_t)nonce.len};
-    _Static_assert(sizeof asked.user_data == EAT_USER_DATA_LEN && sizeof asked.nonce == EAT_NONCE_MAX, "a report");
+    _Static_assert(sizeof asked.user_data == EAT_USER_DATA_LEN && sizeof asked.nonce == VTPM_KEYS_NONCE_MAX, "report");
     memcpy(asked.nonce, nonce.data, nonce.len);
-    TRY(vtpm_keys_user_data(areas, asked.user_data));
+    TRY(eat_endorsement_data(areas, asked.user_data));
     TRY(vtpm->port.report(vtpm->port.user, &asked, evidence));
     return writer_end(evidence);
 }

@@ -144,6 +144,7 @@ static int start(struct loop *loop, const struct vtpm_host_options *options, con
     const char *why = "the home's or the instance's name is too long";
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
+                                      .keys = options->keys,
                                       .mode = options->mode,
                                       .init = options->init,
                                       .startup = options->startup,

@@ -142,6 +142,13 @@ static void hand_on(struct vtpm_host *host, struct peer *peer, size_t len)
     watch(host, peer);
 }
 
+static enum status frame_len(enum door_transport transport, struct bytes seen, size_t *len)
+{
+    if (transport == DOOR_VTPM_CONTROL)
+        return swtpm_request_len(seen, len);
+    return transport == DOOR_VTPM_KEYS ? vtpm_keys_question_len(seen, len) : swtpm_tpm_len(seen, len);
+}
+
 /* TRUNCATED frames stay; where one has no telling end, all that came is handed on, for the enclave to refuse. */
 static void next_frame(struct vtpm_host *host, struct peer *peer)
 {
@@ -150,8 +157,7 @@ static void next_frame(struct vtpm_host *host, struct peer *peer)
     peer->pending = false;
     if (seen.len == 0)
         return;
-    enum status status =
-        peer->transport == DOOR_VTPM_CONTROL ? swtpm_request_len(seen, &len) : swtpm_tpm_len(seen, &len);
+    enum status status = frame_len(peer->transport, seen, &len);
     if (status == NO_ROOM)
         peer_close(host, peer, false);
     else if (status != TRUNCATED)

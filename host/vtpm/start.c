@@ -11,11 +11,13 @@ static void put_usage(FILE *to)
     fprintf(to,
             "usage: bastide-vtpm socket [--tpm2] --tpmstate dir=HOME[,instance=NAME] --ctrl "
             "type=unixio,path=PATH[,mode=0600]\n"
-            "                    [--server type=unixio,path=PATH] [--flags FLAG,...] [--print-capabilities]\n"
+            "                    [--server type=unixio,path=PATH] [--keys type=unixio,path=PATH]\n"
+            "                    [--flags FLAG,...] [--print-capabilities]\n"
             "The sockets of one vTPM, in swtpm's place: its state is sealed by an enclave that the monitor of HOME\n"
             "launches for it, from HOME/node/instances/NAME, where archive.db keeps it; without a NAME, the node's\n"
-            "own instance, HOME/node/archive.db. FLAG: not-need-init, startup-none, startup-clear, startup-state\n"
-            "(each of the startups implies not-need-init).\n"
+            "own instance, HOME/node/archive.db. KEYS is where its endorsement keys are asked for, with evidence\n"
+            "over them. FLAG: not-need-init, startup-none, startup-clear, startup-state (each of the startups\n"
+            "implies not-need-init).\n"
             "Exit codes: 0 stopped as asked or by SHUTDOWN, 1 internal error, 2 the command line is wrong,\n"
             "3 another program has the archive, 4 a socket cannot be bound, 7 the state was rolled back, 8 it was\n"
             "tampered with or is another vTPM's, 9 the TPM does not start, 10 a wall is missing, 11 a limit was met,\n"
@@ -80,11 +82,15 @@ static int take_home(char *value, struct vtpm_host_options *options)
 
 int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *result)
 {
-    static const struct option known[] = {
-        {"tpm2", no_argument, NULL, '2'},        {"tpmstate", required_argument, NULL, 't'},
-        {"ctrl", required_argument, NULL, 'c'},  {"server", required_argument, NULL, 's'},
-        {"flags", required_argument, NULL, 'f'}, {"print-capabilities", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},        {0}};
+    static const struct option known[] = {{"tpm2", no_argument, NULL, '2'},
+                                          {"tpmstate", required_argument, NULL, 't'},
+                                          {"ctrl", required_argument, NULL, 'c'},
+                                          {"server", required_argument, NULL, 's'},
+                                          {"keys", required_argument, NULL, 'k'},
+                                          {"flags", required_argument, NULL, 'f'},
+                                          {"print-capabilities", no_argument, NULL, 'p'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
     struct vtpm_host_options options = {.mode = 0600};
     bool print = false;
     int code = -1;
@@ -98,9 +104,12 @@ int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *result)
             code = refuse(argv[optind - 1] + strspn(argv[optind - 1], "-"), "", "is not known here");
         else if (letter == 't')
             code = take_home(optarg, &options);
-        else if (letter == 'c' || letter == 's')
-            code = take_socket(letter == 'c' ? "ctrl" : "server", optarg,
-                               letter == 'c' ? &options.control : &options.data, &options.mode);
+        else if (letter == 'c')
+            code = take_socket("ctrl", optarg, &options.control, &options.mode);
+        else if (letter == 's')
+            code = take_socket("server", optarg, &options.data, &options.mode);
+        else if (letter == 'k')
+            code = take_socket("keys", optarg, &options.keys, &options.mode);
         else if (letter == 'f')
             code = take_flags(optarg, &options);
         print |= letter == 'p';

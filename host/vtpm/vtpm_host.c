@@ -13,6 +13,7 @@
 #define BACKLOG 1024
 #define CONTROL_EVENT 1u /* channels begin above */
 #define DATA_EVENT 2u
+#define KEYS_EVENT 3u
 
 static int listen_at(const char *path, mode_t mode, const char **why)
 {
@@ -43,8 +44,8 @@ enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_hos
     if (!host)
         return NO_ROOM;
     host->config = *config;
-    host->next_channel = DATA_EVENT + 1;
-    host->control = host->data = -1;
+    host->next_channel = KEYS_EVENT + 1;
+    host->control = host->data = host->keys = -1;
     for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
         host->peers[i] = (struct peer){.fd = -1, .passed = -1};
     host->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -53,6 +54,8 @@ enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_hos
         good = (host->control = listen_at(config->control, config->mode, why)) >= 0;
     if (good && config->data)
         good = (host->data = listen_at(config->data, config->mode, why)) >= 0;
+    if (good && config->keys)
+        good = (host->keys = listen_at(config->keys, config->mode, why)) >= 0;
     if (!good) {
         vtpm_host_free(host);
         return IO;
@@ -67,19 +70,22 @@ static void hang_up(struct vtpm_host *host, bool tell)
         peer_close(host, &host->peers[i], tell);
 }
 
+static void stop_listening(int fd, const char *path)
+{
+    if (fd < 0)
+        return;
+    close(fd);
+    unlink(path);
+}
+
 void vtpm_host_free(struct vtpm_host *host)
 {
     if (!host)
         return;
     hang_up(host, false);
-    if (host->control >= 0) {
-        close(host->control);
-        unlink(host->config.control);
-    }
-    if (host->data >= 0) {
-        close(host->data);
-        unlink(host->config.data);
-    }
+    stop_listening(host->control, host->config.control);
+    stop_listening(host->data, host->config.data);
+    stop_listening(host->keys, host->config.keys);
     if (host->epoll >= 0)
         close(host->epoll);
     free(host);
@@ -113,13 +119,13 @@ static bool has_place(const struct vtpm_host *host)
 /* Whoever finds no place waits in the kernel's backlog, and wakes nobody. */
 static void listen_or_not(struct vtpm_host *host)
 {
-    const int fds[] = {host->control, host->data};
+    const int fds[] = {host->control, host->data, host->keys};
     const bool wanted = host->ready && has_place(host);
     if (wanted == host->listening)
         return;
     host->listening = wanted;
-    for (unsigned i = 0; i < 2; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u64 = i ? DATA_EVENT : CONTROL_EVENT};
+    for (unsigned i = 0; i < 3; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u64 = CONTROL_EVENT + i};
         if (fds[i] >= 0)
             (void)epoll_ctl(host->epoll, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fds[i], &event);
     }
@@ -210,12 +216,15 @@ enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct byt
 
 static void accept_some(struct vtpm_host *host, uint64_t which)
 {
-    const bool data = which == DATA_EVENT;
+    const struct {
+        int fd;
+        enum door_transport transport;
+    } from[] = {{host->control, DOOR_VTPM_CONTROL}, {host->data, DOOR_VTPM_DATA}, {host->keys, DOOR_VTPM_KEYS}};
     while (has_place(host)) {
-        int fd = accept4(data ? host->data : host->control, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(from[which - CONTROL_EVENT].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        peer_open(host, fd, data ? DOOR_VTPM_DATA : DOOR_VTPM_CONTROL, false);
+        peer_open(host, fd, from[which - CONTROL_EVENT].transport, false);
     }
 }
 
@@ -225,7 +234,7 @@ void vtpm_host_run(struct vtpm_host *host)
     int count = epoll_wait(host->epoll, events, VTPM_HOST_PEERS, 0);
     for (int i = 0; i < count; i++) {
         struct peer *peer = peer_of(host, events[i].data.u64);
-        if (events[i].data.u64 <= DATA_EVENT)
+        if (events[i].data.u64 <= KEYS_EVENT)
             accept_some(host, events[i].data.u64);
         else if (peer && events[i].events & EPOLLOUT)
             peer_write(host, peer);

@@ -1,6 +1,6 @@
-/* vtpm_host: the sockets of one vTPM — swtpm's control and data channel for QEMU, libvirt and tpm2-tss, in front of a
- * door. Relays whole frames and their answers, and does itself only what a door cannot carry: SET_DATAFD's descriptor.
- * Untrusted: sees every command, holds no key and no state.
+/* vtpm_host: the sockets of one vTPM — swtpm's control and data channel for QEMU, libvirt and tpm2-tss, and one to ask
+ * for its endorsement keys (proto/vtpm), in front of a door. Relays whole frames and their answers, and does itself
+ * only what a door cannot carry: SET_DATAFD's descriptor. Untrusted: sees every command, holds no key and no state.
  *
  * A connection has one frame under way; what it sends meanwhile stays in its socket. While there is no enclave nobody
  * is listened to, and who was connected is hung up on: its TPM is gone. */
@@ -12,14 +12,15 @@
 
 #include <sys/types.h>
 
-#define VTPM_HOST_PEERS 64 /* connections of either kind; more wait in the kernel's backlog */
+#define VTPM_HOST_PEERS 64 /* connections of any kind; more wait in the kernel's backlog */
 
 enum vtpm_host_startup { VTPM_HOST_STARTUP_NONE, VTPM_HOST_STARTUP_CLEAR, VTPM_HOST_STARTUP_STATE };
 
 struct vtpm_host_config {
     const char *control;            /* path of a UNIX socket; NULL: none */
     const char *data;               /* the same; NULL: only what SET_DATAFD brings */
-    mode_t mode;                    /* of both */
+    const char *keys;               /* the same, for whoever certifies its endorsement keys; NULL: none */
+    mode_t mode;                    /* of each */
     bool init;                      /* every enclave is sent INIT first … */
     enum vtpm_host_startup startup; /* … and then this; both are over before anybody is listened to */
     /* Anything but OK is hung up on. */
@@ -51,7 +52,7 @@ uint32_t vtpm_host_refusal(const struct vtpm_host *host);
 struct vtpm_host_options {
     const char *home;     /* DIR of the node: run/monitor.sock is below it, and archive.db in node/ … */
     const char *instance; /* … or in node/instances/NAME; NULL: the node's own instance */
-    const char *control, *data;
+    const char *control, *data, *keys;
     mode_t mode;
     bool init;
     enum vtpm_host_startup startup;

@@ -91,4 +91,10 @@ MUST_USE enum status eat_evidence_decode(struct bytes encoded, struct eat_eviden
 MUST_USE enum status eat_quote_data(const struct crypto_public *report_key, struct bytes nonce,
                                     uint8_t data[EAT_HASH_LEN]);
 
+/* What a vTPM's report over its endorsement keys has as user data: SHA-256("bastide vtpm endorsement keys" || the
+ * TPMT_PUBLIC of each), then zeros. The templates fix the length of each. */
+#define EAT_ENDORSEMENT_KEYS 3
+MUST_USE enum status eat_endorsement_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS],
+                                          uint8_t data[EAT_USER_DATA_LEN]);
+
 #endif

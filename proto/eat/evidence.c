@@ -123,3 +123,15 @@ enum status eat_quote_data(const struct crypto_public *report_key, struct bytes 
     put_bytes(&writer, bytes_from(hash, EAT_HASH_LEN));
     return writer_end(&writer);
 }
+
+enum status eat_endorsement_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS], uint8_t data[EAT_USER_DATA_LEN])
+{
+    uint8_t hash[CRYPTO_HASH_MAX];
+    struct bytes parts[1 + EAT_ENDORSEMENT_KEYS] = {bytes_from_text("bastide vtpm endorsement keys")};
+    for (size_t i = 0; i < EAT_ENDORSEMENT_KEYS; i++)
+        parts[1 + i] = areas[i];
+    TRY(crypto_hash(CRYPTO_SHA256, parts, 1 + EAT_ENDORSEMENT_KEYS, hash));
+    for (size_t i = 0; i < EAT_USER_DATA_LEN; i++)
+        data[i] = i < EAT_HASH_LEN ? hash[i] : 0;
+    return OK;
+}

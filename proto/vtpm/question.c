@@ -5,7 +5,7 @@
 
 static bool fits(size_t len)
 {
-    return len >= EAT_NONCE_MIN && len <= EAT_NONCE_MAX;
+    return len >= VTPM_KEYS_NONCE_MIN && len <= VTPM_KEYS_NONCE_MAX;
 }
 
 enum status vtpm_keys_question_len(struct bytes seen, size_t *len)

@@ -1,5 +1,5 @@
-/* vtpm_keys: which endorsement keys a vTPM has, asked for and said as bytes, and what the report beside them is over.
- * Never judges: that is the verifier's; pure.
+/* vtpm_keys: which endorsement keys a vTPM has, asked for and said as bytes.
+ * Never judges, not even whether they are keys: that is the verifier's; pure.
  *
  *     question  u16 version, u16 length, nonce                                            all big-endian
  *     answer    u16 version, u16 status, u32 length of what follows; nothing, or with status 0
@@ -8,36 +8,35 @@
 #define BASTIDE_VTPM_KEYS_H
 
 #include "base.h"
-#include "crypto.h"
-#include "eat.h"
-#include "tpm2.h"
 
 #define VTPM_KEYS_VERSION 1u
-#define VTPM_KEYS_QUESTION_MAX (4 + EAT_NONCE_MAX)
+#define VTPM_KEYS_COUNT 3      /* by enum tpm2_ek_kind (proto/tpm2) */
+#define VTPM_KEYS_AREA_MAX 320 /* bytes of a TPMT_PUBLIC */
+#define VTPM_KEYS_NONCE_MIN 8  /* as a report has it (proto/eat) */
+#define VTPM_KEYS_NONCE_MAX 64
+#define VTPM_KEYS_EVIDENCE_MAX 8192
+#define VTPM_KEYS_QUESTION_MAX (4 + VTPM_KEYS_NONCE_MAX)
 #define VTPM_KEYS_ANSWER_HEAD 8u
-#define VTPM_KEYS_ANSWER_MAX (VTPM_KEYS_ANSWER_HEAD + TPM2_EK_KINDS * (2 + TPM2_EK_PUBLIC_MAX) + 2 + EAT_EVIDENCE_MAX)
+#define VTPM_KEYS_ANSWER_MAX                                                                                           \
+    (VTPM_KEYS_ANSWER_HEAD + VTPM_KEYS_COUNT * (2 + VTPM_KEYS_AREA_MAX) + 2 + VTPM_KEYS_EVIDENCE_MAX)
 
 /* How long the question is that `seen` begins with. TRUNCATED: more must be seen to tell, or of it. UNSUPPORTED:
  * another version; MALFORMED: a nonce that a report does not take. */
 MUST_USE enum status vtpm_keys_question_len(struct bytes seen, size_t *len);
-/* The nonce: EAT_NONCE_MIN to EAT_NONCE_MAX bytes; borrows. The whole of a question and nothing else. */
+/* The nonce: VTPM_KEYS_NONCE_MIN to VTPM_KEYS_NONCE_MAX bytes; borrows. The whole of a question and nothing else. */
 MUST_USE enum status vtpm_keys_question_decode(struct bytes encoded, struct bytes *nonce);
 void vtpm_keys_put_question(struct writer *writer, struct bytes nonce); /* MALFORMED: a nonce of another length */
 
 struct vtpm_keys_answer {
-    enum status status;                /* OK; WRONG_STATE: the TPM is off; DENIED: its endorsement hierarchy is closed
+    enum status status;                  /* OK; WRONG_STATE: the TPM is off; DENIED: its endorsement hierarchy is closed
                                           to us; BUSY: no room in the TPM; MALFORMED, UNSUPPORTED: the question; … */
-    struct bytes areas[TPM2_EK_KINDS]; /* by enum tpm2_ek_kind: TPMT_PUBLIC; borrows */
+    struct bytes areas[VTPM_KEYS_COUNT]; /* TPMT_PUBLIC, each of at least a byte; borrows */
     struct bytes evidence;
 };
 
 /* As vtpm_keys_question_len(). NO_ROOM: it announces more than VTPM_KEYS_ANSWER_MAX. */
 MUST_USE enum status vtpm_keys_answer_len(struct bytes seen, size_t *len);
-/* MALFORMED: also keys that are none of that template. */
 MUST_USE enum status vtpm_keys_answer_decode(struct bytes encoded, struct vtpm_keys_answer *answer);
-void vtpm_keys_put_answer(struct writer *writer, const struct vtpm_keys_answer *answer);
-
-/* What the report is over: SHA-256("bastide vtpm endorsement keys" || the three TPMT_PUBLIC), then zeros. */
-MUST_USE enum status vtpm_keys_user_data(const struct bytes areas[TPM2_EK_KINDS], uint8_t data[EAT_USER_DATA_LEN]);
+void vtpm_keys_put_answer(struct writer *writer, const struct vtpm_keys_answer *answer); /* NO_ROOM: past a limit */
 
 #endif

@@ -1,5 +1,6 @@
 /* Questions and answers about a vTPM's keys, and endorsement keys alone: what is decoded encodes to the same, and no
  * frame ends past what was seen. */
+#include "tpm2.h"
 #include "vtpm_keys.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 
 #include "swtpm.h"
 #include "vtpm_host.h"
+#include "vtpm_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 
 struct rig {
     struct vtpm_host *host;
-    char control[64], data[64];
+    char control[64], data[64], keys[64];
     enum status ask_says;
     struct {
         uint64_t channel;
@@ -54,9 +55,11 @@ static void begin(struct rig *rig, bool init, enum vtpm_host_startup startup)
     const char *why;
     *rig = (struct rig){0};
     snprintf(rig->control, sizeof rig->control, "/tmp/bastide-vh-%d-%u.ctrl", getpid(), count);
+    snprintf(rig->keys, sizeof rig->keys, "/tmp/bastide-vh-%d-%u.keys", getpid(), count);
     snprintf(rig->data, sizeof rig->data, "/tmp/bastide-vh-%d-%u", getpid(), count++);
     const struct vtpm_host_config config = {.control = rig->control,
                                             .data = rig->data,
+                                            .keys = rig->keys,
                                             .mode = 0600,
                                             .init = init,
                                             .startup = startup,
@@ -72,6 +75,7 @@ static void done(struct rig *rig)
     vtpm_host_free(rig->host);
     assert_int_not_equal(0, lstat(rig->control, &facts));
     assert_int_not_equal(0, lstat(rig->data, &facts));
+    assert_int_not_equal(0, lstat(rig->keys, &facts));
 }
 
 static int reach(const char *path)
@@ -155,6 +159,35 @@ static void a_frame_may_come_byte_by_byte_and_many_at_once(void **state)
     }
     close(control);
     close(data);
+    done(&rig);
+}
+
+static void keys_are_asked_for_at_a_socket_of_their_own(void **state)
+{
+    (void)state;
+    static const uint8_t bent[] = {0, 2, 0, 8, 1};
+    struct rig rig;
+    uint8_t room[VTPM_KEYS_QUESTION_MAX], heard[64];
+    struct writer writer = writer_over(room, sizeof room);
+    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    int fd = reach(rig.keys);
+    vtpm_keys_put_question(&writer, bytes_from_text("a nonce of 19 bytes"));
+    for (size_t i = 0; i < writer.len; i++) {
+        assert_int_equal(0, rig.asked_count);
+        say(&rig, fd, room + i, 1);
+    }
+    assert_int_equal(1, rig.asked_count);
+    assert_int_equal(DOOR_VTPM_KEYS, rig.asked[0].transport);
+    check_bytes(writer_bytes(&writer), bytes_from(rig.asked[0].frame, rig.asked[0].len));
+    check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("keys")));
+    assert_int_equal(4, hear(fd, heard));
+    assert_memory_equal("keys", heard, 4);
+    /* What is of another version is the enclave's to refuse. */
+    say(&rig, fd, bent, sizeof bent);
+    assert_int_equal(2, rig.asked_count);
+    check_bytes(BYTES_OF(bent), bytes_from(rig.asked[1].frame, rig.asked[1].len));
+    close(fd);
     done(&rig);
 }
 
@@ -418,6 +451,8 @@ static void words_are_swtpms_and_unknown_ones_are_refused(void **state)
         {{"x", "socket", "--tpmstate", "dir=h,instance=../x", "--ctrl", "type=unixio,path=c"}, 2},
         {{"x", "socket", "--tpmstate", LONGEST, "--ctrl", "type=unixio,path=c"}, -1},
         {{"x", "socket", "--tpmstate", LONGEST "8", "--ctrl", "type=unixio,path=c"}, 2},
+        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--keys", "type=unixio,path=k"}, -1},
+        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--keys", "k"}, 2},
         {{"x", "socket", "--print-capabilities"}, 0},
         {{"x", "--help"}, 0},
     };
@@ -463,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_go_to_the_enclave_and_answers_to_who_asked),
         cmocka_unit_test(a_frame_may_come_byte_by_byte_and_many_at_once),
+        cmocka_unit_test(keys_are_asked_for_at_a_socket_of_their_own),
         cmocka_unit_test(what_has_no_end_is_hung_up_on_or_handed_on_to_be_refused),
         cmocka_unit_test(the_enclave_is_told_of_who_leaves_with_a_question),
         cmocka_unit_test(without_an_enclave_nobody_is_listened_to),

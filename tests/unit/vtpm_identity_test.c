@@ -183,6 +183,25 @@ static void each_key_of_another_instance_is_refused(void **state)
     rig_done(&rig);
 }
 
+static void keys_stand_each_in_its_place(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t digest[CRYPTO_HASH_MAX], room[VTPM_KEYS_ANSWER_MAX];
+    const struct evidence_policy policy = policy_of_node(digest);
+    struct vtpm_keys_answer answer;
+    rig_with_monitor(&rig);
+    check_ok(vtpm_keys_answer_decode(rig_keys(&rig, BYTES_OF(nonce)), &answer));
+    for (int kind = 0; kind < TPM2_EK_KINDS; kind++) {
+        struct vtpm_keys_answer mixed = answer;
+        struct writer writer = writer_over(room, sizeof room);
+        mixed.areas[kind] = answer.areas[(kind + 1) % TPM2_EK_KINDS];
+        vtpm_keys_put_answer(&writer, &mixed);
+        refuses(writer_bytes(&writer), &policy, EVIDENCE_MALFORMED);
+    }
+    rig_done(&rig);
+}
+
 static void no_byte_of_an_answer_can_be_changed(void **state)
 {
     (void)state;
@@ -296,6 +315,7 @@ int main(void)
         cmocka_unit_test(they_are_the_same_after_a_restart_and_another_instance_has_others),
         cmocka_unit_test(what_differs_from_the_policy_is_refused_by_reason),
         cmocka_unit_test(each_key_of_another_instance_is_refused),
+        cmocka_unit_test(keys_stand_each_in_its_place),
         cmocka_unit_test(no_byte_of_an_answer_can_be_changed),
         cmocka_unit_test(while_it_is_off_or_not_started_it_says_so),
         cmocka_unit_test(with_its_endorsement_hierarchy_behind_a_password_it_says_so),

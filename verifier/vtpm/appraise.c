@@ -3,25 +3,29 @@
 
 #include "vtpm_keys.h"
 
+#include <string.h>
+
 enum status vtpm_appraise(struct bytes encoded, const struct evidence_policy *policy, struct vtpm_appraisal *appraisal)
 {
     struct vtpm_keys_answer answer = {.status = INTERNAL};
     struct evidence_policy bound = *policy;
     uint8_t over[EAT_USER_DATA_LEN];
     *appraisal = (struct vtpm_appraisal){.said = OK};
-    const bool read = vtpm_keys_answer_decode(encoded, &answer) == OK;
+    bool read = vtpm_keys_answer_decode(encoded, &answer) == OK;
     if (read && answer.status != OK) {
         appraisal->said = answer.status;
         return DENIED;
     }
+    struct tpm2_ek keys[TPM2_EK_KINDS];
+    for (int kind = 0; kind < TPM2_EK_KINDS && read; kind++)
+        read = tpm2_ek_decode(answer.areas[kind], &keys[kind]) == OK && keys[kind].kind == (enum tpm2_ek_kind)kind;
     if (!read) {
         appraisal->evidence.reasons = appraisal->evidence.judged = 1u << EVIDENCE_MALFORMED;
         return DENIED;
     }
-    TRY(vtpm_keys_user_data(answer.areas, over));
+    TRY(eat_endorsement_data(answer.areas, over));
     bound.user_data = BYTES_OF(over);
     TRY(evidence_appraise(answer.evidence, &bound, &appraisal->evidence));
-    for (int kind = 0; kind < TPM2_EK_KINDS; kind++)
-        TRY(tpm2_ek_decode(answer.areas[kind], &appraisal->keys[kind])); /* was decoded once: cannot fail */
+    memcpy(appraisal->keys, keys, sizeof keys);
     return OK;
 }
