@@ -17,7 +17,7 @@ static void must(bool holds)
 
 static void question(struct bytes input)
 {
-    struct bytes nonce;
+    struct bytes nonce = {0};
     size_t len = 0;
     if (vtpm_keys_question_len(input, &len) != OK)
         return;

@@ -1,7 +1,7 @@
 /* vtpm: whatever a host sends, in any order. The input is a list of {kind, length, bytes}: messages of the host as they
- * are, control frames, TPM commands raw or with a sound header, and the host's and the monitor's answers, honest or
- * not. The vTPM lives on, or stops with a code and a sentence; no channel is answered twice, and what changed something
- * is not answered before the monitor's head moved. */
+ * are, control frames, questions for its keys, TPM commands raw or with a sound header, and the host's and the
+ * monitor's answers, honest or not. The vTPM lives on, or stops with a code and a sentence; no channel is answered
+ * twice, and what changed something is not answered before the monitor's head moved. */
 #include "../vtpm_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,7 +95,7 @@ static void take_item(uint8_t kind, struct bytes bytes)
         request(DOOR_VTPM_CONTROL, bytes);
         break;
     case 2:
-        request(DOOR_VTPM_DATA, bytes);
+        request(kind & 8 ? DOOR_VTPM_KEYS : DOOR_VTPM_DATA, bytes);
         break;
     case 3:
         command(bytes);

@@ -11,8 +11,9 @@
 
 #define ENDORSEMENT_AUTHORITIES_MAX (1u << 20) /* bytes of PEM */
 
-/* `ek`: its TPMT_PUBLIC, of one of the default templates (proto/tpm2). `authorities`: PEM certificates, roots or intermediates, each of which is enough to end at.
- * DENIED: `why` has a sentence. MALFORMED: the authorities are none. */
+/* `ek`: its TPMT_PUBLIC, of one of the default templates (proto/tpm2). `authorities`: PEM certificates, roots or
+ * intermediates, each of which is enough to end at. DENIED: `why` has a sentence. MALFORMED: the authorities are none.
+ */
 MUST_USE enum status endorsement_check(struct bytes certificate, struct bytes ek, struct bytes authorities,
                                        int64_t now_s, char *why, size_t cap);
 
