@@ -18,17 +18,25 @@ _Static_assert(VTPM_KEYS_AREA_MAX == TPM2_EK_PUBLIC_MAX && VTPM_KEYS_EVIDENCE_MA
 #define RH_ENDORSEMENT 0x4000000bu
 #define RS_PASSWORD 0x40000009u
 #define RC_INITIALIZE 0x100u
+#define RC_HIERARCHY 0x185u /* of the first handle */
 #define RC_OBJECT_MEMORY 0x902u
+#define RC_RETRY 0x922u
+#define RC_BAD_AUTH 0x9a2u /* of the first session */
 #define COMMAND_MAX 512u
 
-/* Fill in the size of a command whose other parts are written. */
-static enum status run(struct vtpm *vtpm, struct writer *command, uint32_t *code, struct bytes *rest)
+/* One command: its header, then the body; what follows the response's header is borrowed until the next. */
+static enum status run(struct vtpm *vtpm, uint16_t tag, uint32_t command_code, struct bytes body, uint32_t *code,
+                       struct bytes *rest)
 {
-    TRY(writer_end(command));
-    struct writer size = writer_over(command->data + 2, 4);
-    put_u32be(&size, (uint32_t)command->len);
+    uint8_t room[COMMAND_MAX];
+    struct writer command = writer_over(room, sizeof room);
     struct bytes response;
-    TRY(vtpm_tpm_process(vtpm, 0, writer_bytes(command), &response));
+    put_u16be(&command, tag);
+    put_u32be(&command, (uint32_t)(SWTPM_TPM_HEADER + body.len));
+    put_u32be(&command, command_code);
+    put_bytes(&command, body);
+    TRY(writer_end(&command));
+    TRY(vtpm_tpm_process(vtpm, 0, writer_bytes(&command), &response));
     struct reader reader = reader_over(response);
     (void)take_u16be(&reader);
     (void)take_u32be(&reader);
@@ -37,20 +45,12 @@ static enum status run(struct vtpm *vtpm, struct writer *command, uint32_t *code
     return reader.status == OK ? OK : INTERNAL;
 }
 
-static void put_head(struct writer *writer, uint16_t tag, uint32_t code)
-{
-    put_u16be(writer, tag);
-    put_u32be(writer, 0); /* run() */
-    put_u32be(writer, code);
-}
-
 /* Part 3 §24.1, with an empty password. */
 static void put_create_primary(struct writer *writer, enum tpm2_ek_kind kind)
 {
     uint8_t room[TPM2_EK_PUBLIC_MAX];
     struct writer area = writer_over(room, sizeof room);
     tpm2_put_ek_template(&area, kind);
-    put_head(writer, TAG_SESSIONS, CC_CREATE_PRIMARY);
     put_u32be(writer, RH_ENDORSEMENT);
     put_u32be(writer, 9);
     put_u32be(writer, RS_PASSWORD);
@@ -67,13 +67,12 @@ static void put_create_primary(struct writer *writer, enum tpm2_ek_kind kind)
 
 static enum status flush(struct vtpm *vtpm, uint32_t handle)
 {
-    uint8_t room[16];
-    struct writer command = writer_over(room, sizeof room);
+    uint8_t room[4];
+    struct writer body = writer_over(room, sizeof room);
     uint32_t code = 0;
     struct bytes rest;
-    put_head(&command, TAG_NO_SESSIONS, CC_FLUSH_CONTEXT);
-    put_u32be(&command, handle);
-    TRY(run(vtpm, &command, &code, &rest));
+    put_u32be(&body, handle);
+    TRY(run(vtpm, TAG_NO_SESSIONS, CC_FLUSH_CONTEXT, writer_bytes(&body), &code, &rest));
     return code == 0 ? OK : INTERNAL;
 }
 
@@ -90,18 +89,26 @@ static enum status take_area(struct vtpm *vtpm, enum tpm2_ek_kind kind, struct b
     return sound && tpm2_ek_decode(writer_bytes(area), &ek) == OK && ek.kind == kind ? OK : INTERNAL;
 }
 
+/* Whoever has the TPM may have put a password before the hierarchy, or shut it; or holds all there is room for. */
+static enum status status_of(uint32_t code)
+{
+    if (code == RC_INITIALIZE)
+        return WRONG_STATE;
+    if (code == RC_BAD_AUTH || code == RC_HIERARCHY)
+        return DENIED;
+    return code == RC_OBJECT_MEMORY || code == RC_RETRY ? BUSY : INTERNAL;
+}
+
 static enum status make(struct vtpm *vtpm, enum tpm2_ek_kind kind, struct writer *area)
 {
     uint8_t room[COMMAND_MAX];
-    struct writer command = writer_over(room, sizeof room);
+    struct writer body = writer_over(room, sizeof room);
     uint32_t code = 0;
     struct bytes rest;
-    put_create_primary(&command, kind);
-    TRY(run(vtpm, &command, &code, &rest));
-    if (code == 0)
-        return take_area(vtpm, kind, rest, area);
-    /* Whoever has the TPM may have put a password before the hierarchy, or shut it; or holds all there is room for. */
-    return code == RC_INITIALIZE ? WRONG_STATE : code == RC_OBJECT_MEMORY ? BUSY : DENIED;
+    put_create_primary(&body, kind);
+    TRY(writer_end(&body));
+    TRY(run(vtpm, TAG_SESSIONS, CC_CREATE_PRIMARY, writer_bytes(&body), &code, &rest));
+    return code == 0 ? take_area(vtpm, kind, rest, area) : status_of(code);
 }
 
 static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct bytes areas[TPM2_EK_KINDS],

@@ -257,6 +257,21 @@ static void with_its_endorsement_hierarchy_behind_a_password_it_says_so(void **s
     rig_done(&rig);
 }
 
+static void with_its_endorsement_hierarchy_shut_it_says_so(void **state)
+{
+    (void)state;
+    static const uint8_t shut[] = {0x40, 0, 0, 0x0b, 0};
+    const uint32_t platform = 0x4000000c;
+    struct rig rig;
+    rig_with_monitor(&rig);
+    assert_int_equal(0, rig_tpm(&rig, rig_command(0x121, &platform, 1, rig_no_auth, BYTES_OF(shut)), NULL));
+    check_status(DENIED, rig_keys_status(&rig));
+    rig_stop(&rig);
+    rig_on(&rig);
+    check_status(OK, rig_keys_status(&rig)); /* a startup opens it again */
+    rig_done(&rig);
+}
+
 static void with_its_room_taken_it_is_busy_and_takes_none_away(void **state)
 {
     (void)state;
@@ -319,6 +334,7 @@ int main(void)
         cmocka_unit_test(no_byte_of_an_answer_can_be_changed),
         cmocka_unit_test(while_it_is_off_or_not_started_it_says_so),
         cmocka_unit_test(with_its_endorsement_hierarchy_behind_a_password_it_says_so),
+        cmocka_unit_test(with_its_endorsement_hierarchy_shut_it_says_so),
         cmocka_unit_test(with_its_room_taken_it_is_busy_and_takes_none_away),
         cmocka_unit_test(without_a_report_it_gives_no_keys),
         cmocka_unit_test(bent_questions_are_answered),
