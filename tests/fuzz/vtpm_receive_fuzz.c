@@ -1,0 +1,173 @@
+/* vtpm: whatever a host sends, in any order. The input is a list of {kind, length, bytes}: messages of the host as they
+ * are, control frames, TPM commands raw or with a sound header, and the host's and the monitor's answers, honest or
+ * not. The vTPM lives on, or stops with a code and a sentence; no channel is answered twice, and what changed something
+ * is not answered before the monitor's head moved. */
+#include "../vtpm_rig.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ITEMS_MAX 24
+#define INPUTS_PER_LAUNCH 100
+
+static struct rig rig;
+static struct rig_letter *asked; /* the last question the vTPM has for its host */
+static uint64_t questions, answers;
+
+static void must(bool held)
+{
+    if (!held)
+        abort();
+}
+
+/* Answers are counted, questions remembered, and one of them answered when it is time. */
+static void drain(void)
+{
+    while (rig.first) {
+        struct rig_letter *letter = rig.first;
+        const uint16_t operation = letter->header.operation;
+        rig.first = letter->next;
+        answers += operation == DOOR_REPLY;
+        must(operation != DOOR_REPLY || (letter->header.len >= 4 && letter->header.len <= SWTPM_TPM_MAX + 8));
+        must(operation != DOOR_REPLY || !asked || asked->header.operation != DOOR_SYNC || letter->header.len <= 10);
+        if (operation == DOOR_SYNC || operation == DOOR_LOG_READ || operation == DOOR_SNAPSHOT_GET) {
+            free(asked);
+            asked = letter;
+        } else {
+            free(letter);
+        }
+    }
+    must(answers <= questions);
+}
+
+static void answer_asked(enum status status, struct bytes payload)
+{
+    if (!asked)
+        return;
+    const struct door_header header = {DOOR_COMPLETE, (uint16_t)status, (uint32_t)payload.len, asked->header.id};
+    free(asked);
+    asked = NULL;
+    vtpm_receive(rig.vtpm, &header, payload);
+}
+
+static void answer_advance(enum status status)
+{
+    const struct monitor_head_reply head = {.sequence = rig.advance.sequence};
+    if (!rig.advancing)
+        return;
+    rig.advancing = false;
+    vtpm_advanced(rig.vtpm, status, &head);
+}
+
+static void request(uint32_t transport, struct bytes frame)
+{
+    static uint8_t room[1024];
+    const struct door_request asked_at = {.time_ms = 1, .transport = transport};
+    struct writer writer = writer_over(room, sizeof room);
+    put_bytes(&writer, bytes_from(&asked_at, sizeof asked_at));
+    put_bytes(&writer, frame);
+    const struct door_header header = {.operation = DOOR_REQUEST, .len = (uint32_t)writer.len, .id = ++rig.channel};
+    questions++;
+    vtpm_receive(rig.vtpm, &header, writer_bytes(&writer));
+}
+
+/* The header is sound: code and what follows are the input's. */
+static void command(struct bytes bytes)
+{
+    uint8_t room[300];
+    struct writer writer = writer_over(room, sizeof room);
+    put_u16be(&writer, bytes.len & 1 ? 0x8001 : 0x8002);
+    put_u32be(&writer, (uint32_t)bytes.len + 8);
+    put_u16be(&writer, 0);
+    put_bytes(&writer, bytes);
+    request(DOOR_VTPM_DATA, writer_bytes(&writer));
+}
+
+static void take_item(uint8_t kind, struct bytes bytes)
+{
+    struct door_header header = {.operation = kind >> 4, .len = (uint32_t)bytes.len, .id = rig.channel};
+    switch (kind % 8) {
+    case 0:
+        header.status = bytes.len ? bytes.data[0] : 0;
+        questions += header.operation == DOOR_REQUEST;
+        vtpm_receive(rig.vtpm, &header, bytes);
+        break;
+    case 1:
+        request(DOOR_VTPM_CONTROL, bytes);
+        break;
+    case 2:
+        request(DOOR_VTPM_DATA, bytes);
+        break;
+    case 3:
+        command(bytes);
+        break;
+    case 4:
+        answer_asked(kind & 8 ? IO : OK, bytes);
+        break;
+    case 5:
+        answer_advance(kind == 0xfd ? IO : OK);
+        break;
+    case 6:
+        rig.clock_ms += 1000;
+        header = (struct door_header){.operation = DOOR_TICK, .len = (uint32_t)bytes.len};
+        vtpm_receive(rig.vtpm, &header, bytes);
+        break;
+    default:
+        answer_asked(OK, (struct bytes){0});
+        answer_advance(OK);
+        break;
+    }
+    drain();
+}
+
+static bool lives(void)
+{
+    const char *sentence;
+    int code = vtpm_exit_code(rig.vtpm, &sentence);
+    must(code == 0 || sentence[0]);
+    return code == 0;
+}
+
+/* Every launch is from the same archive: a TPM that was switched on once. */
+static void launch(bool on)
+{
+    static bool prepared;
+    static uint64_t sequence;
+    static uint8_t hash[32];
+    char kept[128];
+    if (prepared)
+        rig_stop(&rig);
+    else
+        rig_init(&rig);
+    snprintf(kept, sizeof kept, "%s.old", rig.path);
+    if (prepared)
+        rig_copy(kept, rig.path);
+    if (!prepared) {
+        rig_on(&rig);
+        rig_stop(&rig);
+        rig_copy(rig.path, kept);
+        sequence = rig.sequence;
+        memcpy(hash, rig.hash, sizeof hash);
+    }
+    prepared = true;
+    rig.sequence = sequence;
+    memcpy(rig.hash, hash, sizeof hash);
+    must(rig_launch(&rig) == 0);
+    must(!on || rig_do(&rig, SWTPM_INIT) == 0);
+    free(asked);
+    asked = NULL;
+    questions = answers = 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static unsigned inputs;
+    struct reader reader = reader_over(bytes_from(data, size));
+    if (!rig.vtpm || ++inputs % INPUTS_PER_LAUNCH == 0 || !lives())
+        launch(inputs % 2 == 0);
+    for (int i = 0; i < ITEMS_MAX && reader.status == OK && reader.rest.len && lives(); i++) {
+        uint8_t kind = take_u8(&reader);
+        size_t len = take_u8(&reader);
+        take_item(kind, take_bytes(&reader, len < reader.rest.len ? len : reader.rest.len));
+    }
+    return 0;
+}
