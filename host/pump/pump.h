@@ -97,7 +97,8 @@ MUST_USE enum status pump_link_prove(struct pump_link *link, struct bytes creden
 /* ---- For the program around it: one loop, one log ---- */
 
 /* `level program event key=value` on stderr, in one write; the program is "daemon" unless it says otherwise. */
-void pump_log_as(const char *program); /* keeps */
+void pump_log_as(const char *program);    /* keeps */
+void pump_log_prefix(const char *prefix); /* keeps; stands before every line */
 __attribute__((format(printf, 3, 4))) void pump_log(const char *level, const char *event, const char *format, ...);
 uint64_t pump_clock_ms(void); /* never goes back */
 

@@ -5,8 +5,6 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,15 +18,6 @@ struct loop {
     bool stop;
     int code; /* to exit with */
 };
-
-void vtpm_host_harden(void)
-{
-    const struct rlimit none = {0, 0};
-    signal(SIGPIPE, SIG_IGN);
-    if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        pump_log("warning", "harden", "reason=\"cores or new privileges cannot be given up\"");
-}
 
 /* Closing a descriptor takes it out of the set by itself; a number that is used again is then added anew. */
 static void watch(struct loop *loop, int *seen, int fd)
@@ -129,12 +118,13 @@ static void set_enclave(void *context, uint64_t now_ms, bool up)
     vtpm_host_set_enclave(context, up);
 }
 
-static int start(struct loop *loop, const struct vtpm_host_options *options, const struct pump_archive *archive)
+static int start(struct loop *loop, const struct vtpm_options *options, const struct pump_archive *archive)
 {
     const char *why = "the home directory's name is too long";
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
-                                      .mode = options->mode,
+                                      .disconnect = options->disconnect,
+                                      .terminate = options->terminate,
                                       .init = options->init,
                                       .startup = options->startup,
                                       .ask = pump_ask,
@@ -159,17 +149,21 @@ static int start(struct loop *loop, const struct vtpm_host_options *options, con
     int seen[2] = {-1, -1};
     watch(loop, &seen[0], loop->signals);
     watch(loop, &seen[1], pump_archive_fd(loop->pump));
-    return seen[0] < 0 || seen[1] < 0;
+    if (seen[0] < 0 || seen[1] < 0)
+        return 1;
+    if (vtpm_host_settle(options, &why) == OK)
+        return 0;
+    pump_log("error", "settle", "reason=\"%s\"", why);
+    return 4;
 }
 
-int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_archive *archive)
+int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archive *archive)
 {
     struct loop loop = {.epoll = -1, .signals = -1, .host_seen = -1, .door_seen = -1, .link_seen = -1};
     loop.link.fd = -1;
     int code = start(&loop, options, archive);
     if (code == 0) {
-        pump_log("info", "serving", "control=%s data=%s", options->control ? options->control : "",
-                 options->data ? options->data : "");
+        pump_log("info", "serving", "home=%s", options->home);
         while (!loop.stop && vtpm_host_refusal(loop.host) == 0)
             turn(&loop);
         if (vtpm_host_refusal(loop.host)) {
@@ -177,6 +171,8 @@ int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_a
             loop.code = 9;
         }
         code = loop.code;
+        if (options->pid.path)
+            unlink(options->pid.path);
         detach(&loop, "stopping");
     }
     vtpm_host_free(loop.host);

@@ -2,9 +2,11 @@
 #include "archive.h"
 #include "pump.h"
 #include "vtpm_host.h"
+#include "vtpm_options.h"
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int open_archive(const char *home, struct archive **archive)
 {
@@ -23,14 +25,34 @@ static int open_archive(const char *home, struct archive **archive)
     return status == BUSY ? 3 : status == NO_ROOM ? 14 : 13;
 }
 
+static int take_words(int argc, char **argv, struct vtpm_options *options)
+{
+    const struct vtpm_defaults defaults = {getenv("TPM_PATH"), getenv("TPM_PORT")};
+    char why[VTPM_OPTIONS_WHY];
+    if (vtpm_options_read(argc, argv, &defaults, options, why) != OK) {
+        fprintf(stderr, "bastide-vtpm: %s\n", why);
+        return 2;
+    }
+    if (options->action == VTPM_HELP)
+        vtpm_options_help(stdout);
+    else if (options->action == VTPM_CAPABILITIES)
+        puts(vtpm_options_capabilities());
+    return options->action == VTPM_SERVE ? -1 : 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct vtpm_host_options options;
+    struct vtpm_options options;
     struct archive *archive = NULL;
-    int code = vtpm_host_parse(argc, argv, &options);
+    const char *why = "";
+    int code = take_words(argc, argv, &options);
     if (code >= 0)
         return code;
     pump_log_as("vtpm");
+    if (vtpm_host_open_log(&options, &why) != OK || vtpm_host_leave(&options, &why) != OK) {
+        pump_log("error", "start", "reason=\"%s\"", why);
+        return 4;
+    }
     vtpm_host_harden();
     code = open_archive(options.home, &archive);
     if (code >= 0)

@@ -73,8 +73,9 @@ says "and for what is bound" "^vtpm_fopen$" /dev/stdin <<<"$asked"
 
 # --- words
 check "capabilities are told in swtpm's words" swtpm "$("$bin/bastide-vtpm" socket --print-capabilities | jq -r .type)"
-"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=tcp,port=1 2>/dev/null; check "what it cannot do is refused" 2 $?
-"$bin/bastide-vtpm" socket --key file=x 2>/dev/null; check "and what it does not know" 2 $?
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path=c --key file=k 2>"$work/out"; check "what it cannot do is refused" 2 $?
+says "by name" "--key: the state is sealed" "$work/out"
+"$bin/bastide-vtpm" socket --colour 2>/dev/null; check "and what it does not know" 2 $?
 
 # --- a TPM for unmodified tools
 start startup-clear
@@ -171,6 +172,33 @@ claim('three hundred leave noise behind, and it serves', alive())
 PY
 check "peers" 0 $?
 does "an honest client finds it as it was" tpm2_nvread -C o -s 7 0x1500016
+
+# --- as libvirt starts it: in the background, told to end with its TPM's only user
+stop
+"$bin/bastide-vtpm" socket --daemon --ctrl type=unixio,path="$work/l.ctrl",mode=0600 --tpmstate dir="$home",mode=0600 \
+  --log file="$work/l.log",prefix=vm: --terminate --tpm2 --pid file="$work/l.pid"; check "it goes to the background" 0 $?
+check "its control socket is there by then" srw------- "$(stat -c %A "$work/l.ctrl")"
+vtpm=$(<"$work/l.pid")
+check "its id is its own" "$bin/bastide-vtpm" "$(readlink "/proc/$vtpm/exe")"
+python3 - "$work/l.ctrl" <<'PY'
+import socket, struct, sys
+c = socket.socket(socket.AF_UNIX); c.settimeout(20); c.connect(sys.argv[1])
+a, b = socket.socketpair()
+c.sendall(struct.pack('>II', 2, 0)); init = c.recv(64)
+socket.send_fds(c, [struct.pack('>I', 16)], [b.fileno()]); b.close()
+handed = c.recv(64)
+a.settimeout(20); a.sendall(bytes.fromhex('80010000000c000001440000')); started = a.recv(64)
+sys.exit(0 if init == handed == bytes(4) and started[6:10] == bytes(4) else 1)
+PY
+check "QEMU's first words are answered" 0 $?
+gone() { [ ! -e "/proc/$vtpm" ]; }
+eventually "with the data socket's end it ends" gone
+check "and takes its files along" "" "$(ls "$work/l.ctrl" "$work/l.pid" 2>/dev/null)"
+says "its log is where it was said" "^vm:info vtpm serving" "$work/l.log"
+"$bin/bastide-vtpm" socket --daemon --ctrl type=unixio,path="$work/none/c" --tpmstate dir="$home" --tpm2 2>/dev/null
+check "what fails in the background is told in the foreground" 4 $?
+start startup-clear
+eventually "started anew it answers" tpm2_getrandom 8
 
 # --- QEMU knows it by its control channel
 if command -v qemu-system-x86_64 >/dev/null; then
