@@ -179,7 +179,7 @@ stop
   --log file="$work/l.log",prefix=vm: --terminate --tpm2 --pid file="$work/l.pid"; check "it goes to the background" 0 $?
 check "its control socket is there by then" srw------- "$(stat -c %A "$work/l.ctrl")"
 vtpm=$(<"$work/l.pid")
-check "its id is its own" "$bin/bastide-vtpm" "$(readlink "/proc/$vtpm/exe")"
+check "its id is its own" "$bin/bastide-vtpm" "$(tr '\0' '\n' <"/proc/$vtpm/cmdline" | head -1)"
 python3 - "$work/l.ctrl" <<'PY'
 import socket, struct, sys
 c = socket.socket(socket.AF_UNIX); c.settimeout(20); c.connect(sys.argv[1])
@@ -191,7 +191,7 @@ a.settimeout(20); a.sendall(bytes.fromhex('80010000000c000001440000')); started 
 sys.exit(0 if init == handed == bytes(4) and started[6:10] == bytes(4) else 1)
 PY
 check "QEMU's first words are answered" 0 $?
-gone() { [ ! -e "/proc/$vtpm" ]; }
+gone() { ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$vtpm/status"; }
 eventually "with the data socket's end it ends" gone
 check "and takes its files along" "" "$(ls "$work/l.ctrl" "$work/l.pid" 2>/dev/null)"
 says "its log is where it was said" "^vm:info vtpm serving" "$work/l.log"
