@@ -107,12 +107,10 @@ class Vtpm:
     the enclave."""
     def __init__(self, home, certificate):
         self.home, self.process, self.log = home, None, home / 'node.log'
-        for part in ('node', 'run'):
-            (home / part).mkdir(parents=True)
-        made = subprocess.run([BUILD / 'tests/make_image', 'configuration', home / 'node/configuration', certificate,
-                               'insecure-dev'], stdout=sys.stderr)
-        if made.returncode:
-            sys.exit('vtpm_bench: no configuration')
+        settings = home.with_suffix('.conf')
+        settings.write_text(f'owner = {certificate}\nmode = insecure-dev\n')
+        if subprocess.run([BUILD / 'bastide-vtpm-setup', '--tpm2', '--tpm-state', home, '--config', settings]).returncode:
+            sys.exit('vtpm_bench: no home can be made')
         self.tpm = Swtpm(home / 'tpm')
         self.tpm.start()
         wait_for('the development TPM does not come up', self.tpm.socket().exists)

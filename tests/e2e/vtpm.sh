@@ -40,13 +40,26 @@ eventually() { # what command...
 for tool in swtpm openssl tpm2_getrandom python3 jq; do
   command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
 done
-mkdir -p "$home/node" "$home/run" "$home/tpm" "$bin" "$work/plain"
-cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm} "$build/tests/make_image" "$build/vtpm.image" "$bin"
+mkdir -p "$work/tpm" "$bin" "$work/plain"
+cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/vtpm.image" "$bin"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
   -outform DER -out "$work/cert.der" 2>/dev/null
-"$bin/make_image" configuration "$home/node/configuration" "$work/cert.der" insecure-dev || exit 1
+
+# --- a home, as libvirt has swtpm_setup make one
+printf 'owner = %s\nmode = insecure-dev\n' "$work/cert.der" >"$work/vtpm.conf"
+set_up() {
+  "$bin/bastide-vtpm-setup" --tpm2 --config "$work/vtpm.conf" --tpm-state "$home" --vmid vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427 \
+    --logfile "$work/setup.log" --createek --create-ek-cert --create-platform-cert --lock-nvram "$@"
+}
+set_up --not-overwrite; check "a home without an endorsement key is not made unasked" 1 $?
+says "and says why" "say .endorsement = none." "$work/setup.log"
+echo "endorsement = none" >>"$work/vtpm.conf"
+set_up --not-overwrite; check "it is made when the operator can do without" 0 $?
+set_up --not-overwrite; check "once" 0 $?
+set_up --overwrite; check "and never erased" 1 $?
+check "its capabilities are swtpm_setup's as far as they go" '["tpm-2.0"]' "$("$bin/bastide-vtpm-setup" --print-capabilities | jq -c .features)"
 swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
-  --tpmstate dir="$home/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
+  --tpmstate dir="$work/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
 eventually "the node's software TPM is there" test -S "$work/tpm.sock"
 "$bin/bastide-keyholder" --home "$home" --image "$bin/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
   2>"$work/node.log" & holder=$!
