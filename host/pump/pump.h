@@ -62,6 +62,10 @@ int pump_archive_fd(const struct pump *pump);
 /* Milliseconds until pump_run() has work; -1 for never. Called last before sleeping: it arms the door's signal. */
 int pump_timeout(struct pump *pump);
 
+/* Between pump_run() and pump_timeout(): looks, without sleeping and for at most so long, for something that the
+ * enclave says; true: there is, run again. What takes microseconds is cheaper to wait for than to be woken for. */
+bool pump_linger(const struct pump *pump, unsigned most_us);
+
 /* ---- The monitor's control socket ---- */
 
 enum pump_link_event {

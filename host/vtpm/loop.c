@@ -3,11 +3,16 @@
 
 #include "pump.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Most commands are answered sooner than a sleeping process is woken. On one processor it would only keep the enclave
+ * from it. */
+#define LINGER_US 50
 
 struct loop {
     struct pump *pump;
@@ -15,6 +20,8 @@ struct loop {
     struct pump_link link;
     int epoll, signals;
     int host_seen, door_seen, link_seen; /* descriptors as they are in the epoll set; -1: not in it */
+    bool changed;                        /* door or monitor came or went: one number may be another descriptor */
+    bool lingers;
     bool stop;
     int code; /* to exit with */
 };
@@ -23,7 +30,7 @@ struct loop {
 static void watch(struct loop *loop, int *seen, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    if (*seen == fd && (fd < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
+    if (*seen == fd && (fd < 0 || !loop->changed || epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
         return;
     if (*seen >= 0 && *seen != fd)
         (void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, *seen, NULL);
@@ -32,6 +39,7 @@ static void watch(struct loop *loop, int *seen, int fd)
 
 static void detach(struct loop *loop, const char *reason)
 {
+    loop->changed = true;
     if (pump_attached(loop->pump))
         pump_log("warning", "detached", "reason=\"%s\"", reason);
     pump_detach(loop->pump, pump_clock_ms());
@@ -50,10 +58,13 @@ static void look_at_death(struct loop *loop)
 
 static void run_link(struct loop *loop, uint64_t now_ms)
 {
-    if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms)
+    if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms) {
+        loop->changed = true;
         pump_link_connect(&loop->link, now_ms);
+    }
     for (enum pump_link_event event; (event = pump_link_read(&loop->link, now_ms)) != PUMP_LINK_NOTHING;) {
         const int *fds = loop->link.launched;
+        loop->changed = true;
         switch (event) {
         case PUMP_LINK_ATTACHED:
             pump_log("info", "attached", "monitor=%s", loop->link.path);
@@ -86,6 +97,15 @@ static int timeout(struct loop *loop)
     return wait < 0 || link < wait ? link : wait;
 }
 
+static void run_door(struct loop *loop, uint64_t now_ms)
+{
+    if (pump_run(loop->pump, now_ms) == OK)
+        return;
+    /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
+    detach(loop, "the door contradicts itself");
+    pump_link_close(&loop->link, now_ms);
+}
+
 static void turn(struct loop *loop)
 {
     struct epoll_event events[8];
@@ -93,16 +113,17 @@ static void turn(struct loop *loop)
     watch(loop, &loop->host_seen, pump_backlogged(loop->pump) ? -1 : vtpm_host_fd(loop->host));
     watch(loop, &loop->door_seen, pump_door_fd(loop->pump));
     watch(loop, &loop->link_seen, loop->link.fd);
-    (void)epoll_wait(loop->epoll, events, 8, timeout(loop));
+    loop->changed = false;
+    int count = epoll_wait(loop->epoll, events, 8, timeout(loop));
     const uint64_t now = pump_clock_ms();
-    loop->stop |= read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal;
+    for (int i = 0; i < count; i++)
+        if (events[i].data.fd == loop->signals)
+            loop->stop |= read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal;
     run_link(loop, now);
-    if (pump_run(loop->pump, now) != OK) {
-        /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
-        detach(loop, "the door contradicts itself");
-        pump_link_close(&loop->link, now);
-    }
+    run_door(loop, now);
     vtpm_host_run(loop->host);
+    if (loop->lingers && vtpm_host_asks(loop->host) && pump_linger(loop->pump, LINGER_US))
+        run_door(loop, now);
     loop->stop |= vtpm_host_is_shut_down(loop->host);
 }
 
@@ -129,6 +150,7 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
                                       .startup = options->startup,
                                       .ask = pump_ask,
                                       .gone = pump_gone};
+    cpu_set_t processors;
     sigset_t asked;
     sigemptyset(&asked);
     sigaddset(&asked, SIGTERM);
@@ -145,6 +167,8 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
     }
     pump_set_front(loop->pump, &(struct pump_front){loop->host, reply, set_enclave});
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->changed = true;
+    loop->lingers = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
     loop->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
     int seen[2] = {-1, -1};
     watch(loop, &seen[0], loop->signals);

@@ -67,6 +67,14 @@ int vtpm_host_fd(const struct vtpm_host *host)
     return host->epoll;
 }
 
+bool vtpm_host_asks(const struct vtpm_host *host)
+{
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        if (host->peers[i].fd >= 0 && host->peers[i].asked)
+            return true;
+    return false;
+}
+
 bool vtpm_host_is_shut_down(const struct vtpm_host *host)
 {
     return host->shut_down;

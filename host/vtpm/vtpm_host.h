@@ -39,6 +39,8 @@ void vtpm_host_run(struct vtpm_host *host);
 MUST_USE enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct bytes frame);
 void vtpm_host_set_enclave(struct vtpm_host *host, bool up);
 
+/* A question is with the enclave. */
+bool vtpm_host_asks(const struct vtpm_host *host);
 /* A SHUTDOWN was answered, or what `terminate` waits for came: nothing more will be. */
 bool vtpm_host_is_shut_down(const struct vtpm_host *host);
 /* INIT or the startup of our own was refused: its result, or 0. */

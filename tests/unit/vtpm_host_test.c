@@ -9,6 +9,7 @@ static void frames_go_to_the_enclave_and_answers_to_who_asked(void **state)
     begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int control = reach(rig.control), data = reach(rig.data);
+    assert_false(vtpm_host_asks(rig.host));
     say(&rig, control, CAPABILITY, 4);
     say(&rig, data, RANDOM, 12);
     assert_int_equal(2, rig.asked_count);
@@ -18,8 +19,10 @@ static void frames_go_to_the_enclave_and_answers_to_who_asked(void **state)
     check_ok(vtpm_host_reply(rig.host, rig.asked[1].channel, bytes_from_text("random")));
     assert_int_equal(6, hear(data, room));
     assert_int_equal(-1, hear(control, room));
+    assert_true(vtpm_host_asks(rig.host));
     check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("all")));
     assert_int_equal(3, hear(control, room));
+    assert_false(vtpm_host_asks(rig.host));
     check_status(NOT_FOUND, vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("again")));
     check_status(NOT_FOUND, vtpm_host_reply(rig.host, 12345, bytes_from_text("nobody")));
     close(control);
