@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int open_archive(const char *home, struct archive **archive)
 {
@@ -25,10 +26,23 @@ static int open_archive(const char *home, struct archive **archive)
     return status == BUSY ? 3 : status == NO_ROOM ? 14 : 13;
 }
 
+/* Reading takes lists apart in place, and who looks for this process by its command line is to find it whole. */
+static char **copy_of(int argc, char **argv)
+{
+    char **copy = calloc((size_t)argc + 1, sizeof *copy);
+    for (int i = 0; copy && i < argc; i++)
+        if (!(copy[i] = strdup(argv[i])))
+            return NULL;
+    return copy;
+}
+
 static int take_words(int argc, char **argv, struct vtpm_options *options)
 {
     const struct vtpm_defaults defaults = {getenv("TPM_PATH"), getenv("TPM_PORT")};
     char why[VTPM_OPTIONS_WHY];
+    argv = copy_of(argc, argv); /* options borrow from it to the end */
+    if (!argv)
+        return 1;
     if (vtpm_options_read(argc, argv, &defaults, options, why) != OK) {
         fprintf(stderr, "bastide-vtpm: %s\n", why);
         return 2;
