@@ -196,6 +196,12 @@ static enum status take_option(const struct complaint *at, int letter, char *tex
     }
 }
 
+/* In the background 0, 1 and 2 are /dev/null. */
+static bool is_lost(enum vtpm_place_kind kind, int fd)
+{
+    return (kind == VTPM_AT_LISTENER || kind == VTPM_AT_CLIENT) && fd <= 2;
+}
+
 /* What follows from all of them together. */
 static enum status conclude(struct reading *reading, const struct vtpm_defaults *defaults, char *why)
 {
@@ -218,6 +224,11 @@ static enum status conclude(struct reading *reading, const struct vtpm_defaults 
     }
     options->terminate = given['t'] || options->data.kind == VTPM_AT_CLIENT;
     options->daemon = given['d'];
+    if (options->daemon &&
+        (is_lost(options->control.kind, options->control.fd) || is_lost(options->data.kind, options->data.fd))) {
+        const struct complaint daemon = {"--daemon", why};
+        return complain(&daemon, MALFORMED, "closes descriptors 0 to 2: give a channel another");
+    }
     return OK;
 }
 

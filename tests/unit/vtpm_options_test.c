@@ -311,6 +311,9 @@ static void the_process_is_told_where_its_files_are(void **state)
     assert_null(options.pid.path);
     assert_int_equal(9, options.pid.fd);
     assert_string_equal("-", options.log.path);
+    refused(MALFORMED, BASE "-d -f 2", "--daemon: closes descriptors 0 to 2");
+    refused(MALFORMED, BASE "-d --ctrl type=unixio,fd=0", "--daemon: closes");
+    assert_int_equal(3, accepted(BASE "-d -f 3").data.fd);
     refused(MALFORMED, WITH "--pid p", "p is not known");
     refused(MALFORMED, WITH "--pid file=", "file needs a value");
     refused(MALFORMED, WITH "--pid fd=x", "not a number");
