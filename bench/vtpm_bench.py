@@ -2,7 +2,7 @@
 """A vTPM beside Debian's swtpm, command by command over the same kind of socket from the same client, in turn; how long a
 start takes to the first answer; and what an instance holds in memory, one home per instance.
     vtpm_bench.py BUILD    prints lines for build/bench.tsv"""
-import pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
+import itertools, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 RUNS, STARTS, INSTANCES = 5, 7, 4
@@ -70,8 +70,9 @@ class Client:
         """µs for one of count."""
         used = 0
         for _ in range(count):
+            wanted = command() if callable(command) else command
             begin = time.perf_counter_ns()
-            answer = self.ask(command)
+            answer = self.ask(wanted)
             used += time.perf_counter_ns() - begin
             if after:
                 after(answer)
@@ -169,6 +170,8 @@ def commands(client):
     ecc, rsa = (struct.unpack('>I', client.ask(primary(public))[10:14])[0] for public in (ECC, RSA))
     public = struct.pack('>IHIHH', INDEX, 0xb, 0x02020002, 0, 8)
     client.ask(authorised(0x12a, [OWNER], sized(b'') + sized(public)))
+    numbers = itertools.count(1)  # a TPM does not store what it holds already
+    write = lambda: authorised(0x137, [OWNER, INDEX], sized(struct.pack('>Q', next(numbers))) + bytes(2))
     flush = lambda answer: client.ask(plain(0x165, answer[10:14]))
     return [
         ('getrandom', plain(0x17b, struct.pack('>H', 16)), 2000, None),
@@ -177,7 +180,7 @@ def commands(client):
         ('sign_rsa', sign(rsa), 100, None),
         ('pcr_extend', authorised(0x182, [16], struct.pack('>IH', 1, 0xb) + bytes(32)), 300, None),
         ('quote', authorised(0x158, [ecc], sized(b'nonce') + struct.pack('>HIHB', 0x10, 1, 0xb, 3) + b'\0\0\1'), 200, None),
-        ('nv_write', authorised(0x137, [OWNER, INDEX], sized(bytes(8)) + bytes(2)), 100, None),
+        ('nv_write', write, 100, None),
     ]
 
 
