@@ -6,11 +6,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *program = "daemon";
+static const char *program = "daemon", *prefix = "";
 
 void pump_log_as(const char *name)
 {
     program = name;
+}
+
+void pump_log_prefix(const char *text)
+{
+    prefix = text;
 }
 
 void pump_log(const char *level, const char *event, const char *format, ...)
@@ -18,7 +23,7 @@ void pump_log(const char *level, const char *event, const char *format, ...)
     char line[1024];
     va_list arguments;
     va_start(arguments, format);
-    int at = snprintf(line, sizeof line, "%s %s %s ", level, program, event);
+    int at = snprintf(line, sizeof line, "%.200s%s %s %s ", prefix, level, program, event);
     int more = vsnprintf(line + at, sizeof line - (size_t)at, format, arguments);
     va_end(arguments);
     size_t len = (size_t)at + (size_t)(more > 0 ? more : 0);

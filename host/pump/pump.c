@@ -281,6 +281,11 @@ int pump_archive_fd(const struct pump *pump)
     return keeper_fd(pump->keeper);
 }
 
+bool pump_linger(const struct pump *pump, unsigned most_us)
+{
+    return pump->window.shared && !pump->held && window_linger(&pump->window, (uint64_t)most_us * 1000);
+}
+
 int pump_timeout(struct pump *pump)
 {
     if (!pump->window.shared)

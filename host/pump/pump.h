@@ -62,6 +62,10 @@ int pump_archive_fd(const struct pump *pump);
 /* Milliseconds until pump_run() has work; -1 for never. Called last before sleeping: it arms the door's signal. */
 int pump_timeout(struct pump *pump);
 
+/* Between pump_run() and pump_timeout(): looks, without sleeping and for at most so long, for something that the
+ * enclave says; true: there is, run again. What takes microseconds is cheaper to wait for than to be woken for. */
+bool pump_linger(const struct pump *pump, unsigned most_us);
+
 /* ---- The monitor's control socket ---- */
 
 enum pump_link_event {
@@ -101,7 +105,8 @@ MUST_USE enum status pump_link_prove(struct pump_link *link, struct bytes creden
 /* ---- For the program around it: one loop, one log ---- */
 
 /* `level program event key=value` on stderr, in one write; the program is "daemon" unless it says otherwise. */
-void pump_log_as(const char *program); /* keeps */
+void pump_log_as(const char *program);    /* keeps */
+void pump_log_prefix(const char *prefix); /* keeps; stands before every line */
 __attribute__((format(printf, 3, 4))) void pump_log(const char *level, const char *event, const char *format, ...);
 uint64_t pump_clock_ms(void); /* never goes back */
 

@@ -32,6 +32,7 @@ MUST_USE enum status window_put(struct window *window, const struct door_header 
                                 struct bytes second);
 void window_awake(struct window *window); /* take the signal, expect none while awake */
 bool window_sleep(struct window *window); /* false: there is something to read */
+bool window_linger(const struct window *window, uint64_t most_ns);
 
 /* ---- keeper.c: the archive in a thread of its own ---- */
 

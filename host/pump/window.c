@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MASK (DOOR_RING_LEN - 1)
@@ -121,4 +122,34 @@ bool window_sleep(struct window *window)
     struct door_ring *ring = &window->shared->to_host;
     __atomic_store_n(&ring->waiting, 1, __ATOMIC_SEQ_CST);
     return __atomic_load_n(&ring->head, __ATOMIC_SEQ_CST) == window->tail;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void rest(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+bool window_linger(const struct window *window, uint64_t most_ns)
+{
+    const struct door_ring *ring = &window->shared->to_host;
+    const uint64_t end = now_ns() + most_ns;
+    do {
+        for (int i = 0; i < 16; i++) {
+            if (__atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) != window->tail)
+                return true;
+            rest();
+        }
+    } while (now_ns() < end);
+    return false;
 }

@@ -3,13 +3,16 @@
 
 #include "pump.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Most commands are answered sooner than a sleeping process is woken. On one processor it would only keep the enclave
+ * from it. */
+#define LINGER_US 50
 
 struct loop {
     struct pump *pump;
@@ -17,24 +20,17 @@ struct loop {
     struct pump_link link;
     int epoll, signals;
     int host_seen, door_seen, link_seen; /* descriptors as they are in the epoll set; -1: not in it */
+    bool changed;                        /* door or monitor came or went: one number may be another descriptor */
+    bool lingers;
     bool stop;
     int code; /* to exit with */
 };
-
-void vtpm_host_harden(void)
-{
-    const struct rlimit none = {0, 0};
-    signal(SIGPIPE, SIG_IGN);
-    if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        pump_log("warning", "harden", "reason=\"cores or new privileges cannot be given up\"");
-}
 
 /* Closing a descriptor takes it out of the set by itself; a number that is used again is then added anew. */
 static void watch(struct loop *loop, int *seen, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    if (*seen == fd && (fd < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
+    if (*seen == fd && (fd < 0 || !loop->changed || epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) == 0))
         return;
     if (*seen >= 0 && *seen != fd)
         (void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, *seen, NULL);
@@ -43,6 +39,7 @@ static void watch(struct loop *loop, int *seen, int fd)
 
 static void detach(struct loop *loop, const char *reason)
 {
+    loop->changed = true;
     if (pump_attached(loop->pump))
         pump_log("warning", "detached", "reason=\"%s\"", reason);
     pump_detach(loop->pump, pump_clock_ms());
@@ -70,10 +67,13 @@ static void look_at_refusal(struct loop *loop)
 
 static void run_link(struct loop *loop, uint64_t now_ms)
 {
-    if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms)
+    if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms) {
+        loop->changed = true;
         pump_link_connect(&loop->link, now_ms);
+    }
     for (enum pump_link_event event; (event = pump_link_read(&loop->link, now_ms)) != PUMP_LINK_NOTHING;) {
         const int *fds = loop->link.launched;
+        loop->changed = true;
         switch (event) {
         case PUMP_LINK_ATTACHED:
             pump_log("info", "attached", "monitor=%s", loop->link.path);
@@ -107,6 +107,15 @@ static int timeout(struct loop *loop)
     return wait < 0 || link < wait ? link : wait;
 }
 
+static void run_door(struct loop *loop, uint64_t now_ms)
+{
+    if (pump_run(loop->pump, now_ms) == OK)
+        return;
+    /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
+    detach(loop, "the door contradicts itself");
+    pump_link_close(&loop->link, now_ms);
+}
+
 static void turn(struct loop *loop)
 {
     struct epoll_event events[8];
@@ -114,16 +123,17 @@ static void turn(struct loop *loop)
     watch(loop, &loop->host_seen, pump_backlogged(loop->pump) ? -1 : vtpm_host_fd(loop->host));
     watch(loop, &loop->door_seen, pump_door_fd(loop->pump));
     watch(loop, &loop->link_seen, loop->link.fd);
-    (void)epoll_wait(loop->epoll, events, 8, timeout(loop));
+    loop->changed = false;
+    int count = epoll_wait(loop->epoll, events, 8, timeout(loop));
     const uint64_t now = pump_clock_ms();
-    loop->stop |= read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal;
+    for (int i = 0; i < count; i++)
+        if (events[i].data.fd == loop->signals)
+            loop->stop |= read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal;
     run_link(loop, now);
-    if (pump_run(loop->pump, now) != OK) {
-        /* Hanging up makes the monitor stop this enclave; attaching again gives a new one. */
-        detach(loop, "the door contradicts itself");
-        pump_link_close(&loop->link, now);
-    }
+    run_door(loop, now);
     vtpm_host_run(loop->host);
+    if (loop->lingers && vtpm_host_asks(loop->host) && pump_linger(loop->pump, LINGER_US))
+        run_door(loop, now);
     loop->stop |= vtpm_host_is_shut_down(loop->host);
 }
 
@@ -139,17 +149,19 @@ static void set_enclave(void *context, uint64_t now_ms, bool up)
     vtpm_host_set_enclave(context, up);
 }
 
-static int start(struct loop *loop, const struct vtpm_host_options *options, const struct pump_archive *archive)
+static int start(struct loop *loop, const struct vtpm_options *options, const struct pump_archive *archive)
 {
     const char *why = "the home's or the instance's name is too long";
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
                                       .keys = options->keys,
-                                      .mode = options->mode,
+                                      .disconnect = options->disconnect,
+                                      .terminate = options->terminate,
                                       .init = options->init,
                                       .startup = options->startup,
                                       .ask = pump_ask,
                                       .gone = pump_gone};
+    cpu_set_t processors;
     sigset_t asked;
     sigemptyset(&asked);
     sigaddset(&asked, SIGTERM);
@@ -168,21 +180,27 @@ static int start(struct loop *loop, const struct vtpm_host_options *options, con
     }
     pump_set_front(loop->pump, &(struct pump_front){loop->host, reply, set_enclave});
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->changed = true;
+    loop->lingers = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
     loop->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
     int seen[2] = {-1, -1};
     watch(loop, &seen[0], loop->signals);
     watch(loop, &seen[1], pump_archive_fd(loop->pump));
-    return seen[0] < 0 || seen[1] < 0;
+    if (seen[0] < 0 || seen[1] < 0)
+        return 1;
+    if (vtpm_host_settle(options, &why) == OK)
+        return 0;
+    pump_log("error", "settle", "reason=\"%s\"", why);
+    return 4;
 }
 
-int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_archive *archive)
+int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archive *archive)
 {
     struct loop loop = {.epoll = -1, .signals = -1, .host_seen = -1, .door_seen = -1, .link_seen = -1};
     loop.link.fd = -1;
     int code = start(&loop, options, archive);
     if (code == 0) {
-        pump_log("info", "serving", "control=%s data=%s", options->control ? options->control : "",
-                 options->data ? options->data : "");
+        pump_log("info", "serving", "home=%s", options->home);
         while (!loop.stop && vtpm_host_refusal(loop.host) == 0)
             turn(&loop);
         if (vtpm_host_refusal(loop.host)) {
@@ -190,6 +208,8 @@ int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_a
             loop.code = 9;
         }
         code = loop.code;
+        if (options->pid.path)
+            unlink(options->pid.path);
         detach(&loop, "stopping");
     }
     vtpm_host_free(loop.host);

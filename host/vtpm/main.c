@@ -2,11 +2,14 @@
 #include "archive.h"
 #include "pump.h"
 #include "vtpm_host.h"
+#include "vtpm_options.h"
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-static int open_archive(const struct vtpm_host_options *options, struct archive **archive)
+static int open_archive(const struct vtpm_options *options, struct archive **archive)
 {
     char path[PATH_MAX], why[512];
     struct writer sentence = writer_over(why, sizeof why - 1);
@@ -25,14 +28,47 @@ static int open_archive(const struct vtpm_host_options *options, struct archive 
     return status == BUSY ? 3 : status == NO_ROOM ? 14 : 13;
 }
 
+/* Reading takes lists apart in place, and who looks for this process by its command line is to find it whole. */
+static char **copy_of(int argc, char **argv)
+{
+    char **copy = calloc((size_t)argc + 1, sizeof *copy);
+    for (int i = 0; copy && i < argc; i++)
+        if (!(copy[i] = strdup(argv[i])))
+            return NULL;
+    return copy;
+}
+
+static int take_words(int argc, char **argv, struct vtpm_options *options)
+{
+    const struct vtpm_defaults defaults = {getenv("TPM_PATH"), getenv("TPM_PORT")};
+    char why[VTPM_OPTIONS_WHY];
+    argv = copy_of(argc, argv); /* options borrow from it to the end */
+    if (!argv)
+        return 1;
+    if (vtpm_options_read(argc, argv, &defaults, options, why) != OK) {
+        fprintf(stderr, "bastide-vtpm: %s\n", why);
+        return 2;
+    }
+    if (options->action == VTPM_HELP)
+        vtpm_options_help(stdout);
+    else if (options->action == VTPM_CAPABILITIES)
+        puts(vtpm_options_capabilities());
+    return options->action == VTPM_SERVE ? -1 : 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct vtpm_host_options options;
+    struct vtpm_options options;
     struct archive *archive = NULL;
-    int code = vtpm_host_parse(argc, argv, &options);
+    const char *why = "";
+    int code = take_words(argc, argv, &options);
     if (code >= 0)
         return code;
     pump_log_as("vtpm");
+    if (vtpm_host_open_log(&options, &why) != OK || vtpm_host_leave(&options, &why) != OK) {
+        pump_log("error", "start", "reason=\"%s\"", why);
+        return 4;
+    }
     vtpm_host_harden();
     code = open_archive(&options, &archive);
     if (code >= 0)

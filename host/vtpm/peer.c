@@ -48,6 +48,7 @@ void peer_close(struct vtpm_host *host, struct peer *peer, bool tell)
         wipe(peer->in, peer->in_cap);
     free(peer->in);
     free(peer->out);
+    host->shut_down |= host->config.terminate && peer->transport == DOOR_VTPM_DATA;
     *peer = (struct peer){.fd = -1, .passed = -1};
 }
 
@@ -55,7 +56,8 @@ void peer_close(struct vtpm_host *host, struct peer *peer, bool tell)
 
 static void write_some(struct vtpm_host *host, struct peer *peer)
 {
-    ssize_t sent = send(peer->fd, peer->out + peer->out_off, peer->out_len - peer->out_off, MSG_NOSIGNAL);
+    ssize_t sent =
+        send(peer->fd, peer->out + peer->out_off, peer->out_len - peer->out_off, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         peer_close(host, peer, true);
         return;
@@ -65,6 +67,10 @@ static void write_some(struct vtpm_host *host, struct peer *peer)
         free(peer->out);
         peer->out = NULL;
         peer->out_len = peer->out_off = 0;
+        if (host->config.disconnect && peer->transport == DOOR_VTPM_DATA && !peer->handed) {
+            peer_close(host, peer, false);
+            return;
+        }
     }
     watch(host, peer);
 }

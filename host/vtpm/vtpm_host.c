@@ -1,40 +1,25 @@
 /* The sockets as a whole: listening, what is sent first, who is answered. */
 #include "vtpm_host_internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
 #define CONTROL_EVENT 1u /* channels begin above */
 #define DATA_EVENT 2u
 #define KEYS_EVENT 3u
 
-static int listen_at(const char *path, mode_t mode, const char **why)
+static bool listen_unless_client(const struct vtpm_place *place, int *fd, const char **why)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat facts;
-    *why = "a socket's path is too long";
-    if (strlen(path) >= sizeof address.sun_path)
-        return -1;
-    memcpy(address.sun_path, path, strlen(path));
-    if (lstat(path, &facts) == 0 && S_ISSOCK(facts.st_mode))
-        unlink(path); /* of one that is gone: the archive's lock says so */
-    *why = "a socket cannot be bound at the given path";
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t before = umask(0777 & ~mode);
-    bool good = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, BACKLOG) == 0;
-    umask(before);
-    if (good)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
+    if (place->kind == VTPM_NOWHERE)
+        return true;
+    if (place->kind != VTPM_AT_CLIENT)
+        return (*fd = place_listen(place, why)) >= 0;
+    *why = "the descriptor that was given is not a socket";
+    return fstat(place->fd, &facts) == 0 && S_ISSOCK(facts.st_mode);
 }
 
 enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_host **result, const char **why)
@@ -50,12 +35,9 @@ enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_hos
         host->peers[i] = (struct peer){.fd = -1, .passed = -1};
     host->epoll = epoll_create1(EPOLL_CLOEXEC);
     bool good = host->epoll >= 0;
-    if (good && config->control)
-        good = (host->control = listen_at(config->control, config->mode, why)) >= 0;
-    if (good && config->data)
-        good = (host->data = listen_at(config->data, config->mode, why)) >= 0;
-    if (good && config->keys)
-        good = (host->keys = listen_at(config->keys, config->mode, why)) >= 0;
+    good = good && listen_unless_client(&config->control, &host->control, why) &&
+           listen_unless_client(&config->data, &host->data, why) &&
+           listen_unless_client(&config->keys, &host->keys, why);
     if (!good) {
         vtpm_host_free(host);
         return IO;
@@ -70,22 +52,14 @@ static void hang_up(struct vtpm_host *host, bool tell)
         peer_close(host, &host->peers[i], tell);
 }
 
-static void stop_listening(int fd, const char *path)
-{
-    if (fd < 0)
-        return;
-    close(fd);
-    unlink(path);
-}
-
 void vtpm_host_free(struct vtpm_host *host)
 {
     if (!host)
         return;
     hang_up(host, false);
-    stop_listening(host->control, host->config.control);
-    stop_listening(host->data, host->config.data);
-    stop_listening(host->keys, host->config.keys);
+    place_leave(&host->config.control, host->control);
+    place_leave(&host->config.data, host->data);
+    place_leave(&host->config.keys, host->keys);
     if (host->epoll >= 0)
         close(host->epoll);
     free(host);
@@ -94,6 +68,14 @@ void vtpm_host_free(struct vtpm_host *host)
 int vtpm_host_fd(const struct vtpm_host *host)
 {
     return host->epoll;
+}
+
+bool vtpm_host_asks(const struct vtpm_host *host)
+{
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        if (host->peers[i].fd >= 0 && host->peers[i].asked)
+            return true;
+    return false;
 }
 
 bool vtpm_host_is_shut_down(const struct vtpm_host *host)
@@ -135,6 +117,13 @@ static void be_ready(struct vtpm_host *host)
 {
     host->first = 0;
     host->ready = true;
+    if (!host->clients_taken) {
+        host->clients_taken = true;
+        if (host->config.control.kind == VTPM_AT_CLIENT)
+            peer_open(host, host->config.control.fd, DOOR_VTPM_CONTROL, false);
+        if (host->config.data.kind == VTPM_AT_CLIENT)
+            peer_open(host, host->config.data.fd, DOOR_VTPM_DATA, false);
+    }
     listen_or_not(host);
 }
 
@@ -148,7 +137,7 @@ static void send_first(struct vtpm_host *host, bool init)
         put_u16be(&writer, 0x8001);
         put_u32be(&writer, 12);
         put_u32be(&writer, 0x144);
-        put_u16be(&writer, host->config.startup == VTPM_HOST_STARTUP_STATE ? 1 : 0);
+        put_u16be(&writer, host->config.startup == VTPM_STARTUP_STATE ? 1 : 0);
     }
     host->first = host->next_channel++;
     host->first_is_init = init;
@@ -171,7 +160,7 @@ static void first_answered(struct vtpm_host *host, struct bytes frame)
         host->refusal = reader.status == OK ? code : SWTPM_IO_ERROR;
         return;
     }
-    if (host->first_is_init && host->config.startup != VTPM_HOST_STARTUP_NONE)
+    if (host->first_is_init && host->config.startup != VTPM_STARTUP_NONE)
         send_first(host, false);
     else
         be_ready(host);

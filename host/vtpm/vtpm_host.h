@@ -9,20 +9,18 @@
 
 #include "abi.h"
 #include "base.h"
-
-#include <sys/types.h>
+#include "vtpm_options.h"
 
 #define VTPM_HOST_PEERS 64 /* connections of any kind; more wait in the kernel's backlog */
 
-enum vtpm_host_startup { VTPM_HOST_STARTUP_NONE, VTPM_HOST_STARTUP_CLEAR, VTPM_HOST_STARTUP_STATE };
-
 struct vtpm_host_config {
-    const char *control;            /* path of a UNIX socket; NULL: none */
-    const char *data;               /* the same; NULL: only what SET_DATAFD brings */
-    const char *keys;               /* the same, for whoever certifies its endorsement keys; NULL: none */
-    mode_t mode;                    /* of each */
-    bool init;                      /* every enclave is sent INIT first … */
-    enum vtpm_host_startup startup; /* … and then this; both are over before anybody is listened to */
+    struct vtpm_place control; /* texts are borrowed, descriptors change hands */
+    struct vtpm_place data;    /* NOWHERE: only what SET_DATAFD brings */
+    struct vtpm_place keys;    /* for whoever certifies its endorsement keys */
+    bool disconnect;           /* a data connection is one command and its answer; one that was handed over stays */
+    bool terminate;            /* a data connection's end is the end */
+    bool init;                 /* every enclave is sent INIT first … */
+    enum vtpm_startup startup; /* … and then this; both are over before anybody is listened to */
     /* Anything but OK is hung up on. */
     enum status (*ask)(void *context, uint64_t channel, enum door_transport transport, struct bytes frame);
     void (*gone)(void *context, uint64_t channel);
@@ -42,28 +40,27 @@ void vtpm_host_run(struct vtpm_host *host);
 MUST_USE enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct bytes frame);
 void vtpm_host_set_enclave(struct vtpm_host *host, bool up);
 
-/* A SHUTDOWN was answered: nothing more will be. */
+/* A question is with the enclave. */
+bool vtpm_host_asks(const struct vtpm_host *host);
+/* A SHUTDOWN was answered, or what `terminate` waits for came: nothing more will be. */
 bool vtpm_host_is_shut_down(const struct vtpm_host *host);
 /* INIT or the startup of our own was refused: its result, or 0. */
 uint32_t vtpm_host_refusal(const struct vtpm_host *host);
 
 /* ---- The program around it ---- */
 
-struct vtpm_host_options {
-    const char *home;     /* DIR of the node: run/monitor.sock is below it, and archive.db in node/ … */
-    const char *instance; /* … or in node/instances/NAME; NULL: the node's own instance */
-    const char *control, *data, *keys;
-    mode_t mode;
-    bool init;
-    enum vtpm_host_startup startup;
-};
-
-/* As daemon_parse(): -1: go on with *options, which borrow from argv; otherwise the exit code. Takes swtpm's words. */
-int vtpm_host_parse(int argc, char **argv, struct vtpm_host_options *options);
+/* Standard error becomes what --log names. */
+MUST_USE enum status vtpm_host_open_log(const struct vtpm_options *options, const char **why);
+/* Into the background: the caller's process waits in here for a word of vtpm_host_settle(), or ends as its child did.
+ * Without `daemon` nothing happens. Before threads, locks and sockets. */
+MUST_USE enum status vtpm_host_leave(const struct vtpm_options *options, const char **why);
+/* The sockets are there: writes the process id where --pid says, and lets who waits go. */
+MUST_USE enum status vtpm_host_settle(const struct vtpm_options *options, const char **why);
 void vtpm_host_harden(void);
 struct pump_archive;
-/* Serves until SIGTERM, SIGINT or SHUTDOWN; gives the exit code (0 stopped as asked, 1 internal, 4 cannot bind, 9 the
- * TPM refused INIT or startup; 7, 8, 10, 11, 12 what the enclave, or the monitor in its place, refused). */
-int vtpm_host_serve(const struct vtpm_host_options *options, const struct pump_archive *archive);
+/* Serves until SIGTERM, SIGINT, SHUTDOWN or what --terminate waits for; gives the exit code (0 stopped as asked, 1
+ * internal, 4 cannot bind or write a file, 9 the TPM refused INIT or startup; 7, 8, 10,
+ * 11, 12 what the enclave, or the monitor in its place, refused). */
+int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archive *archive);
 
 #endif

@@ -32,9 +32,14 @@ struct vtpm_host {
     bool first_is_init;
     uint32_t refusal;
     bool shut_down;
+    bool clients_taken; /* the connections that came on the command line are peers by now, or were */
     uint64_t next_channel;
     struct peer peers[VTPM_HOST_PEERS];
 };
+
+/* place.c: a listening socket, or -1 and *why. */
+int place_listen(const struct vtpm_place *place, const char **why);
+void place_leave(const struct vtpm_place *place, int fd); /* -1 is allowed */
 
 /* peer.c */
 void peer_open(struct vtpm_host *host, int fd, enum door_transport transport, bool handed);

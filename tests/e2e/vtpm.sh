@@ -40,13 +40,26 @@ eventually() { # what command...
 for tool in swtpm openssl tpm2_getrandom python3 jq; do
   command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
 done
-mkdir -p "$home/node" "$home/run" "$home/tpm" "$bin" "$work/plain"
-cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm} "$build/tests/make_image" "$build/vtpm.image" "$bin"
+mkdir -p "$work/tpm" "$bin" "$work/plain"
+cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/vtpm.image" "$bin"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
   -outform DER -out "$work/cert.der" 2>/dev/null
-"$bin/make_image" configuration "$home/node/configuration" "$work/cert.der" insecure-dev || exit 1
+
+# --- a home, as libvirt has swtpm_setup make one
+printf 'owner = %s\nmode = insecure-dev\n' "$work/cert.der" >"$work/vtpm.conf"
+set_up() {
+  "$bin/bastide-vtpm-setup" --tpm2 --config "$work/vtpm.conf" --tpm-state "$home" --vmid vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427 \
+    --logfile "$work/setup.log" --createek --create-ek-cert --create-platform-cert --lock-nvram "$@"
+}
+set_up --not-overwrite; check "a home without an endorsement key is not made unasked" 1 $?
+says "and says why" "say .endorsement = none." "$work/setup.log"
+echo "endorsement = none" >>"$work/vtpm.conf"
+set_up --not-overwrite; check "it is made when the operator can do without" 0 $?
+set_up --not-overwrite; check "once" 0 $?
+set_up --overwrite; check "and never erased" 1 $?
+check "its capabilities are swtpm_setup's as far as they go" '["tpm-2.0"]' "$("$bin/bastide-vtpm-setup" --print-capabilities | jq -c .features)"
 swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
-  --tpmstate dir="$home/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
+  --tpmstate dir="$work/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
 eventually "the node's software TPM is there" test -S "$work/tpm.sock"
 "$bin/bastide-keyholder" --home "$home" --image "$bin/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
   2>"$work/node.log" & holder=$!
@@ -73,8 +86,9 @@ says "and for what is bound" "^vtpm_fopen$" /dev/stdin <<<"$asked"
 
 # --- words
 check "capabilities are told in swtpm's words" swtpm "$("$bin/bastide-vtpm" socket --print-capabilities | jq -r .type)"
-"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=tcp,port=1 2>/dev/null; check "what it cannot do is refused" 2 $?
-"$bin/bastide-vtpm" socket --key file=x 2>/dev/null; check "and what it does not know" 2 $?
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path=c --key file=k 2>"$work/out"; check "what it cannot do is refused" 2 $?
+says "by name" "--key: the state is sealed" "$work/out"
+"$bin/bastide-vtpm" socket --colour 2>/dev/null; check "and what it does not know" 2 $?
 
 # --- a TPM for unmodified tools
 start startup-clear
@@ -172,6 +186,33 @@ PY
 check "peers" 0 $?
 does "an honest client finds it as it was" tpm2_nvread -C o -s 7 0x1500016
 
+# --- as libvirt starts it: in the background, told to end with its TPM's only user
+stop
+"$bin/bastide-vtpm" socket --daemon --ctrl type=unixio,path="$work/l.ctrl",mode=0600 --tpmstate dir="$home",mode=0600 \
+  --log file="$work/l.log",prefix=vm: --terminate --tpm2 --pid file="$work/l.pid"; check "it goes to the background" 0 $?
+check "its control socket is there by then" srw------- "$(stat -c %A "$work/l.ctrl")"
+vtpm=$(<"$work/l.pid")
+check "its id is its own" "$bin/bastide-vtpm" "$(tr '\0' '\n' <"/proc/$vtpm/cmdline" | head -1)"
+python3 - "$work/l.ctrl" <<'PY'
+import socket, struct, sys
+c = socket.socket(socket.AF_UNIX); c.settimeout(20); c.connect(sys.argv[1])
+a, b = socket.socketpair()
+c.sendall(struct.pack('>II', 2, 0)); init = c.recv(64)
+socket.send_fds(c, [struct.pack('>I', 16)], [b.fileno()]); b.close()
+handed = c.recv(64)
+a.settimeout(20); a.sendall(bytes.fromhex('80010000000c000001440000')); started = a.recv(64)
+sys.exit(0 if init == handed == bytes(4) and started[6:10] == bytes(4) else 1)
+PY
+check "QEMU's first words are answered" 0 $?
+gone() { ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$vtpm/status"; }
+eventually "with the data socket's end it ends" gone
+check "and takes its files along" "" "$(ls "$work/l.ctrl" "$work/l.pid" 2>/dev/null)"
+says "its log is where it was said" "^vm:info vtpm serving" "$work/l.log"
+"$bin/bastide-vtpm" socket --daemon --ctrl type=unixio,path="$work/none/c" --tpmstate dir="$home" --tpm2 2>/dev/null
+check "what fails in the background is told in the foreground" 4 $?
+start startup-clear
+eventually "started anew it answers" tpm2_getrandom 8
+
 # --- QEMU knows it by its control channel
 if command -v qemu-system-x86_64 >/dev/null; then
   before=$(tpm2_pcrread sha256:0 2>/dev/null | tail -1)
@@ -189,7 +230,8 @@ fi
 # --- deaths
 enclave=$(grep -o 'enclave_ready launch=[0-9]* pid=[0-9]*' "$work/node.log" | tail -1 | sed 's/.*pid=//')
 kill -9 "$enclave"
-eventually "after its enclave was killed another is there" grep -q "enclave_launched launch=2" "$work/vtpm.log"
+another() { [ "$(grep -c enclave_launched "$work/vtpm.log")" = 2 ]; } # of this host end's
+eventually "after its enclave was killed another is there" another
 eventually "it answers" tpm2_getrandom 8
 check "and holds what it held" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
 stop

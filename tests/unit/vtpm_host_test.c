@@ -1,121 +1,16 @@
 /* vtpm_host: the sockets of a vTPM, with an enclave that the test plays. */
-#include "check.h"
-
-#include "swtpm.h"
-#include "vtpm_host.h"
+#include "vtpm_host_rig.h"
 #include "vtpm_keys.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#define ASKED_MAX 256
-
-struct rig {
-    struct vtpm_host *host;
-    char control[64], data[64], keys[64];
-    enum status ask_says;
-    struct {
-        uint64_t channel;
-        enum door_transport transport;
-        size_t len;
-        uint8_t frame[64];
-    } asked[ASKED_MAX];
-    size_t asked_count;
-    uint64_t gone;
-    size_t gone_count;
-};
-
-static enum status ask(void *context, uint64_t channel, enum door_transport transport, struct bytes frame)
-{
-    struct rig *rig = context;
-    assert_true(rig->asked_count < ASKED_MAX);
-    if (rig->ask_says != OK)
-        return rig->ask_says;
-    rig->asked[rig->asked_count].channel = channel;
-    rig->asked[rig->asked_count].transport = transport;
-    rig->asked[rig->asked_count].len = frame.len;
-    memcpy(rig->asked[rig->asked_count++].frame, frame.data, frame.len < 64 ? frame.len : 64);
-    return OK;
-}
-
-static void gone(void *context, uint64_t channel)
-{
-    struct rig *rig = context;
-    rig->gone = channel;
-    rig->gone_count++;
-}
-
-static void begin(struct rig *rig, bool init, enum vtpm_host_startup startup)
-{
-    static unsigned count;
-    const char *why;
-    *rig = (struct rig){0};
-    snprintf(rig->control, sizeof rig->control, "/tmp/bastide-vh-%d-%u.ctrl", getpid(), count);
-    snprintf(rig->keys, sizeof rig->keys, "/tmp/bastide-vh-%d-%u.keys", getpid(), count);
-    snprintf(rig->data, sizeof rig->data, "/tmp/bastide-vh-%d-%u", getpid(), count++);
-    const struct vtpm_host_config config = {.control = rig->control,
-                                            .data = rig->data,
-                                            .keys = rig->keys,
-                                            .mode = 0600,
-                                            .init = init,
-                                            .startup = startup,
-                                            .ask = ask,
-                                            .gone = gone,
-                                            .context = rig};
-    check_ok(vtpm_host_new(&config, &rig->host, &why));
-}
-
-static void done(struct rig *rig)
-{
-    struct stat facts;
-    vtpm_host_free(rig->host);
-    assert_int_not_equal(0, lstat(rig->control, &facts));
-    assert_int_not_equal(0, lstat(rig->data, &facts));
-    assert_int_not_equal(0, lstat(rig->keys, &facts));
-}
-
-static int reach(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_int_equal(0, connect(fd, (struct sockaddr *)&address, sizeof address));
-    return fd;
-}
-
-static void run(struct rig *rig)
-{
-    for (int i = 0; i < 8; i++)
-        vtpm_host_run(rig->host);
-}
-
-static void say(struct rig *rig, int fd, const void *data, size_t len)
-{
-    assert_int_equal(len, send(fd, data, len, MSG_NOSIGNAL));
-    run(rig);
-}
-
-/* What the peer has got; -1: nothing; 0: it was hung up on. */
-static ssize_t hear(int fd, uint8_t room[64])
-{
-    return recv(fd, room, 64, MSG_DONTWAIT);
-}
-
-#define CAPABILITY "\0\0\0\1"
-#define RANDOM "\x80\1\0\0\0\x0c\0\0\1\x7b\0\x08"
 
 static void frames_go_to_the_enclave_and_answers_to_who_asked(void **state)
 {
     (void)state;
     struct rig rig;
     uint8_t room[64];
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int control = reach(rig.control), data = reach(rig.data);
+    assert_false(vtpm_host_asks(rig.host));
     say(&rig, control, CAPABILITY, 4);
     say(&rig, data, RANDOM, 12);
     assert_int_equal(2, rig.asked_count);
@@ -125,8 +20,10 @@ static void frames_go_to_the_enclave_and_answers_to_who_asked(void **state)
     check_ok(vtpm_host_reply(rig.host, rig.asked[1].channel, bytes_from_text("random")));
     assert_int_equal(6, hear(data, room));
     assert_int_equal(-1, hear(control, room));
+    assert_true(vtpm_host_asks(rig.host));
     check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("all")));
     assert_int_equal(3, hear(control, room));
+    assert_false(vtpm_host_asks(rig.host));
     check_status(NOT_FOUND, vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("again")));
     check_status(NOT_FOUND, vtpm_host_reply(rig.host, 12345, bytes_from_text("nobody")));
     close(control);
@@ -139,7 +36,7 @@ static void a_frame_may_come_byte_by_byte_and_many_at_once(void **state)
     (void)state;
     struct rig rig;
     uint8_t room[64], many[4 * 20];
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int control = reach(rig.control), data = reach(rig.data);
     for (int i = 0; i < 12; i++) {
@@ -169,7 +66,7 @@ static void keys_are_asked_for_at_a_socket_of_their_own(void **state)
     struct rig rig;
     uint8_t room[VTPM_KEYS_QUESTION_MAX], heard[64];
     struct writer writer = writer_over(room, sizeof room);
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int fd = reach(rig.keys);
     vtpm_keys_put_question(&writer, bytes_from_text("a nonce of 19 bytes"));
@@ -196,7 +93,7 @@ static void what_has_no_end_is_hung_up_on_or_handed_on_to_be_refused(void **stat
     (void)state;
     struct rig rig;
     uint8_t room[64];
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int fd = reach(rig.control);
     say(&rig, fd, "\0\0\0\7\xff\xff\xff\xff", 8);
@@ -224,7 +121,7 @@ static void the_enclave_is_told_of_who_leaves_with_a_question(void **state)
 {
     (void)state;
     struct rig rig;
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int fd = reach(rig.control);
     run(&rig);
@@ -246,7 +143,7 @@ static void without_an_enclave_nobody_is_listened_to(void **state)
     (void)state;
     struct rig rig;
     uint8_t room[64];
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     int fd = reach(rig.control);
     say(&rig, fd, CAPABILITY, 4);
     assert_int_equal(0, rig.asked_count);
@@ -265,7 +162,7 @@ static void init_and_startup_come_before_everybody(void **state)
 {
     (void)state;
     struct rig rig;
-    begin(&rig, true, VTPM_HOST_STARTUP_STATE);
+    begin(&rig, true, VTPM_STARTUP_STATE);
     int fd = reach(rig.control);
     assert_int_equal(4, send(fd, CAPABILITY, 4, 0));
     for (int launch = 0; launch < 2; launch++) {
@@ -293,12 +190,12 @@ static void a_refused_init_or_startup_is_told(void **state)
 {
     (void)state;
     struct rig rig;
-    begin(&rig, true, VTPM_HOST_STARTUP_CLEAR);
+    begin(&rig, true, VTPM_STARTUP_CLEAR);
     vtpm_host_set_enclave(rig.host, true);
     check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from("\0\0\0\x09", 4)));
     assert_int_equal(9, vtpm_host_refusal(rig.host));
     done(&rig);
-    begin(&rig, true, VTPM_HOST_STARTUP_CLEAR);
+    begin(&rig, true, VTPM_STARTUP_CLEAR);
     vtpm_host_set_enclave(rig.host, true);
     check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from("\0\0\0\0", 4)));
     check_ok(vtpm_host_reply(rig.host, rig.asked[1].channel, bytes_from("\x80\1\0\0\0\x0a\0\0\1\1", 10)));
@@ -310,7 +207,7 @@ static void shutdown_is_over_once_it_was_answered(void **state)
 {
     (void)state;
     struct rig rig;
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int fd = reach(rig.control);
     say(&rig, fd, "\0\0\0\3", 4);
@@ -351,7 +248,7 @@ static void a_data_socket_may_be_handed_over_one_at_a_time(void **state)
     struct rig rig;
     uint8_t room[64];
     int ends[2], others[2], pipes[2];
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     int control = reach(rig.control);
     assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
@@ -383,7 +280,7 @@ static void peers_are_as_many_as_said_and_the_next_has_its_turn(void **state)
     (void)state;
     struct rig rig;
     int fds[VTPM_HOST_PEERS + 1];
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
     for (size_t i = 0; i <= VTPM_HOST_PEERS; i++) {
         fds[i] = reach(rig.control);
@@ -405,10 +302,10 @@ static void sockets_are_their_owners_and_an_old_ones_place_is_taken(void **state
     struct rig rig, second;
     struct stat facts;
     const char *why = NULL;
-    begin(&rig, false, VTPM_HOST_STARTUP_NONE);
+    begin(&rig, false, VTPM_STARTUP_NONE);
     assert_int_equal(0, lstat(rig.control, &facts));
     assert_int_equal(0600, facts.st_mode & 0777);
-    struct vtpm_host_config config = {.control = rig.control, .mode = 0660, .ask = ask, .gone = gone};
+    struct vtpm_host_config config = {.control = at_path(rig.control, 0660), .ask = ask, .gone = gone};
     check_ok(vtpm_host_new(&config, &second.host, &why));
     assert_int_equal(0, lstat(rig.control, &facts));
     assert_int_equal(0660, facts.st_mode & 0777);
@@ -416,81 +313,10 @@ static void sockets_are_their_owners_and_an_old_ones_place_is_taken(void **state
     char long_path[200];
     memset(long_path, 'x', sizeof long_path - 1);
     long_path[sizeof long_path - 1] = 0;
-    config.control = long_path;
+    config.control = at_path(long_path, 0600);
     check_status(IO, vtpm_host_new(&config, &second.host, &why));
     assert_non_null(strstr(why, "too long"));
     done(&rig);
-}
-
-#define LONGEST "dir=h,instance=a23456789-123456789-123456789-123456789-1234567"
-
-static void words_are_swtpms_and_unknown_ones_are_refused(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *words[10];
-        int code;
-    } table[] = {
-        {{"x", "socket", "--tpm2", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c"}, -1},
-        {{"x", "socket", "--tpmstate", "dir=h", "--server", "type=unixio,path=d,mode=0660"}, -1},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--flags",
-          "not-need-init,startup-clear"},
-         -1},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--flags", "startup-deactivated"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=tcp,port=1"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c,mode=0999"}, 2},
-        {{"x", "socket", "--tpmstate", "h", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h"}, 2},
-        {{"x", "cuse", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--key", "file=k"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h,instance=vm-1", "--ctrl", "type=unixio,path=c"}, -1},
-        {{"x", "socket", "--tpmstate", "instance=vm-1", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h,instance=", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h,instance=../x", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", LONGEST, "--ctrl", "type=unixio,path=c"}, -1},
-        {{"x", "socket", "--tpmstate", LONGEST "8", "--ctrl", "type=unixio,path=c"}, 2},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--keys", "type=unixio,path=k"}, -1},
-        {{"x", "socket", "--tpmstate", "dir=h", "--ctrl", "type=unixio,path=c", "--keys", "k"}, 2},
-        {{"x", "socket", "--print-capabilities"}, 0},
-        {{"x", "--help"}, 0},
-    };
-    int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        char rooms[10][80], *argv[11] = {NULL};
-        struct vtpm_host_options options;
-        int argc = 0;
-        for (; argc < 10 && table[i].words[argc]; argc++) {
-            snprintf(rooms[argc], sizeof rooms[argc], "%s", table[i].words[argc]);
-            argv[argc] = rooms[argc];
-        }
-        fflush(NULL);
-        FILE *nowhere = fopen("/dev/null", "w");
-        assert_true(nowhere && dup2(fileno(nowhere), STDOUT_FILENO) >= 0 && dup2(fileno(nowhere), STDERR_FILENO) >= 0);
-        optind = 0;
-        int code = vtpm_host_parse(argc, argv, &options);
-        fflush(NULL);
-        assert_true(dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0);
-        fclose(nowhere);
-        assert_int_equal(table[i].code, code);
-        if (i == 1) {
-            assert_string_equal("d", options.data);
-            assert_int_equal(0660, options.mode);
-            assert_false(options.init);
-        }
-        if (i == 2) {
-            assert_null(options.instance);
-            assert_true(options.init);
-            assert_int_equal(VTPM_HOST_STARTUP_CLEAR, options.startup);
-        }
-        if (table[i].code < 0 && strcmp(table[i].words[3], "dir=h,instance=vm-1") == 0) {
-            assert_string_equal("h", options.home);
-            assert_string_equal("vm-1", options.instance);
-        }
-    }
-    close(out);
-    close(err);
 }
 
 int main(void)
@@ -508,7 +334,6 @@ int main(void)
         cmocka_unit_test(a_data_socket_may_be_handed_over_one_at_a_time),
         cmocka_unit_test(peers_are_as_many_as_said_and_the_next_has_its_turn),
         cmocka_unit_test(sockets_are_their_owners_and_an_old_ones_place_is_taken),
-        cmocka_unit_test(words_are_swtpms_and_unknown_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""A vTPM beside Debian's swtpm, command by command over the same kind of socket from the same client, in turn; how long a
+start takes to the first answer; and what an instance holds in memory, one home per instance.
+    vtpm_bench.py BUILD    prints lines for build/bench.tsv"""
+import itertools, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
+
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+RUNS, STARTS, INSTANCES = 5, 7, 4
+OWNER, INDEX = 0x40000001, 0x01500016
+RETRY = struct.pack('>I', 0x922)
+ECC = struct.pack('>HHIHHHHHHHH', 0x23, 0xb, 0x40072, 0, 0x10, 0x18, 0xb, 3, 0x10, 0, 0)
+RSA = struct.pack('>HHIHHHHHIH', 1, 0xb, 0x40072, 0, 0x10, 0x14, 0xb, 2048, 0, 0)
+
+
+def line(name, value, unit, peer='-', peer_value=0.0, runs=()):
+    spread = (max(runs) - min(runs)) / min(runs) if runs else 0
+    ratio = value / peer_value if peer_value else 0
+    print(f'{name}\t{value:.4g}\t{unit}\t{peer}\t{peer_value:.4g}\t{ratio:.4g}\t{spread:.2f}', flush=True)
+
+
+def plain(code, body=b''):
+    return struct.pack('>HII', 0x8001, 10 + len(body), code) + body
+
+
+def authorised(code, handles, body):
+    """With an empty password for the first handle."""
+    head = b''.join(struct.pack('>I', handle) for handle in handles)
+    head += struct.pack('>IIHBH', 9, 0x40000009, 0, 0, 0)
+    return struct.pack('>HII', 0x8002, 10 + len(head) + len(body), code) + head + body
+
+
+def sized(data):
+    return struct.pack('>H', len(data)) + data
+
+
+def primary(public):
+    return authorised(0x131, [OWNER], sized(bytes(4)) + sized(public) + sized(b'') + bytes(4))
+
+
+def sign(key):
+    return authorised(0x15d, [key], sized(bytes(32)) + struct.pack('>HHIH', 0x10, 0x8024, 0x40000007, 0))
+
+
+def wait_for(what, done, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if done():
+            return
+        time.sleep(0.02)
+    sys.exit(f'vtpm_bench: {what}')
+
+
+class Client:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(120)
+        self.socket.connect(str(path))
+
+    def ask(self, command):
+        while True:
+            self.socket.sendall(command)
+            answer = self.socket.recv(4096)
+            if answer[6:10] != RETRY:  # an algorithm that is first used is tested first
+                break
+        if answer[6:10] != bytes(4):
+            sys.exit(f'vtpm_bench: command {command[6:10].hex()} is answered {answer[6:10].hex()}')
+        return answer
+
+    def timed(self, command, count, after=None):
+        """µs for one of count."""
+        used = 0
+        for _ in range(count):
+            wanted = command() if callable(command) else command
+            begin = time.perf_counter_ns()
+            answer = self.ask(wanted)
+            used += time.perf_counter_ns() - begin
+            if after:
+                after(answer)
+        return used / count / 1000
+
+
+class Swtpm:
+    """Debian's, with its state in a directory."""
+    def __init__(self, home):
+        self.home, self.process = home, None
+        home.mkdir(parents=True)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ['swtpm', 'socket', '--tpm2', '--server', f'type=unixio,path={self.home}/tpm.sock', '--ctrl',
+             f'type=unixio,path={self.home}/tpm.ctrl', '--tpmstate', f'dir={self.home}', '--flags', 'startup-clear'],
+            stdout=sys.stderr)
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+    def processes(self):
+        return [self.process.pid]
+
+    def socket(self):
+        return self.home / 'tpm.sock'
+
+
+class Vtpm:
+    """Ours: a home with a development TPM, a key holder and its monitor; started and stopped is the host end, and with it
+    the enclave."""
+    def __init__(self, home, certificate):
+        self.home, self.process, self.log = home, None, home / 'node.log'
+        settings = home.with_suffix('.conf')
+        settings.write_text(f'owner = {certificate}\nmode = insecure-dev\n')
+        if subprocess.run([BUILD / 'bastide-vtpm-setup', '--tpm2', '--tpm-state', home, '--config', settings]).returncode:
+            sys.exit('vtpm_bench: no home can be made')
+        self.tpm = Swtpm(home / 'tpm')
+        self.tpm.start()
+        wait_for('the development TPM does not come up', self.tpm.socket().exists)
+        with self.log.open('w') as log:
+            self.holder = subprocess.Popen([BUILD / 'bastide-keyholder', '--home', home, '--image', BUILD / 'vtpm.image', '--tcti',
+                                            f'swtpm:path={self.tpm.socket()}', '--insecure-dev'], stderr=log)
+        wait_for('the node does not serve', lambda: 'monitor serving' in self.log.read_text())
+
+    def start(self):
+        with (self.home / 'vtpm.log').open('a') as log:
+            self.process = subprocess.Popen(
+                [BUILD / 'bastide-vtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.home}', '--server',
+                 f'type=unixio,path={self.socket()}', '--ctrl', f'type=unixio,path={self.home}/v.ctrl', '--flags',
+                 'startup-clear'], stderr=log)
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+    def end(self):
+        self.stop()
+        self.holder.terminate()
+        self.holder.wait()
+        self.tpm.stop()
+
+    def processes(self):
+        return [int(re.findall(r'enclave_ready launch=\d+ pid=(\d+)', self.log.read_text())[-1]), self.process.pid]
+
+    def socket(self):
+        return self.home / 'v'
+
+
+def first_answer(tpm):
+    """ms from the order to start until random bytes are there."""
+    begin = time.perf_counter_ns()
+    tpm.start()
+    while True:
+        try:
+            Client(tpm.socket()).ask(plain(0x17b, struct.pack('>H', 8)))
+            return (time.perf_counter_ns() - begin) / 1e6
+        except OSError:
+            if tpm.process.poll() is not None:
+                sys.exit(f'vtpm_bench: {tpm.process.args[0]} ended with {tpm.process.returncode}')
+            time.sleep(0.0005)
+
+
+def memory(processes, what):
+    """MB, of all of them."""
+    texts = [pathlib.Path(f'/proc/{process}/smaps_rollup').read_text() for process in processes]
+    return sum(int(kib) for text in texts for kib in re.findall(rf'^{what}: +(\d+) kB$', text, re.M)) * 1024 / 1e6
+
+
+def commands(client):
+    """name, command, how often in a run, what follows each answer"""
+    ecc, rsa = (struct.unpack('>I', client.ask(primary(public))[10:14])[0] for public in (ECC, RSA))
+    public = struct.pack('>IHIHH', INDEX, 0xb, 0x02020002, 0, 8)
+    client.ask(authorised(0x12a, [OWNER], sized(b'') + sized(public)))
+    numbers = itertools.count(1)  # a TPM does not store what it holds already
+    write = lambda: authorised(0x137, [OWNER, INDEX], sized(struct.pack('>Q', next(numbers))) + bytes(2))
+    flush = lambda answer: client.ask(plain(0x165, answer[10:14]))
+    return [
+        ('getrandom', plain(0x17b, struct.pack('>H', 16)), 2000, None),
+        ('createprimary_ecc', primary(ECC), 50, flush),
+        ('sign_ecc', sign(ecc), 200, None),
+        ('sign_rsa', sign(rsa), 100, None),
+        ('pcr_extend', authorised(0x182, [16], struct.pack('>IH', 1, 0xb) + bytes(32)), 300, None),
+        ('quote', authorised(0x158, [ecc], sized(b'nonce') + struct.pack('>HIHB', 0x10, 1, 0xb, 3) + b'\0\0\1'), 200, None),
+        ('nv_write', write, 100, None),
+    ]
+
+
+def compare(ours, theirs):
+    clients = [Client(tpm.socket()) for tpm in (ours, theirs)]
+    wanted = [commands(client) for client in clients]
+    for mine, other in zip(*wanted):
+        times = [[], []]
+        for _ in range(RUNS):  # in turn, so that whatever else the machine does meets both
+            for which, (_, command, count, after) in enumerate((mine, other)):
+                times[which].append(clients[which].timed(command, count, after))
+        line(f'vtpm.{mine[0]}', min(times[0]), 'µs', 'swtpm', min(times[1]), times[0])
+
+
+def starts(ours, theirs):
+    times = [[], []]
+    for _ in range(STARTS):
+        for which, tpm in enumerate((ours, theirs)):
+            tpm.stop()
+            times[which].append(first_answer(tpm))
+    line('vtpm.start', min(times[0]), 'ms', 'swtpm', min(times[1]), times[0])
+
+
+def sizes(ours, theirs):
+    """An enclave with its host end; what only a monitor and its key holder hold is told apart."""
+    for count in (1, len(ours)):
+        for what in ('Rss', 'Pss'):
+            line(f'vtpm.{what.lower()}_{count}', sum(memory(tpm.processes(), what) for tpm in ours[:count]) / count, 'MB', 'swtpm',
+                 sum(memory(tpm.processes(), what) for tpm in theirs[:count]) / count)
+        for tpm in ours[count:] + theirs[count:]:
+            first_answer(tpm)
+
+
+def main():
+    work = pathlib.Path(tempfile.mkdtemp(prefix='bastide-bench-'))
+    ours, theirs = [], []
+    try:
+        certificate = work / 'cert.der'
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=owner',
+                        '-keyout', work / 'owner.pem', '-outform', 'DER', '-out', certificate], check=True, stderr=subprocess.DEVNULL)
+        for number in range(INSTANCES):
+            ours.append(Vtpm(work / f'ours{number}', certificate))
+            theirs.append(Swtpm(work / f'theirs{number}'))
+        starts(ours[0], theirs[0])
+        compare(ours[0], theirs[0])
+        sizes(ours, theirs)
+    finally:
+        for tpm in ours:
+            tpm.end()
+        for tpm in theirs:
+            tpm.stop()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+main()

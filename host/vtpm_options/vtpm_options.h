@@ -1,0 +1,67 @@
+/* vtpm_options: the command line of swtpm, as QEMU's users, tpm2-tss and libvirt write it, read into what it means for
+ * a vTPM whose state is sealed. Never opens, binds, prints or starts anything.
+ *
+ * What is not understood, not possible here or said twice is refused with a sentence; nothing is ignored. */
+#ifndef BASTIDE_VTPM_OPTIONS_H
+#define BASTIDE_VTPM_OPTIONS_H
+
+#include "base.h"
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#define VTPM_OPTIONS_NAME_MAX 47 /* characters of an instance's name */
+#define VTPM_OPTIONS_WHY 256     /* bytes of a sentence, its NUL included */
+
+enum vtpm_action { VTPM_SERVE, VTPM_HELP, VTPM_CAPABILITIES };
+enum vtpm_startup { VTPM_STARTUP_NONE, VTPM_STARTUP_CLEAR, VTPM_STARTUP_STATE };
+enum vtpm_place_kind { VTPM_NOWHERE, VTPM_AT_PATH, VTPM_AT_PORT, VTPM_AT_LISTENER, VTPM_AT_CLIENT };
+
+/* Where one channel is to be had. */
+struct vtpm_place {
+    enum vtpm_place_kind kind;
+    const char *path; /* AT_PATH: of a UNIX socket */
+    mode_t mode;
+    uid_t uid; /* (uid_t)-1: as it comes; so for the group */
+    gid_t gid;
+    const char *address, *interface; /* AT_PORT: numeric, IPv4 or IPv6; the latter for link-local ones, or NULL */
+    uint16_t port;
+    int fd; /* AT_LISTENER: accepts; AT_CLIENT: is the one connection */
+};
+
+/* A file by name or descriptor. */
+struct vtpm_file {
+    bool given;
+    const char *path; /* NULL: the descriptor */
+    int fd;
+};
+
+struct vtpm_options {
+    enum vtpm_action action;
+    const char *home;     /* a node's; the rest is set if action is VTPM_SERVE */
+    const char *instance; /* of that node; NULL: the one that is its own */
+    struct vtpm_place control, data;
+    struct vtpm_place keys;    /* where its endorsement keys are asked for; swtpm has none */
+    bool disconnect;           /* a data connection is one command and its answer */
+    bool init;                 /* the TPM is sent INIT before anybody is listened to … */
+    enum vtpm_startup startup; /* … and then this */
+    bool terminate;            /* the end of a data connection is the end of all */
+    bool daemon;
+    struct vtpm_file pid, log; /* log with the path "-": none */
+    bool truncate;
+    const char *prefix; /* of a log line; "" */
+};
+
+/* What stands in for options that are not given: TPM_PATH and TPM_PORT of the environment, or NULL. */
+struct vtpm_defaults {
+    const char *path, *port;
+};
+
+/* swtpm's words, argv[0] being the program: options borrow from argv, whose lists are taken apart in place. Any failure
+ * leaves a sentence in why: MALFORMED words that swtpm would not take either, UNSUPPORTED what it would. */
+MUST_USE enum status vtpm_options_read(int argc, char **argv, const struct vtpm_defaults *defaults,
+                                       struct vtpm_options *options, char why[VTPM_OPTIONS_WHY]);
+void vtpm_options_help(FILE *to);
+const char *vtpm_options_capabilities(void); /* a line of JSON */
+
+#endif

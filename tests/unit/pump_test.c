@@ -1,0 +1,142 @@
+/* pump: how long its end of a door looks before it sleeps, with an enclave that the test plays. */
+#include "check.h"
+
+#include "pump.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct rig {
+    struct pump *pump;
+    struct door_window *window;
+    int host_waits; /* what the enclave signals */
+    uint64_t channel;
+    unsigned replies;
+    bool up;
+};
+
+static enum status serve(void *context, const struct door_header *header, struct bytes payload, struct writer *answer)
+{
+    (void)context, (void)header, (void)payload;
+    return writer_end(answer);
+}
+
+static void abandon(void *context)
+{
+    (void)context;
+}
+
+static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
+{
+    struct rig *rig = context;
+    (void)now_ms, (void)body, (void)more;
+    rig->channel = channel;
+    rig->replies++;
+    return OK;
+}
+
+static void set_enclave(void *context, uint64_t now_ms, bool up)
+{
+    (void)now_ms;
+    ((struct rig *)context)->up = up;
+}
+
+static void begin(struct rig *rig)
+{
+    const struct pump_archive archive = {NULL, serve, abandon};
+    const char *why = NULL;
+    *rig = (struct rig){0};
+    int memory = memfd_create("window", MFD_CLOEXEC);
+    assert_int_equal(0, ftruncate(memory, sizeof *rig->window));
+    rig->window = mmap(NULL, sizeof *rig->window, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    assert_true(rig->window != MAP_FAILED);
+    rig->window->version = DOOR_VERSION;
+    check_ok(pump_new(&archive, &rig->pump, &why));
+    pump_set_front(rig->pump, &(struct pump_front){rig, reply, set_enclave});
+    assert_false(pump_linger(rig->pump, 1000)); /* without a door there is nothing to look at */
+    rig->host_waits = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    check_ok(pump_attach(rig->pump, 1, memory, eventfd(0, EFD_CLOEXEC), dup(rig->host_waits)));
+    assert_true(rig->up);
+}
+
+static void done(struct rig *rig)
+{
+    pump_free(rig->pump);
+    close(rig->host_waits);
+    munmap(rig->window, sizeof *rig->window);
+}
+
+/* As an enclave does: the message, then the signal if somebody sleeps. True: somebody did. */
+static bool answer(struct rig *rig, uint64_t channel)
+{
+    struct door_ring *ring = &rig->window->to_host;
+    const struct door_header header = {.operation = DOOR_REPLY, .id = channel};
+    const uint64_t one = 1;
+    memcpy(ring->data + (ring->head & (DOOR_RING_LEN - 1)), &header, sizeof header);
+    __atomic_store_n(&ring->head, ring->head + (uint32_t)sizeof header, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&ring->waiting, __ATOMIC_SEQ_CST))
+        return false;
+    assert_int_equal(sizeof one, write(rig->host_waits, &one, sizeof one));
+    return true;
+}
+
+static void what_is_said_while_it_lingers_is_seen_without_a_signal(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    check_ok(pump_run(rig.pump, 1));
+    assert_false(answer(&rig, 7));
+    assert_true(pump_linger(rig.pump, 1000000));
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(1, rig.replies);
+    assert_int_equal(7, rig.channel);
+    done(&rig);
+}
+
+static void it_lingers_as_long_as_it_is_told_and_then_sleeps(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct timespec from, to;
+    begin(&rig);
+    check_ok(pump_run(rig.pump, 1));
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_false(pump_linger(rig.pump, 3000));
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec >= 3000000);
+    assert_int_equal(-1, pump_timeout(rig.pump));
+    assert_true(answer(&rig, 8)); /* from here on it wants to be woken */
+    assert_int_equal(0, pump_timeout(rig.pump));
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(8, rig.channel);
+    done(&rig);
+}
+
+static void what_was_said_between_is_not_slept_over(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    check_ok(pump_run(rig.pump, 1));
+    assert_false(pump_linger(rig.pump, 0));
+    assert_false(answer(&rig, 9));               /* nobody was told, */
+    assert_int_equal(0, pump_timeout(rig.pump)); /* and nobody sleeps */
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(9, rig.channel);
+    done(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_said_while_it_lingers_is_seen_without_a_signal),
+        cmocka_unit_test(it_lingers_as_long_as_it_is_told_and_then_sleeps),
+        cmocka_unit_test(what_was_said_between_is_not_slept_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

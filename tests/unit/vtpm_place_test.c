@@ -1,0 +1,272 @@
+/* vtpm_host: where its channels may be — ports, descriptors, owners — and when they end. */
+#include "vtpm_host_rig.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+/* A rig whose channels are where the test says. */
+static enum status begin_at(struct rig *rig, const struct vtpm_host_config *wanted, const char **why)
+{
+    *rig = (struct rig){0};
+    struct vtpm_host_config config = *wanted;
+    config.ask = ask;
+    config.gone = gone;
+    config.context = rig;
+    return vtpm_host_new(&config, &rig->host, why);
+}
+
+/* A port that was free a moment ago. */
+static uint16_t free_port(int family)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } address = {.any.sa_family = (sa_family_t)family};
+    socklen_t len = family == AF_INET ? sizeof address.four : sizeof address.six;
+    int fd = socket(family, SOCK_STREAM, 0);
+    if (family == AF_INET)
+        address.four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        address.six.sin6_addr = in6addr_loopback;
+    assert_int_equal(0, bind(fd, &address.any, len));
+    assert_int_equal(0, getsockname(fd, &address.any, &len));
+    close(fd);
+    return ntohs(family == AF_INET ? address.four.sin_port : address.six.sin6_port);
+}
+
+static struct vtpm_place at_port(const char *address, uint16_t port)
+{
+    return (struct vtpm_place){.kind = VTPM_AT_PORT, .address = address, .port = port, .fd = -1};
+}
+
+static int reach_port(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(0, connect(fd, (struct sockaddr *)&address, sizeof address));
+    return fd;
+}
+
+static void answer(struct rig *rig, size_t which)
+{
+    check_ok(vtpm_host_reply(rig->host, rig->asked[which].channel, bytes_from_text("answer")));
+}
+
+static void ports_carry_both_channels(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t room[64];
+    const char *why = NULL;
+    uint16_t one, two;
+    struct vtpm_host_config config;
+    enum status status = IO;
+    for (int i = 0; i < 50 && status != OK; i++) { /* others on this machine may be quicker */
+        one = free_port(AF_INET), two = free_port(AF_INET);
+        config = (struct vtpm_host_config){.control = at_port("127.0.0.1", one), .data = at_port("127.0.0.1", two)};
+        status = begin_at(&rig, &config, &why);
+    }
+    check_ok(status);
+    vtpm_host_set_enclave(rig.host, true);
+    int control = reach_port(one), data = reach_port(two);
+    say(&rig, control, CAPABILITY, 4);
+    say(&rig, data, RANDOM, 12);
+    assert_int_equal(2, rig.asked_count);
+    assert_int_equal(DOOR_VTPM_CONTROL, rig.asked[0].transport);
+    assert_int_equal(DOOR_VTPM_DATA, rig.asked[1].transport);
+    answer(&rig, 1);
+    assert_int_equal(6, recv(data, room, sizeof room, 0));
+    struct rig second;
+    check_status(IO, begin_at(&second, &config, &why));
+    assert_string_equal("the given port cannot be bound", why);
+    close(control);
+    close(data);
+    vtpm_host_free(rig.host);
+}
+
+static void addresses_are_numeric_of_either_family(void **state)
+{
+    (void)state;
+    struct rig rig;
+    const char *why = NULL;
+    static const char *const wrong[] = {"localhost", "127.0.0", "127.0.0.1 ", "::g", "1.2.3.4.5"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        check_status(IO, begin_at(&rig, &(struct vtpm_host_config){.data = at_port(wrong[i], 1)}, &why));
+        assert_string_equal("bindaddr is neither an IPv4 nor an IPv6 address", why);
+    }
+    struct vtpm_place place = at_port("fe80::1", 1);
+    place.interface = "no-such-one";
+    check_status(IO, begin_at(&rig, &(struct vtpm_host_config){.data = place}, &why));
+    assert_string_equal("ifname is no network interface of this machine", why);
+    check_status(IO, begin_at(&rig, &(struct vtpm_host_config){.data = at_port("203.0.113.7", 1)}, &why));
+    assert_string_equal("the given port cannot be bound", why);
+    int six = socket(AF_INET6, SOCK_STREAM, 0);
+    if (six < 0)
+        return; /* a kernel without it */
+    close(six);
+    check_ok(begin_at(&rig, &(struct vtpm_host_config){.data = at_port("::1", free_port(AF_INET6))}, &why));
+    vtpm_host_free(rig.host);
+}
+
+static void a_socket_that_was_opened_for_us_is_listened_at(void **state)
+{
+    (void)state;
+    struct rig rig;
+    const char *why = NULL;
+    char path[64];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(path, sizeof path, "/tmp/bastide-vp-%d", getpid());
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(0, bind(fd, (struct sockaddr *)&address, sizeof address));
+    const struct vtpm_host_config config = {.control = {.kind = VTPM_AT_LISTENER, .fd = fd}};
+    check_status(IO, begin_at(&rig, &config, &why));
+    assert_string_equal("the descriptor that was given is not a socket that listens", why);
+    check_status(IO,
+                 begin_at(&rig, &(struct vtpm_host_config){.control = {.kind = VTPM_AT_LISTENER, .fd = 999}}, &why));
+    assert_int_equal(0, listen(fd, 5));
+    check_ok(begin_at(&rig, &config, &why));
+    vtpm_host_set_enclave(rig.host, true);
+    int peer = reach(path);
+    say(&rig, peer, CAPABILITY, 4);
+    assert_int_equal(1, rig.asked_count);
+    close(peer);
+    vtpm_host_free(rig.host);
+    assert_int_equal(0, unlink(path)); /* whose it is takes it away */
+}
+
+static void a_connection_that_came_with_us_is_served_once_there_is_a_tpm(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t room[64];
+    const char *why = NULL;
+    int data[2], control[2], ends[2];
+    assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, data));
+    assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, control));
+    assert_int_equal(0, pipe(ends));
+    check_status(IO, begin_at(&rig, &(struct vtpm_host_config){.data = {.kind = VTPM_AT_CLIENT, .fd = ends[0]}}, &why));
+    assert_string_equal("the descriptor that was given is not a socket", why);
+    close(ends[0]);
+    close(ends[1]);
+    check_ok(begin_at(&rig,
+                      &(struct vtpm_host_config){.data = {.kind = VTPM_AT_CLIENT, .fd = data[1]},
+                                                 .control = {.kind = VTPM_AT_CLIENT, .fd = control[1]},
+                                                 .terminate = true},
+                      &why));
+    say(&rig, data[0], RANDOM, 12);
+    assert_int_equal(0, rig.asked_count);
+    vtpm_host_set_enclave(rig.host, true);
+    run(&rig);
+    assert_int_equal(1, rig.asked_count);
+    answer(&rig, 0);
+    assert_int_equal(6, hear(data[0], room));
+    say(&rig, control[0], CAPABILITY, 4);
+    assert_int_equal(2, rig.asked_count);
+    assert_int_equal(DOOR_VTPM_CONTROL, rig.asked[1].transport);
+    assert_false(vtpm_host_is_shut_down(rig.host));
+    close(data[0]);
+    run(&rig);
+    assert_true(vtpm_host_is_shut_down(rig.host));
+    vtpm_host_free(rig.host);
+    close(control[0]);
+}
+
+static void terminate_waits_for_a_data_connection_to_end(void **state)
+{
+    (void)state;
+    for (int terminate = 0; terminate < 2; terminate++) {
+        struct rig rig;
+        const char *why = NULL;
+        char control[64], data[64];
+        snprintf(control, sizeof control, "/tmp/bastide-vp-%d.ctrl", getpid());
+        snprintf(data, sizeof data, "/tmp/bastide-vp-%d", getpid());
+        const struct vtpm_host_config config = {
+            .control = at_path(control, 0600), .data = at_path(data, 0600), .terminate = terminate};
+        check_ok(begin_at(&rig, &config, &why));
+        vtpm_host_set_enclave(rig.host, true);
+        int fd = reach(control);
+        say(&rig, fd, CAPABILITY, 4);
+        answer(&rig, 0);
+        close(fd);
+        run(&rig);
+        assert_false(vtpm_host_is_shut_down(rig.host)); /* of a control connection nobody has said a word */
+        fd = reach(data);
+        run(&rig);
+        assert_false(vtpm_host_is_shut_down(rig.host));
+        close(fd);
+        run(&rig);
+        assert_int_equal(terminate, vtpm_host_is_shut_down(rig.host));
+        vtpm_host_free(rig.host);
+    }
+}
+
+static void disconnect_is_one_command_and_its_answer(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t room[64];
+    const char *why = NULL;
+    char control[64], data[64];
+    snprintf(control, sizeof control, "/tmp/bastide-vp-%d.ctrl", getpid());
+    snprintf(data, sizeof data, "/tmp/bastide-vp-%d", getpid());
+    const struct vtpm_host_config config = {
+        .control = at_path(control, 0600), .data = at_path(data, 0600), .disconnect = true};
+    check_ok(begin_at(&rig, &config, &why));
+    vtpm_host_set_enclave(rig.host, true);
+    int fd = reach(data), steady = reach(control);
+    say(&rig, fd, RANDOM, 12);
+    answer(&rig, 0);
+    assert_int_equal(6, hear(fd, room));
+    assert_int_equal(0, hear(fd, room));
+    close(fd);
+    for (size_t i = 1; i < 3; i++) {
+        say(&rig, steady, CAPABILITY, 4);
+        answer(&rig, i);
+        assert_int_equal(6, hear(steady, room));
+    }
+    assert_int_equal(-1, hear(steady, room));
+    close(steady);
+    vtpm_host_free(rig.host);
+}
+
+static void a_path_is_given_to_whom_it_is_said(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct stat facts;
+    const char *why = NULL;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/bastide-vp-%d", getpid());
+    struct vtpm_place place = at_path(path, 0660);
+    place.uid = 12345;
+    place.gid = getuid() == 0 ? 23456 : getgid();
+    enum status status = begin_at(&rig, &(struct vtpm_host_config){.data = place}, &why);
+    if (getuid() != 0) {
+        check_status(IO, status);
+        unlink(path);
+        return;
+    }
+    check_ok(status);
+    assert_int_equal(0, lstat(path, &facts));
+    assert_int_equal(12345, facts.st_uid);
+    assert_int_equal(23456, facts.st_gid);
+    assert_int_equal(0660, facts.st_mode & 0777);
+    vtpm_host_free(rig.host);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ports_carry_both_channels),
+        cmocka_unit_test(addresses_are_numeric_of_either_family),
+        cmocka_unit_test(a_socket_that_was_opened_for_us_is_listened_at),
+        cmocka_unit_test(a_connection_that_came_with_us_is_served_once_there_is_a_tpm),
+        cmocka_unit_test(terminate_waits_for_a_data_connection_to_end),
+        cmocka_unit_test(disconnect_is_one_command_and_its_answer),
+        cmocka_unit_test(a_path_is_given_to_whom_it_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
