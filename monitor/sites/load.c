@@ -28,19 +28,34 @@ static enum status read_below(const char *home, const char *directory, const cha
     return node_path(home, below, path) ? node_read_file(path, room, cap, len) : NO_ROOM;
 }
 
+/* Tasks or a machine policy: either is signed by this site's owner. */
+static enum status open_workload(struct site *site, struct bytes encoded)
+{
+    static struct image_workload tasks;
+    enum image_workload_kind kind;
+    TRY(image_workload_kind(encoded, &kind));
+    const struct image_configuration *whose = &site->configuration;
+    if (kind == IMAGE_MACHINE)
+        TRY(image_machine_open(encoded, &whose->owner, whose->site, &site->machine));
+    else
+        TRY(image_workload_open(encoded, &whose->owner, &tasks));
+    memcpy(site->workload, kind == IMAGE_MACHINE ? site->machine.hash : tasks.hash, sizeof site->workload);
+    return OK;
+}
+
 static enum status read_workload(struct site *site, const char *home, const char *directory,
                                  char sentence[ENCLAVE_SENTENCE_MAX])
 {
     static uint8_t room[IMAGE_WORKLOAD_MAX];
-    static struct image_workload workload;
     size_t len = 0;
     enum status status = read_below(home, directory, "workload", room, sizeof room, &len);
     if (status != OK && status != NOT_FOUND)
         return refuse(status, directory, "workload cannot be read, or is too long", sentence);
-    const struct bytes encoded = bytes_from(room, len);
-    if (image_workload_open(encoded, &site->configuration.owner, &workload) != OK)
+    status = open_workload(site, bytes_from(room, len));
+    if (status == DENIED)
+        return refuse(status, directory, "workload is the policy of another instance", sentence);
+    if (status != OK)
         return refuse(AUTH, directory, "workload is not signed by this site's owner", sentence);
-    memcpy(site->workload, workload.hash, sizeof site->workload);
     if (len == 0)
         return OK;
     uint8_t *copy = malloc(len);

@@ -6,7 +6,7 @@
  *
  *     node/instances/NAME/configuration   its launch configuration: owner, site id (the instance's), mode
  *     node/instances/NAME/image           its image: a directory, or a link to one
- *     node/instances/NAME/workload        if it runs tasks, signed by the owner
+ *     node/instances/NAME/workload        its tasks, or its machine policy, signed by the owner; or nothing
  *
  * read anew each time a host end attaches by NAME, and let go of when that hangs up: what was changed meanwhile (a new
  * image) counts from then on, and no other instance notices. Images of one measurement are one set of sealed memfds.
@@ -44,6 +44,7 @@ struct site {
     struct bytes configuration_encoded; /* of configuration_bytes */
     struct bytes workload_encoded;      /* its own, from the heap */
     uint8_t workload[IMAGE_HASH_LEN];
+    struct image_machine machine; /* serial 0: it has none */
     struct sites_image *image;
     uint32_t user; /* from sites_enter() on: the number its enclave runs as, where we are root; no two have the same */
     uint8_t configuration_bytes[IMAGE_CONFIGURATION_MAX];
@@ -57,8 +58,8 @@ struct sites {
 /* "node", or "node/instances/NAME". */
 void site_directory(const char *name, char directory[SITES_PATH_MAX]);
 
-/* Configuration and workload of a zeroed site, by its name. NOT_FOUND, IO, NO_ROOM, MALFORMED, and AUTH: the workload
- * is not its owner's; the sentence names the file. */
+/* Configuration and workload of a zeroed site, by its name. NOT_FOUND, IO, NO_ROOM, MALFORMED; of the workload, AUTH:
+ * not its owner's, DENIED: another instance's. The sentence names the file. */
 MUST_USE enum status site_read(struct site *site, const char *home, char sentence[ENCLAVE_SENTENCE_MAX]);
 /* The image of that directory, whole as enclave_image_load() has it. */
 MUST_USE enum status site_load_image(struct sites *sites, struct site *site, const char *directory,

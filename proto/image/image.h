@@ -1,6 +1,6 @@
-/* image: what is measured — the image's signed manifest, the launch configuration, the workload manifest — and the
- * owner's word that a node may begin anew: encode, check, hash. Never reads a file; whoever holds the bytes hands them
- * in. All of it is deterministic CBOR. */
+/* image: what is measured — the image's signed manifest, the launch configuration, the workload manifest or a VM's
+ * policy — and the owner's word that a node may begin anew: encode, check, hash. Never reads a file; whoever holds the
+ * bytes hands them in. All of it is deterministic CBOR. */
 #ifndef BASTIDE_IMAGE_H
 #define BASTIDE_IMAGE_H
 
@@ -81,6 +81,53 @@ MUST_USE enum status image_workload_sign(struct writer *writer, const struct cry
                                          const struct image_workload *workload);
 MUST_USE enum status image_workload_open(struct bytes sign1, const struct crypto_public *owner,
                                          struct image_workload *workload);
+
+/* The machine policy: what the owner lets happen to one VM's vTPM, in the place of the workload of that instance
+ * (node/instances/NAME/workload). The monitor checks it when a host end attaches and reports its hash as the workload;
+ * vtpm.enclave checks it again and keeps the highest serial it saw: a lower one, or none after one, is refused. No
+ * policy at all is {serial 0, no tenant, no snapshots, launch none}.
+ *
+ * Whoever signs one fills in a struct and calls image_machine_sign(): a new one has a serial above the last. Words for
+ * people are in the two tables. */
+#define IMAGE_TENANT_MAX 63
+#define IMAGE_ALLOWED_MAX 16 /* hashes for each part */
+
+enum image_part { IMAGE_FIRMWARE, IMAGE_KERNEL, IMAGE_INITRD, IMAGE_CMDLINE, IMAGE_DISK }; /* what a VM starts from */
+#define IMAGE_PARTS 5
+enum image_launch_policy {
+    IMAGE_LAUNCH_NONE,    /* measured if the host end wishes it, else what it started is its own word */
+    IMAGE_LAUNCH_HASH,    /* measured before the vTPM answers its VM */
+    IMAGE_LAUNCH_ENFORCE, /* and refused unless exactly the parts that have hashes here came, each with one of them */
+};
+#define IMAGE_LAUNCH_POLICIES 3
+
+extern const char *const image_part_words[IMAGE_PARTS]; /* firmware, kernel, initrd, cmdline, disk */
+extern const char *const image_launch_words[IMAGE_LAUNCH_POLICIES];
+
+struct image_machine {
+    uint8_t site[IMAGE_SITE_LEN]; /* of its configuration: good for this instance only */
+    uint64_t serial;              /* from 1; never goes back */
+    char tenant[IMAGE_TENANT_MAX + 1];
+    bool snapshots;  /* its state may be taken back to what it was (savevm, loadvm) */
+    bool hypervisor; /* the node's own vTPM, which the node's launches are told to */
+    enum image_launch_policy launch;
+    uint8_t allowed[IMAGE_PARTS][IMAGE_ALLOWED_MAX][IMAGE_HASH_LEN]; /* a disk's is that of its policy, not its own */
+    size_t allowed_count[IMAGE_PARTS];
+    uint8_t hash[IMAGE_HASH_LEN]; /* decoding only: of the payload; zero: there is none */
+};
+
+/* MALFORMED: serial 0, a tenant without an end, too many hashes, hashes and nothing that looks at them (launch none),
+ * or none to enforce. */
+MUST_USE enum status image_machine_sign(struct writer *writer, const struct crypto_key *owner,
+                                        const struct image_machine *machine);
+/* An empty input is no policy. AUTH: not this owner's; DENIED: another instance's; UNSUPPORTED: a launch policy that is
+ * not known here; else as the encoding has it. */
+MUST_USE enum status image_machine_open(struct bytes sign1, const struct crypto_public *owner,
+                                        const uint8_t site[IMAGE_SITE_LEN], struct image_machine *machine);
+
+/* Which of the two a workload is, before anything about it is checked. */
+enum image_workload_kind { IMAGE_NO_WORKLOAD, IMAGE_TASKS, IMAGE_MACHINE };
+MUST_USE enum status image_workload_kind(struct bytes sign1, enum image_workload_kind *kind);
 
 /* The owner's word that a node which lost its table of heads may begin anew, with an empty store: COSE_Sign1 over
  * {purpose, site, NV counter}. Good for one re-initialisation, for the counter moves with it. */

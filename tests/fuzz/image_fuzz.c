@@ -1,5 +1,5 @@
-/* Manifests, configurations and workloads from anyone. Signed ones are opened as they come, and the payloads within
- * signed anew, for otherwise nothing would come past the signature. */
+/* Manifests, configurations, workloads and machine policies from anyone. Signed ones are opened as they come, and the
+ * payloads within signed anew, for otherwise nothing would come past the signature. */
 #include "cbor.h"
 #include "cose.h"
 #include "image.h"
@@ -46,6 +46,23 @@ static void try_workload(struct bytes sign1)
         abort();
 }
 
+/* As with manifests; the instance's id is zeros in seeds. */
+static void try_machine(struct bytes sign1)
+{
+    static const uint8_t site[IMAGE_SITE_LEN];
+    static uint8_t room[IMAGE_WORKLOAD_MAX];
+    static struct image_machine machine, again;
+    enum image_workload_kind kind;
+    if (image_machine_open(sign1, &key.public_key, site, &machine) != OK || sign1.len == 0)
+        return;
+    struct writer writer = writer_over(room, sizeof room);
+    if (image_workload_kind(sign1, &kind) != OK || kind != IMAGE_MACHINE ||
+        image_machine_sign(&writer, &key, &machine) != OK ||
+        image_machine_open(writer_bytes(&writer), &key.public_key, site, &again) != OK ||
+        memcmp(&machine, &again, sizeof machine) != 0)
+        abort();
+}
+
 /* In a seed, the signer's key is where 0xee stands 65 times: ours is another in every run. */
 static struct bytes with_our_key(struct bytes payload, uint8_t *room)
 {
@@ -71,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     try_configuration(input);
     try_manifest(input);
     try_workload(input);
+    try_machine(input);
     if (len == 0 || len > sizeof room)
         return 0;
     struct writer writer = writer_over(signed_room, sizeof signed_room);
@@ -78,5 +96,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         abort();
     try_manifest(writer_bytes(&writer));
     try_workload(writer_bytes(&writer));
+    try_machine(writer_bytes(&writer));
     return 0;
 }

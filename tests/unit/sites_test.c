@@ -293,6 +293,37 @@ static void a_workload_is_its_owners(void **unused)
     unlink(below("workload"));
 }
 
+static void a_machine_policy_is_a_workload_too_but_of_one_instance(void **unused)
+{
+    static struct site site;
+    static uint8_t room[IMAGE_WORKLOAD_MAX];
+    struct sites sites = {0};
+    struct image_machine machine = {.site = {9}, .serial = 4, .snapshots = true};
+    struct writer writer = writer_over(room, sizeof room);
+    (void)unused;
+    check_ok(image_machine_sign(&writer, &owner_key, &machine));
+    write_below("workload", writer_bytes(&writer));
+    check_ok(read_vm(&site));
+    assert_int_equal(4, site.machine.serial);
+    assert_true(site.machine.snapshots);
+    assert_memory_equal(site.machine.hash, site.workload, sizeof site.workload);
+    check_bytes(writer_bytes(&writer), site.workload_encoded);
+    site_done(&sites, &site);
+    machine.site[0] = 8;
+    writer = writer_over(room, sizeof room);
+    check_ok(image_machine_sign(&writer, &owner_key, &machine));
+    write_below("workload", writer_bytes(&writer));
+    check_status(DENIED, read_vm(&site));
+    says("node/instances/vm/workload is the policy of another instance");
+    site_done(&sites, &site);
+    writer = writer_over(room, sizeof room);
+    check_ok(image_machine_sign(&writer, &other_key, &machine));
+    write_below("workload", writer_bytes(&writer));
+    check_status(AUTH, read_vm(&site));
+    site_done(&sites, &site);
+    unlink(below("workload"));
+}
+
 /* Whoever put them there would have the monitor wait for ever, and everybody with it. */
 static void pipes_and_directories_in_a_files_place_keep_nobody_waiting(void **unused)
 {
@@ -380,6 +411,7 @@ int main(void)
         cmocka_unit_test(no_two_enclaves_run_as_one_user),
         cmocka_unit_test(an_instance_is_read_from_its_directory_and_refused_by_the_files_name),
         cmocka_unit_test(a_workload_is_its_owners),
+        cmocka_unit_test(a_machine_policy_is_a_workload_too_but_of_one_instance),
         cmocka_unit_test(pipes_and_directories_in_a_files_place_keep_nobody_waiting),
         cmocka_unit_test(one_measurement_is_one_image_until_the_last_lets_go_of_it),
     };
