@@ -25,6 +25,7 @@ struct rig_letter {
 struct rig {
     struct vtpm *vtpm;
     uint32_t state_max, buffer_max;
+    struct image_machine machine;
     uint64_t clock_ms; /* what the TPM's clock runs by */
 
     uint8_t root[32]; /* the monitor */
@@ -241,6 +242,7 @@ static inline int rig_launch(struct rig *rig)
     const struct archive_config kept = {.path = rig->path};
     const struct vtpm_config config = {
         .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_clock_ms},
+        .machine = &rig->machine,
         .state_max = rig->state_max,
         .buffer_max = rig->buffer_max,
     };

@@ -42,6 +42,8 @@ static bool in_order(const struct vtpm *vtpm, const struct swtpm_request *reques
 static uint32_t init(struct vtpm *vtpm, uint32_t flags)
 {
     vtpm_tpm_off(vtpm);
+    if (vtpm_policy_keep(vtpm) != OK)
+        return SWTPM_FAIL;
     if (flags & SWTPM_INIT_DELETE_VOLATILE && vtpm->states[VTPM_VOLATILE].exists &&
         vtpm_state_drop(vtpm, VTPM_VOLATILE) != OK)
         return SWTPM_FAIL;

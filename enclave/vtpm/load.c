@@ -33,6 +33,11 @@ static void finish(struct vtpm *vtpm)
         vtpm_stop(vtpm, status == NO_ROOM ? 11 : 1, "the TPM's state cannot be read: %s", status_word(status));
         return;
     }
+    status = vtpm_policy_load(vtpm);
+    if (status != OK) {
+        vtpm_stop(vtpm, 1, "the machine policy's serial cannot be read: %s", status_word(status));
+        return;
+    }
     vtpm_audit(vtpm, "serving sequence=%llu state=%zu", (unsigned long long)vtpm->head.sequence,
                vtpm->states[VTPM_PERMANENT].len);
     if (!advance) {

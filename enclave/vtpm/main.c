@@ -3,6 +3,7 @@
 #include "vtpm.h"
 
 static struct vtpm *vtpm;
+static struct image_machine machine;
 
 static enum status send_to_host(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
                                 size_t count)
@@ -44,7 +45,7 @@ static uint64_t clock_ms(void *user)
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {
     if (launch->modules_count == 0)
-        return OK;
+        return vtpm_policy_read(launch->configuration, launch->workload, &machine, why);
     put_text(why, "the image of the vTPM holds no module");
     return MALFORMED;
 }
@@ -52,7 +53,8 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */
 static enum status start(struct writer *why)
 {
-    const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report, clock_ms}};
+    const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report, clock_ms},
+                                       .machine = &machine};
     enum status status = vtpm_new(&vtpm, &config);
     if (status == OK)
         status = vtpm_start(vtpm);

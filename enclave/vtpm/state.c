@@ -9,6 +9,7 @@
 const char *const vtpm_schema[] = {
     "CREATE TABLE piece(kind INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,"
     "                   PRIMARY KEY(kind, number)) STRICT;",
+    "CREATE TABLE kept(name TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL) STRICT;",
 };
 const size_t vtpm_schema_count = sizeof vtpm_schema / sizeof *vtpm_schema;
 
@@ -16,6 +17,8 @@ static const char *const texts[VTPM_SQL_COUNT] = {
     [VTPM_SQL_PUT] = "INSERT INTO piece VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
     [VTPM_SQL_CUT] = "DELETE FROM piece WHERE kind = ? AND number >= ?",
     [VTPM_SQL_LIST] = "SELECT number, bytes FROM piece WHERE kind = ? ORDER BY number",
+    [VTPM_SQL_KEEP] = "INSERT INTO kept VALUES(?, ?) ON CONFLICT DO UPDATE SET number = excluded.number",
+    [VTPM_SQL_KEPT] = "SELECT number FROM kept WHERE name = ?",
 };
 
 static enum status run(sqlite3_stmt *statement)

@@ -71,6 +71,8 @@ static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
         .user = vtpm,
     };
     vtpm->port = config->port;
+    if (config->machine)
+        vtpm->machine = *config->machine;
     vtpm->state_max = config->state_max ? config->state_max : VTPM_STATE_MAX;
     vtpm->next_id = 1;
     if (vtpm->state_max < VTPM_STATE_MIN || vtpm->state_max > VTPM_STATE_MAX)

@@ -17,6 +17,7 @@
 
 #include "abi.h"
 #include "base.h"
+#include "image.h"
 
 #define VTPM_STATE_MAX (112u * 1024u) /* of the permanent state: before and after it, in one record of the store */
 #define VTPM_STATE_MIN (16u * 1024u)  /* the least that a limit may say */
@@ -42,6 +43,7 @@ struct vtpm_port {
 
 struct vtpm_config {
     struct vtpm_port port;
+    const struct image_machine *machine; /* NULL: no policy */
     /* Resource limits; 0 for the most there is. Where the permanent state would pass the first, commands that make it
      * grow are answered TPM_RC_NV_SPACE; VTPM_STATE_MIN to VTPM_STATE_MAX. */
     uint32_t state_max;
@@ -49,6 +51,11 @@ struct vtpm_config {
 };
 
 struct vtpm;
+
+/* The owner's machine policy for this instance, of what its launch parameters have. As image_machine_open(); `why` has
+ * a sentence then. */
+MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes workload, struct image_machine *machine,
+                                      struct writer *why);
 
 /* Call after crypto_init() and before the walls go up. NO_ROOM: a limit out of range, or memory; WRONG_STATE: there is
  * one in this process. */

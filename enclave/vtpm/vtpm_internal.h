@@ -42,10 +42,12 @@ struct vtpm_waiting {
     uint8_t frame[];
 };
 
-enum vtpm_sql { VTPM_SQL_PUT, VTPM_SQL_CUT, VTPM_SQL_LIST, VTPM_SQL_COUNT };
+enum vtpm_sql { VTPM_SQL_PUT, VTPM_SQL_CUT, VTPM_SQL_LIST, VTPM_SQL_KEEP, VTPM_SQL_KEPT, VTPM_SQL_COUNT };
 
 struct vtpm {
     struct vtpm_port port;
+    struct image_machine machine; /* serial 0: there is none */
+    uint64_t serial;              /* the highest that was kept */
     uint32_t state_max, buffer_max;
     enum vtpm_life life;
     int exit_code;
@@ -96,6 +98,10 @@ MUST_USE enum status vtpm_states_load(struct vtpm *vtpm);
 void vtpm_states_done(struct vtpm *vtpm);
 extern const char *const vtpm_schema[];
 extern const size_t vtpm_schema_count;
+
+/* policy.c. DENIED: the one given is older than what was seen, and the instance stopped. */
+MUST_USE enum status vtpm_policy_load(struct vtpm *vtpm);
+MUST_USE enum status vtpm_policy_keep(struct vtpm *vtpm); /* in the open group */
 
 /* commit.c: the reply goes out once everything changed is durable; at once when nothing did. */
 void vtpm_commit(struct vtpm *vtpm, uint64_t channel);

@@ -106,7 +106,7 @@ extern const char *const image_launch_words[IMAGE_LAUNCH_POLICIES];
 
 struct image_machine {
     uint8_t site[IMAGE_SITE_LEN]; /* of its configuration: good for this instance only */
-    uint64_t serial;              /* from 1; never goes back */
+    uint64_t serial;              /* from 1 to INT64_MAX; never goes back */
     char tenant[IMAGE_TENANT_MAX + 1];
     bool snapshots;  /* its state may be taken back to what it was (savevm, loadvm) */
     bool hypervisor; /* the node's own vTPM, which the node's launches are told to */
@@ -116,8 +116,8 @@ struct image_machine {
     uint8_t hash[IMAGE_HASH_LEN]; /* decoding only: of the payload; zero: there is none */
 };
 
-/* MALFORMED: serial 0, a tenant without an end, too many hashes, hashes and nothing that looks at them (launch none),
- * or none to enforce. */
+/* MALFORMED: a serial out of its range, a tenant without an end, too many hashes, hashes and nothing that looks at them
+ * (launch none), or none to enforce. */
 MUST_USE enum status image_machine_sign(struct writer *writer, const struct crypto_key *owner,
                                         const struct image_machine *machine);
 /* An empty input is no policy. AUTH: not this owner's; DENIED: another instance's; UNSUPPORTED: a launch policy that is

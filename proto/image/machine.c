@@ -16,8 +16,8 @@ const char *const image_launch_words[IMAGE_LAUNCH_POLICIES] = {"none", "hash", "
 static bool machine_good(const struct image_machine *machine)
 {
     size_t allowed = 0;
-    if (machine->serial == 0 || memchr(machine->tenant, '\0', sizeof machine->tenant) == NULL ||
-        machine->launch >= IMAGE_LAUNCH_POLICIES)
+    if (machine->serial == 0 || machine->serial > INT64_MAX ||
+        memchr(machine->tenant, '\0', sizeof machine->tenant) == NULL || machine->launch >= IMAGE_LAUNCH_POLICIES)
         return false;
     for (size_t part = 0; part < IMAGE_PARTS; part++) {
         if (machine->allowed_count[part] > IMAGE_ALLOWED_MAX)

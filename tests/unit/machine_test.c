@@ -109,16 +109,18 @@ static void limits_hold_at_them_and_one_past(void **unused)
     for (size_t part = 0; part < IMAGE_PARTS; part++)
         machine.allowed_count[part] = IMAGE_ALLOWED_MAX;
     memset(machine.tenant, 't', IMAGE_TENANT_MAX);
-    machine.serial = UINT64_MAX;
+    machine.serial = INT64_MAX;
     check_ok(image_machine_open(sign(&machine), &owner.public_key, site, &got));
     assert_int_equal(IMAGE_TENANT_MAX, strlen(got.tenant));
-    assert_true(got.serial == UINT64_MAX);
+    assert_true(got.serial == INT64_MAX);
     machine.allowed_count[IMAGE_DISK]++;
     check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
     machine.allowed_count[IMAGE_DISK]--;
     machine.tenant[IMAGE_TENANT_MAX] = 't';
     check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
     machine.tenant[IMAGE_TENANT_MAX] = '\0';
+    machine.serial = (uint64_t)INT64_MAX + 1;
+    check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
     machine.serial = 0;
     check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
     assert_int_equal(0, writer.len);

@@ -72,6 +72,34 @@ static void nothing_is_answered_before_it_is_durable(void **state)
     rig_done(&rig);
 }
 
+/* Kept with the first INIT that it serves, and not before: one that never served was never seen. */
+static void a_machine_policy_never_goes_back(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    rig_stop(&rig);
+    rig.machine.serial = 7;
+    assert_int_equal(0, rig_launch(&rig));
+    rig_stop(&rig);
+    rig.machine.serial = 5;
+    rig_on(&rig);
+    rig_stop(&rig);
+    rig.machine.serial = 4;
+    check_refused(&rig, 7, "the machine policy is rolled back: its serial is 4, and 5 was seen");
+    rig_stop(&rig);
+    rig.machine = (struct image_machine){0};
+    check_refused(&rig, 7, "the machine policy is gone: one with serial 5 was seen");
+    rig_stop(&rig);
+    rig.machine.serial = INT64_MAX;
+    rig_on(&rig);
+    assert_int_equal(1, get(&rig));
+    rig_stop(&rig);
+    rig.machine.serial--;
+    check_refused(&rig, 7, "rolled back");
+    rig_done(&rig);
+}
+
 static void what_changes_nothing_is_no_commit(void **state)
 {
     (void)state;
@@ -326,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_answered_before_it_is_durable),
+        cmocka_unit_test(a_machine_policy_never_goes_back),
         cmocka_unit_test(what_changes_nothing_is_no_commit),
         cmocka_unit_test(killed_anywhere_it_keeps_what_it_acknowledged),
         cmocka_unit_test(an_earlier_state_is_refused),
