@@ -1,6 +1,8 @@
 /* Which endorsement keys this TPM has, said with the monitor's word for who says it. The keys are made anew for each
  * question, by libtpms and of TCG's templates: what is told is what its user gets from the same templates at
- * that time. Everything in here is public. */
+ * that time. And which public area a persistent object of its has, an attestation key's: whoever knows the enclave then
+ * knows whose quotes that key signs. Only a TPM's own objects persist; one that was loaded from outside, of which a
+ * public area proves nothing, cannot (Part 3 §28.5). Everything in here is public. */
 #include "vtpm_internal.h"
 
 #include "eat.h"
@@ -15,10 +17,12 @@ _Static_assert(VTPM_KEYS_AREA_MAX == TPM2_EK_PUBLIC_MAX && VTPM_KEYS_EVIDENCE_MA
 #define TAG_NO_SESSIONS 0x8001u
 #define CC_CREATE_PRIMARY 0x131u
 #define CC_FLUSH_CONTEXT 0x165u
+#define CC_READ_PUBLIC 0x173u
 #define RH_ENDORSEMENT 0x4000000bu
 #define RS_PASSWORD 0x40000009u
 #define RC_INITIALIZE 0x100u
 #define RC_HIERARCHY 0x185u /* of the first handle */
+#define RC_HANDLE 0x18bu    /* so too */
 #define RC_OBJECT_MEMORY 0x902u
 #define RC_RETRY 0x922u
 #define RC_BAD_AUTH 0x9a2u /* of the first session */
@@ -96,6 +100,8 @@ static enum status status_of(uint32_t code)
         return WRONG_STATE;
     if (code == RC_BAD_AUTH || code == RC_HIERARCHY)
         return DENIED;
+    if (code == RC_HANDLE)
+        return NOT_FOUND;
     return code == RC_OBJECT_MEMORY || code == RC_RETRY ? BUSY : INTERNAL;
 }
 
@@ -111,33 +117,69 @@ static enum status make(struct vtpm *vtpm, enum tpm2_ek_kind kind, struct writer
     return code == 0 ? take_area(vtpm, kind, rest, area) : status_of(code);
 }
 
-static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct bytes areas[TPM2_EK_KINDS],
+/* Part 3 §12.4: outPublic, name, qualifiedName. */
+static enum status read_object(struct vtpm *vtpm, uint32_t handle, struct writer *area, struct writer *qualified)
+{
+    uint8_t room[4];
+    struct writer body = writer_over(room, sizeof room);
+    uint32_t code = 0;
+    struct bytes rest;
+    put_u32be(&body, handle);
+    TRY(run(vtpm, TAG_NO_SESSIONS, CC_READ_PUBLIC, writer_bytes(&body), &code, &rest));
+    if (code != 0)
+        return status_of(code);
+    struct reader reader = reader_over(rest);
+    put_bytes(area, take_bytes(&reader, take_u16be(&reader)));
+    (void)take_bytes(&reader, take_u16be(&reader));
+    put_bytes(qualified, take_bytes(&reader, take_u16be(&reader)));
+    TRY(reader_end(&reader));
+    return writer_end(area) == OK && writer_end(qualified) == OK ? OK : UNSUPPORTED; /* a key longer than is told */
+}
+
+static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct vtpm_keys_answer *answer,
                           struct writer *evidence)
 {
     struct monitor_report asked = {.nonce_len = (uint32_t)nonce.len};
     _Static_assert(sizeof asked.user_data == EAT_USER_DATA_LEN && sizeof asked.nonce == VTPM_KEYS_NONCE_MAX, "report");
     memcpy(asked.nonce, nonce.data, nonce.len);
-    TRY(eat_endorsement_data(areas, asked.user_data));
+    if (answer->ak.len)
+        TRY(eat_attestation_data(answer->areas, answer->ak, answer->qualified, asked.user_data));
+    else
+        TRY(eat_endorsement_data(answer->areas, asked.user_data));
     TRY(vtpm->port.report(vtpm->port.user, &asked, evidence));
     return writer_end(evidence);
 }
 
-void vtpm_identity(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
+/* The answer's parts, in rooms of their own until the next question. */
+static enum status answer_to(struct vtpm *vtpm, struct bytes frame, struct vtpm_keys_answer *answer)
 {
     static uint8_t rooms[TPM2_EK_KINDS][TPM2_EK_PUBLIC_MAX], evidence_room[EAT_EVIDENCE_MAX];
+    static uint8_t ak_room[VTPM_KEYS_AK_MAX], qualified_room[VTPM_KEYS_QUALIFIED_MAX];
     struct writer evidence = writer_over(evidence_room, sizeof evidence_room);
-    struct vtpm_keys_answer answer = {.status = OK};
-    struct bytes nonce = {0};
-    answer.status = vtpm_keys_question_decode(frame, &nonce);
-    if (answer.status == OK && !vtpm->running)
-        answer.status = WRONG_STATE;
-    for (int kind = 0; kind < TPM2_EK_KINDS && answer.status == OK; kind++) {
+    struct writer ak = writer_over(ak_room, sizeof ak_room);
+    struct writer qualified = writer_over(qualified_room, sizeof qualified_room);
+    struct vtpm_keys_question question = {0};
+    TRY(vtpm_keys_question_decode(frame, &question));
+    if (!vtpm->running)
+        return WRONG_STATE;
+    for (int kind = 0; kind < TPM2_EK_KINDS; kind++) {
         struct writer area = writer_over(rooms[kind], sizeof rooms[kind]);
-        answer.status = make(vtpm, (enum tpm2_ek_kind)kind, &area);
-        answer.areas[kind] = writer_bytes(&area);
+        TRY(make(vtpm, (enum tpm2_ek_kind)kind, &area));
+        answer->areas[kind] = writer_bytes(&area);
     }
-    if (answer.status == OK)
-        answer.status = report(vtpm, nonce, answer.areas, &evidence);
-    answer.evidence = answer.status == OK ? writer_bytes(&evidence) : (struct bytes){0};
+    if (question.ak) {
+        TRY(read_object(vtpm, question.ak, &ak, &qualified));
+        answer->ak = writer_bytes(&ak);
+        answer->qualified = writer_bytes(&qualified);
+    }
+    TRY(report(vtpm, question.nonce, answer, &evidence));
+    answer->evidence = writer_bytes(&evidence);
+    return OK;
+}
+
+void vtpm_identity(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
+{
+    struct vtpm_keys_answer answer = {.status = OK};
+    answer.status = answer_to(vtpm, frame, &answer);
     vtpm_keys_put_answer(reply, &answer);
 }

@@ -96,5 +96,9 @@ MUST_USE enum status eat_quote_data(const struct crypto_public *report_key, stru
 #define EAT_ENDORSEMENT_KEYS 3
 MUST_USE enum status eat_endorsement_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS],
                                           uint8_t data[EAT_USER_DATA_LEN]);
+/* The same of a report over an attestation key of that TPM beside them: SHA-256("bastide vtpm attestation key" || the
+ * three || u16 length, TPMT_PUBLIC || u16 length, qualified name), then zeros. MALFORMED: a length past 16 bits. */
+MUST_USE enum status eat_attestation_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS], struct bytes ak,
+                                          struct bytes qualified, uint8_t data[EAT_USER_DATA_LEN]);
 
 #endif

@@ -124,14 +124,35 @@ enum status eat_quote_data(const struct crypto_public *report_key, struct bytes 
     return writer_end(&writer);
 }
 
-enum status eat_endorsement_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS], uint8_t data[EAT_USER_DATA_LEN])
+static enum status hash_to_user_data(const struct bytes *parts, size_t count, uint8_t data[EAT_USER_DATA_LEN])
 {
     uint8_t hash[CRYPTO_HASH_MAX];
-    struct bytes parts[1 + EAT_ENDORSEMENT_KEYS] = {bytes_from_text("bastide vtpm endorsement keys")};
-    for (size_t i = 0; i < EAT_ENDORSEMENT_KEYS; i++)
-        parts[1 + i] = areas[i];
-    TRY(crypto_hash(CRYPTO_SHA256, parts, 1 + EAT_ENDORSEMENT_KEYS, hash));
+    TRY(crypto_hash(CRYPTO_SHA256, parts, count, hash));
     for (size_t i = 0; i < EAT_USER_DATA_LEN; i++)
         data[i] = i < EAT_HASH_LEN ? hash[i] : 0;
     return OK;
+}
+
+enum status eat_endorsement_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS], uint8_t data[EAT_USER_DATA_LEN])
+{
+    const struct bytes parts[] = {bytes_from_text("bastide vtpm endorsement keys"), areas[0], areas[1], areas[2]};
+    return hash_to_user_data(parts, sizeof parts / sizeof *parts, data);
+}
+
+enum status eat_attestation_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS], struct bytes ak,
+                                 struct bytes qualified, uint8_t data[EAT_USER_DATA_LEN])
+{
+    const uint8_t ak_len[] = {(uint8_t)(ak.len >> 8), (uint8_t)ak.len};
+    const uint8_t qualified_len[] = {(uint8_t)(qualified.len >> 8), (uint8_t)qualified.len};
+    const struct bytes parts[] = {bytes_from_text("bastide vtpm attestation key"),
+                                  areas[0],
+                                  areas[1],
+                                  areas[2],
+                                  BYTES_OF(ak_len),
+                                  ak,
+                                  BYTES_OF(qualified_len),
+                                  qualified};
+    if (ak.len > UINT16_MAX || qualified.len > UINT16_MAX)
+        return MALFORMED;
+    return hash_to_user_data(parts, sizeof parts / sizeof *parts, data);
 }

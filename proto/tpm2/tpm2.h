@@ -97,6 +97,40 @@ void tpm2_put_ek_template(struct writer *writer, enum tpm2_ek_kind kind);
 /* UNSUPPORTED: it is RSA. */
 MUST_USE enum status tpm2_ek_point(const struct tpm2_ek *ek, struct crypto_public *key);
 
+/* ---- signer.c: keys that quote, and what they sign ---- */
+
+enum tpm2_signer_kind { TPM2_SIGNER_RSA_2048, TPM2_SIGNER_P256 };
+enum tpm2_scheme { TPM2_ANY_SCHEME = 0x10, TPM2_RSASSA = 0x14, TPM2_RSAPSS = 0x16, TPM2_ECDSA = 0x18 };
+
+/* TPMT_PUBLIC of a signing key with a SHA-256 name and, but for TPM2_ANY_SCHEME, a scheme with SHA-256. */
+struct tpm2_signer {
+    enum tpm2_signer_kind kind;
+    uint32_t attributes;
+    enum tpm2_scheme scheme;
+    uint8_t policy[32]; /* its authPolicy, when has_policy */
+    bool has_policy;
+    uint8_t key[256]; /* the modulus, its exponent being 65537; or x, then y */
+    size_t key_len;
+};
+
+/* UNSUPPORTED: another algorithm, size, hash or exponent, or a symmetric cipher. MALFORMED: an even modulus or one of
+ * fewer bits, a point that is not on the curve. */
+MUST_USE enum status tpm2_signer_decode(struct bytes encoded, struct tpm2_signer *signer);
+void tpm2_put_signer(struct writer *writer, const struct tpm2_signer *signer);
+/* An attestation key: made in its TPM, never leaves it, and signs nothing that begins as a TPM's own word does unless
+ * it is (Part 2 §8.3.3). */
+bool tpm2_signer_is_ak(const struct tpm2_signer *signer);
+
+/* TPMT_SIGNATURE with SHA-256 (Part 2 §11.3.4). RSA: as long as the modulus. ECDSA: r, then s, 32 bytes each, however
+ * many zeros they were written without. */
+struct tpm2_signature {
+    enum tpm2_scheme scheme;
+    uint8_t value[256];
+    size_t len;
+};
+MUST_USE enum status tpm2_signature_decode(struct bytes encoded, struct tpm2_signature *signature);
+void tpm2_put_signature(struct writer *writer, const struct tpm2_signature *signature);
+
 /* KDFa and KDFe with SHA-256 (Part 1 §11.4.10). `label` without its NUL. NO_ROOM past 32 bytes for KDFe. */
 MUST_USE enum status tpm2_kdfa(struct bytes key, const char *label, struct bytes context_u, struct bytes context_v,
                                void *out, size_t len);

@@ -304,7 +304,7 @@ static void without_a_report_it_gives_no_keys(void **state)
 static void bent_questions_are_answered(void **state)
 {
     (void)state;
-    static const uint8_t version[] = {0, 2, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, cut[] = {0, 1, 0, 8, 1};
+    static const uint8_t version[] = {0, 3, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, cut[] = {0, 1, 0, 8, 1};
     static const struct {
         struct bytes question;
         enum status status;

@@ -23,7 +23,10 @@ enum status vtpm_appraise(struct bytes encoded, const struct evidence_policy *po
         appraisal->evidence.reasons = appraisal->evidence.judged = 1u << EVIDENCE_MALFORMED;
         return DENIED;
     }
-    TRY(eat_endorsement_data(answer.areas, over));
+    if (answer.ak.len)
+        TRY(eat_attestation_data(answer.areas, answer.ak, answer.qualified, over));
+    else
+        TRY(eat_endorsement_data(answer.areas, over));
     bound.user_data = BYTES_OF(over);
     TRY(evidence_appraise(answer.evidence, &bound, &appraisal->evidence));
     memcpy(appraisal->keys, keys, sizeof keys);
