@@ -61,9 +61,10 @@ struct door_header {
 enum door_transport {
     DOOR_COAP = 1,
     DOOR_HTTP = 2,
-    DOOR_VTPM_CONTROL = 3, /* no CoAP: one frame of swtpm's control channel (proto/swtpm); so is its REPLY */
-    DOOR_VTPM_DATA = 4,    /* one TPM command, with or without prefix */
-    DOOR_VTPM_KEYS = 5,    /* a question for a vTPM's endorsement keys (proto/vtpm); so is its REPLY */
+    DOOR_VTPM_CONTROL = 3,  /* no CoAP: one frame of swtpm's control channel (proto/swtpm); so is its REPLY */
+    DOOR_VTPM_DATA = 4,     /* one TPM command, with or without prefix */
+    DOOR_VTPM_KEYS = 5,     /* a question for a vTPM's endorsement keys (proto/vtpm); so is its REPLY */
+    DOOR_VTPM_TRANSFER = 6, /* a question about where its state is and goes (proto/vtpm_transfer); so is its REPLY */
 };
 
 struct door_request {

@@ -9,6 +9,7 @@
 #include "swtpm.h"
 #include "vtpm.h"
 #include "vtpm_keys.h"
+#include "vtpm_transfer.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct rig_letter {
 struct rig {
     struct vtpm *vtpm;
     uint32_t state_max, buffer_max;
+    struct image_configuration configuration; /* owner and site id; zeroed: nobody's */
     struct image_machine machine;
     uint64_t clock_ms; /* what the TPM's clock runs by */
 
@@ -49,7 +51,7 @@ struct rig {
 
     uint64_t channel, replies;
     bool any_channel; /* the reply may be for another than asked last, and says for which */
-    uint8_t reply[VTPM_KEYS_ANSWER_MAX];
+    uint8_t reply[VTPM_TRANSFER_ANSWER_MAX];
     size_t reply_len;
     bool twice; /* the host says everything twice */
 };
@@ -241,6 +243,7 @@ static inline int rig_launch(struct rig *rig)
 {
     const struct archive_config kept = {.path = rig->path};
     const struct vtpm_config config = {
+        .configuration = &rig->configuration,
         .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_clock_ms},
         .machine = &rig->machine,
         .state_max = rig->state_max,
@@ -284,7 +287,7 @@ static inline void rig_copy(const char *from, const char *to)
 
 static inline void rig_ask(struct rig *rig, uint32_t transport, struct bytes frame)
 {
-    static uint8_t room[SWTPM_REQUEST_MAX + 64];
+    static uint8_t room[VTPM_TRANSFER_QUESTION_MAX + 64];
     const struct door_request request = {.time_ms = 1, .transport = transport};
     struct writer writer = writer_over(room, sizeof room);
     put_bytes(&writer, bytes_from(&request, sizeof request));

@@ -3,11 +3,21 @@
  * and the same record is tried again; whoever is stopped meanwhile starts from the state before it, unanswered. */
 #include "vtpm_internal.h"
 
+#include <stdlib.h>
+
+void vtpm_reply_done(struct vtpm *vtpm)
+{
+    if (vtpm->reply != vtpm->reply_room)
+        free(vtpm->reply);
+    vtpm->reply = NULL;
+}
+
 static void answer(struct vtpm *vtpm)
 {
     vtpm_send(vtpm, DOOR_REPLY, vtpm->channel, bytes_from(vtpm->reply, vtpm->reply_len));
     wipe(vtpm->reply, vtpm->reply_len);
     vtpm->reply_len = 0;
+    vtpm_reply_done(vtpm);
 }
 
 static void hand_out(struct vtpm *vtpm)
@@ -53,6 +63,7 @@ void vtpm_synced(struct vtpm *vtpm, enum status status)
         return;
     }
     store_sealed_head(vtpm->store, &advance.sequence, advance.hash);
+    advance.strict = vtpm->strict;
     vtpm->commit = VTPM_ADVANCING;
     if (vtpm->port.advance(vtpm->port.user, &advance) != OK)
         vtpm_stop(vtpm, 4, "the monitor is gone");
@@ -72,6 +83,7 @@ void vtpm_advanced(struct vtpm *vtpm, enum status status, const struct monitor_h
         vtpm->life = VTPM_SERVING;
     } else {
         store_confirm(vtpm->store);
+        vtpm->strict = false;
         answer(vtpm);
     }
     vtpm_serve_waiting(vtpm);

@@ -1,6 +1,5 @@
-/* The control commands, each as swtpm 0.7.1 answers it, but for the three that would give state away or descriptors in:
- * GET_STATE and SET_STATE know no other party yet that a state could be sealed for, and a descriptor is the host end's
- * business. */
+/* The control commands, each as swtpm 0.7.1 answers it, but for three: GET_STATE gives no state in the clear, whatever
+ * flag asks, and SET_STATE takes none (snapshot.c, land.c); a descriptor is the host end's business. */
 #include "vtpm_internal.h"
 
 #include <libtpms/tpm_error.h>
@@ -20,8 +19,9 @@ static bool in_order(const struct vtpm *vtpm, const struct swtpm_request *reques
     case SWTPM_CANCEL:
     case SWTPM_STORE_VOLATILE:
     case SWTPM_RESET_ESTABLISHED:
-    case SWTPM_GET_STATE:
         return vtpm->running;
+    case SWTPM_GET_STATE:
+        return vtpm->running || vtpm->stay.custody == VTPM_MOVED;
     case SWTPM_SET_STATE:
         return !vtpm->running;
     case SWTPM_SET_BUFFER_SIZE:
@@ -39,16 +39,35 @@ static bool in_order(const struct vtpm *vtpm, const struct swtpm_request *reques
     return true;
 }
 
+/* What was taken in, or what is there; a TPM whose state is elsewhere, or expected, is none that could be made anew. */
+static enum status may_start(struct vtpm *vtpm, const char **why)
+{
+    TRY(vtpm_apply(vtpm, why));
+    if (vtpm->stay.custody == VTPM_LIVE || vtpm->stay.custody == VTPM_EMPTY)
+        return OK;
+    *why = vtpm->stay.custody == VTPM_LANDING     ? "a state is expected and has not landed"
+           : vtpm->stay.custody == VTPM_ABANDONED ? "a state was expected, and that was abandoned"
+                                                  : "the state has left";
+    return DENIED;
+}
+
 static uint32_t init(struct vtpm *vtpm, uint32_t flags)
 {
+    static const uint8_t nowhere[VTPM_TRANSFER_POINT_LEN];
+    const char *why = "";
     vtpm_tpm_off(vtpm);
+    if (may_start(vtpm, &why) != OK) {
+        vtpm_audit(vtpm, "refused=init: %s", why);
+        return SWTPM_FAIL;
+    }
     if (vtpm_policy_keep(vtpm) != OK)
         return SWTPM_FAIL;
     if (flags & SWTPM_INIT_DELETE_VOLATILE && vtpm->states[VTPM_VOLATILE].exists &&
         vtpm_state_drop(vtpm, VTPM_VOLATILE) != OK)
         return SWTPM_FAIL;
     vtpm->locality = 0;
-    return vtpm_tpm_on(vtpm);
+    const uint32_t result = vtpm_tpm_on(vtpm);
+    return result == SWTPM_OK && !vtpm->stay.kept && vtpm_stay_begin(vtpm, nowhere) != OK ? SWTPM_FAIL : result;
 }
 
 static uint32_t set_locality(struct vtpm *vtpm, uint8_t locality)
@@ -100,14 +119,10 @@ static void get_info(const struct swtpm_request *request, char **text, struct sw
     reply->of.info.text = bytes_slice(bytes_from(*text, len), request->of.info.off, len - request->of.info.off);
 }
 
-static void refuse_state(struct vtpm *vtpm, const char *what, struct swtpm_reply *reply)
-{
-    vtpm_audit(vtpm, "refused=%s: nobody is authorised to be sealed a state for, or to take one from", what);
-    reply->result = SWTPM_FAIL;
-}
-
 static void act(struct vtpm *vtpm, const struct swtpm_request *request, char **text, struct swtpm_reply *reply)
 {
+    if (request->command != SWTPM_GET_STATE)
+        vtpm_sealed_done(vtpm); /* what is given out one by one is of one moment */
     switch (request->command) {
     case SWTPM_GET_CAPABILITY:
         reply->of.capabilities = SWTPM_CAPABILITIES;
@@ -144,10 +159,10 @@ static void act(struct vtpm *vtpm, const struct swtpm_request *request, char **t
         reply->result = reset_established(vtpm, request->of.locality);
         break;
     case SWTPM_GET_STATE:
-        refuse_state(vtpm, "get_state", reply);
+        vtpm_get_state(vtpm, request, reply);
         break;
     case SWTPM_SET_STATE:
-        refuse_state(vtpm, "set_state", reply);
+        reply->result = vtpm_set_state(vtpm, request);
         break;
     case SWTPM_SET_DATAFD:
         reply->result = SWTPM_BAD_PARAMETER; /* none came: a door carries no descriptors */

@@ -1,8 +1,10 @@
 /* vtpm.enclave: a vTPM on the runtime. Its image holds no module: libtpms is in the program. */
+#include "image.h"
 #include "runtime.h"
 #include "vtpm.h"
 
 static struct vtpm *vtpm;
+static struct image_configuration configuration;
 static struct image_machine machine;
 
 static enum status send_to_host(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
@@ -45,7 +47,7 @@ static uint64_t clock_ms(void *user)
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {
     if (launch->modules_count == 0)
-        return vtpm_policy_read(launch->configuration, launch->workload, &machine, why);
+        return vtpm_policy_read(launch->configuration, launch->workload, &configuration, &machine, why);
     put_text(why, "the image of the vTPM holds no module");
     return MALFORMED;
 }
@@ -54,6 +56,7 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
 static enum status start(struct writer *why)
 {
     const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report, clock_ms},
+                                       .configuration = &configuration,
                                        .machine = &machine};
     enum status status = vtpm_new(&vtpm, &config);
     if (status == OK)

@@ -4,16 +4,15 @@
 
 #define SERIAL "machine policy's serial"
 
-enum status vtpm_policy_read(struct bytes configuration, struct bytes workload, struct image_machine *machine,
-                             struct writer *why)
+enum status vtpm_policy_read(struct bytes configuration, struct bytes workload, struct image_configuration *whose,
+                             struct image_machine *machine, struct writer *why)
 {
-    struct image_configuration whose;
-    enum status status = image_configuration_decode(configuration, &whose);
+    enum status status = image_configuration_decode(configuration, whose);
     if (status != OK) {
         put_text(why, "the launch configuration cannot be read");
         return status;
     }
-    status = image_machine_open(workload, &whose.owner, whose.site, machine);
+    status = image_machine_open(workload, &whose->owner, whose->site, machine);
     if (status == DENIED)
         put_text(why, "the machine policy is another instance's");
     else if (status != OK)

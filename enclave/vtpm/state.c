@@ -10,6 +10,9 @@ const char *const vtpm_schema[] = {
     "CREATE TABLE piece(kind INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,"
     "                   PRIMARY KEY(kind, number)) STRICT;",
     "CREATE TABLE kept(name TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL) STRICT;",
+    "CREATE TABLE stay(id INTEGER NOT NULL, custody INTEGER NOT NULL, line BLOB NOT NULL, peer BLOB NOT NULL,"
+    "                  secret BLOB NOT NULL, content BLOB NOT NULL, transfer BLOB NOT NULL, authority BLOB NOT NULL,"
+    "                  version INTEGER NOT NULL, PRIMARY KEY(id)) STRICT;",
 };
 const size_t vtpm_schema_count = sizeof vtpm_schema / sizeof *vtpm_schema;
 
@@ -19,9 +22,15 @@ static const char *const texts[VTPM_SQL_COUNT] = {
     [VTPM_SQL_LIST] = "SELECT number, bytes FROM piece WHERE kind = ? ORDER BY number",
     [VTPM_SQL_KEEP] = "INSERT INTO kept VALUES(?, ?) ON CONFLICT DO UPDATE SET number = excluded.number",
     [VTPM_SQL_KEPT] = "SELECT number FROM kept WHERE name = ?",
+    [VTPM_SQL_STAY_PUT] = "INSERT INTO stay VALUES(1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                          " custody = excluded.custody, line = excluded.line, peer = excluded.peer,"
+                          " secret = excluded.secret, content = excluded.content, transfer = excluded.transfer,"
+                          " authority = excluded.authority, version = excluded.version",
+    [VTPM_SQL_STAY_GET] =
+        "SELECT custody, line, peer, secret, content, transfer, authority, version FROM stay WHERE id = 1",
 };
 
-static enum status run(sqlite3_stmt *statement)
+enum status vtpm_sql_run(sqlite3_stmt *statement)
 {
     int code = sqlite3_step(statement);
     sqlite3_reset(statement);
@@ -53,14 +62,14 @@ static enum status put_pieces(struct vtpm *vtpm, enum vtpm_kind kind, struct byt
         sqlite3_bind_int(put, 1, (int)kind);
         sqlite3_bind_int64(put, 2, (sqlite3_int64)i);
         sqlite3_bind_blob(put, 3, piece.data, (int)piece.len, SQLITE_STATIC);
-        TRY(run(put));
+        TRY(vtpm_sql_run(put));
     }
     if (pieces_of(state.len) >= pieces_of(before.len))
         return OK;
     sqlite3_stmt *cut = vtpm->sql[VTPM_SQL_CUT];
     sqlite3_bind_int(cut, 1, (int)kind);
     sqlite3_bind_int64(cut, 2, (sqlite3_int64)pieces_of(state.len));
-    return run(cut);
+    return vtpm_sql_run(cut);
 }
 
 static void forget(struct vtpm_state *state)
@@ -98,7 +107,7 @@ enum status vtpm_state_drop(struct vtpm *vtpm, enum vtpm_kind kind)
     store_begin(vtpm->store);
     sqlite3_bind_int(cut, 1, (int)kind);
     sqlite3_bind_int64(cut, 2, 0);
-    enum status status = run(cut);
+    enum status status = vtpm_sql_run(cut);
     vtpm->store_failed |= status != OK;
     if (status == OK)
         forget(&vtpm->states[kind]);
@@ -136,12 +145,12 @@ static enum status load_one(struct vtpm *vtpm, enum vtpm_kind kind)
 enum status vtpm_states_load(struct vtpm *vtpm)
 {
     for (size_t i = 0; i < VTPM_SQL_COUNT; i++)
-        if (sqlite3_prepare_v3(store_database(vtpm->store), texts[i], -1, SQLITE_PREPARE_PERSISTENT, &vtpm->sql[i],
-                               NULL) != SQLITE_OK)
+        if (!vtpm->sql[i] && sqlite3_prepare_v3(store_database(vtpm->store), texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                                &vtpm->sql[i], NULL) != SQLITE_OK)
             return INTERNAL;
     for (int kind = 0; kind < VTPM_KINDS; kind++)
         TRY(load_one(vtpm, (enum vtpm_kind)kind));
-    return OK;
+    return vtpm_stay_load(vtpm);
 }
 
 void vtpm_states_done(struct vtpm *vtpm)

@@ -129,17 +129,35 @@ void vtpm_tpm_off(struct vtpm *vtpm)
     vtpm->running = false;
 }
 
+bool vtpm_tpm_accepts(struct vtpm *vtpm)
+{
+    vtpm_tpm_off(vtpm);
+    const bool good = TPMLIB_MainInit() == TPM_SUCCESS;
+    TPMLIB_Terminate();
+    return good;
+}
+
+enum status vtpm_tpm_volatile(struct vtpm *vtpm, uint8_t **data, size_t *len)
+{
+    unsigned char *got = NULL;
+    uint32_t got_len = 0;
+    if (!vtpm->running || TPMLIB_VolatileAll_Store(&got, &got_len) != TPM_SUCCESS)
+        return INTERNAL;
+    *data = got;
+    *len = got_len;
+    return OK;
+}
+
 uint32_t vtpm_tpm_store_volatile(struct vtpm *vtpm)
 {
-    unsigned char *data = NULL;
-    uint32_t len = 0;
-    TPM_RESULT result = TPMLIB_VolatileAll_Store(&data, &len);
-    if (result == TPM_SUCCESS && vtpm_state_put(vtpm, VTPM_VOLATILE, bytes_from(data, len)) != OK)
-        result = TPM_FAIL;
-    if (data)
-        wipe(data, len);
+    uint8_t *data = NULL;
+    size_t len = 0;
+    if (vtpm_tpm_volatile(vtpm, &data, &len) != OK)
+        return TPM_FAIL;
+    enum status status = vtpm_state_put(vtpm, VTPM_VOLATILE, bytes_from(data, len));
+    wipe(data, len);
     free(data);
-    return result;
+    return status == OK ? TPM_SUCCESS : TPM_FAIL;
 }
 
 /* ---- Commands ---- */
@@ -201,6 +219,7 @@ void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
 {
     struct swtpm_tpm_command command = {0};
     const bool sound = swtpm_tpm_decode(frame, &command) == OK;
+    vtpm_sealed_done(vtpm);
     uint32_t code = sound ? refusal(vtpm, &command) : RC_COMMAND_SIZE;
     if (code) {
         put_refusal(reply, command.prefixed, code);

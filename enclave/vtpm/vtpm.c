@@ -55,6 +55,8 @@ static enum status seal_key(void *user, uint32_t open, struct monitor_seal_input
         seal.inputs = *inputs;
     TRY(vtpm->port.seal_key(vtpm->port.user, &seal, &reply));
     *inputs = reply.inputs;
+    if (!open)
+        vtpm->security_version = reply.inputs.security_version;
     memcpy(key, reply.key, MONITOR_KEY_LEN);
     wipe(&reply, sizeof reply);
     return OK;
@@ -75,6 +77,10 @@ static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
         vtpm->machine = *config->machine;
     vtpm->state_max = config->state_max ? config->state_max : VTPM_STATE_MAX;
     vtpm->next_id = 1;
+    if (config->configuration) {
+        vtpm->owner = config->configuration->owner;
+        memcpy(vtpm->instance, config->configuration->site, sizeof vtpm->instance);
+    }
     if (vtpm->state_max < VTPM_STATE_MIN || vtpm->state_max > VTPM_STATE_MAX)
         return NO_ROOM;
     TRY(vtpm_tpm_choose(vtpm, config->buffer_max));
@@ -114,6 +120,7 @@ void vtpm_free(struct vtpm *vtpm)
     vtpm_tpm_off(vtpm);
     while (vtpm->first)
         drop_waiting(vtpm, &vtpm->first);
+    vtpm_custody_done(vtpm);
     vtpm_states_done(vtpm);
     store_close(vtpm->store);
     journal_done(&vtpm->load.journal);
@@ -128,13 +135,32 @@ void vtpm_free(struct vtpm *vtpm)
 
 /* ---- Requests ---- */
 
+/* Where state may be given out. */
+static size_t reply_max(uint32_t transport, struct bytes frame)
+{
+    struct reader reader = reader_over(frame);
+    if (transport == DOOR_VTPM_TRANSFER)
+        return VTPM_TRANSFER_ANSWER_MAX;
+    return transport == DOOR_VTPM_CONTROL && take_u32be(&reader) == SWTPM_GET_STATE
+               ? SWTPM_REQUEST_MAX
+               : sizeof(((struct vtpm *)0)->reply_room);
+}
+
 static void handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame)
 {
-    struct writer reply = writer_over(vtpm->reply, sizeof vtpm->reply);
+    const size_t cap = reply_max(transport, frame);
+    vtpm->reply = cap > sizeof vtpm->reply_room ? malloc(cap) : NULL;
+    struct writer reply = writer_over(vtpm->reply, cap);
+    if (!vtpm->reply) {
+        vtpm->reply = vtpm->reply_room;
+        reply = writer_over(vtpm->reply_room, sizeof vtpm->reply_room);
+    }
     if (transport == DOOR_VTPM_CONTROL)
         vtpm_control(vtpm, frame, &reply);
     else if (transport == DOOR_VTPM_KEYS)
         vtpm_identity(vtpm, frame, &reply);
+    else if (transport == DOOR_VTPM_TRANSFER)
+        vtpm_transfer(vtpm, frame, &reply);
     else
         vtpm_command(vtpm, frame, &reply);
     vtpm->reply_len = writer_bytes(&reply).len;
@@ -160,6 +186,8 @@ static void turn_away(struct vtpm *vtpm, uint64_t channel, uint32_t transport)
         swtpm_put_reply(&writer, SWTPM_STOP, &busy);
     else if (transport == DOOR_VTPM_KEYS)
         vtpm_keys_put_answer(&writer, &(struct vtpm_keys_answer){.status = BUSY});
+    else if (transport == DOOR_VTPM_TRANSFER)
+        vtpm_transfer_put_answer(&writer, &(struct vtpm_transfer_answer){.status = BUSY});
     else
         put_bytes(&writer, bytes_from("\x80\x01\0\0\0\x0a\0\0\x09\x22", 10)); /* TPM_RC_RETRY */
     vtpm_send(vtpm, DOOR_REPLY, channel, writer_bytes(&writer));
@@ -209,8 +237,7 @@ static void requested(struct vtpm *vtpm, uint64_t channel, struct bytes payload)
     struct door_request request = {0};
     if (payload.len >= sizeof request)
         memcpy(&request, payload.data, sizeof request);
-    if (request.transport != DOOR_VTPM_CONTROL && request.transport != DOOR_VTPM_DATA &&
-        request.transport != DOOR_VTPM_KEYS) {
+    if (request.transport < DOOR_VTPM_CONTROL || request.transport > DOOR_VTPM_TRANSFER) {
         vtpm_audit(vtpm, "dropped=request len=%zu transport=%u", payload.len, request.transport);
         return;
     }

@@ -1,11 +1,12 @@
 /* vtpm: a TPM 2.0 (libtpms) for one VM — TPM commands and swtpm's control commands in, answers out, all state in the
  * sealed store. Never does I/O of its own: what arrives is handed in, what leaves goes through vtpm_port; never answers
- * what is not yet durable; never gives out state that another could read.
+ * what is not yet durable; never gives out state but sealed for one receiver, authorised beforehand.
  *
  * One instance a process, for libtpms is one; its id is the site id of the launch configuration, so another instance's
  * store does not open here. What crosses the door, with the channel's number as id:
  *   DOOR_REQUEST  door_request with DOOR_VTPM_CONTROL or DOOR_VTPM_DATA, then one whole frame (proto/swtpm); or
- *                 DOOR_VTPM_KEYS, then a question for its endorsement keys (proto/vtpm)
+ *                 DOOR_VTPM_KEYS, then a question for its endorsement keys (proto/vtpm); or DOOR_VTPM_TRANSFER, then
+ *                 a question about where its state is and goes (proto/vtpm_transfer)
  *   DOOR_REPLY    the frame that answers it; each request has one
  * The host end reads frames off sockets and writes answers to them: it sees every command and may make up its own, as
  * whoever owns a TPM's bus may, but not the state, nor may it bring an earlier one back.
@@ -43,6 +44,8 @@ struct vtpm_port {
 
 struct vtpm_config {
     struct vtpm_port port;
+    const struct image_configuration
+        *configuration;                  /* whose it is, and which; NULL: nobody's who could grant anything */
     const struct image_machine *machine; /* NULL: no policy */
     /* Resource limits; 0 for the most there is. Where the permanent state would pass the first, commands that make it
      * grow are answered TPM_RC_NV_SPACE; VTPM_STATE_MIN to VTPM_STATE_MAX. */
@@ -52,9 +55,10 @@ struct vtpm_config {
 
 struct vtpm;
 
-/* The owner's machine policy for this instance, of what its launch parameters have. As image_machine_open(); `why` has
- * a sentence then. */
-MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes workload, struct image_machine *machine,
+/* Whose instance this is and the owner's machine policy for it, of what its launch parameters have, which `whose`
+ * borrows from. As image_machine_open(); `why` has a sentence then. */
+MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes workload,
+                                      struct image_configuration *whose, struct image_machine *machine,
                                       struct writer *why);
 
 /* Call after crypto_init() and before the walls go up. NO_ROOM: a limit out of range, or memory; WRONG_STATE: there is

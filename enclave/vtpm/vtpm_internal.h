@@ -10,6 +10,7 @@
 #include "store.h"
 #include "swtpm.h"
 #include "vtpm_keys.h"
+#include "vtpm_transfer.h"
 
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -42,7 +43,45 @@ struct vtpm_waiting {
     uint8_t frame[];
 };
 
-enum vtpm_sql { VTPM_SQL_PUT, VTPM_SQL_CUT, VTPM_SQL_LIST, VTPM_SQL_KEEP, VTPM_SQL_KEPT, VTPM_SQL_COUNT };
+enum vtpm_sql {
+    VTPM_SQL_PUT,
+    VTPM_SQL_CUT,
+    VTPM_SQL_LIST,
+    VTPM_SQL_KEEP,
+    VTPM_SQL_KEPT,
+    VTPM_SQL_STAY_PUT,
+    VTPM_SQL_STAY_GET,
+    VTPM_SQL_COUNT
+};
+
+/* Whose the state is at present: the one row of its table. Zeroed: there is neither state nor row. */
+struct vtpm_stay {
+    enum vtpm_custody custody;
+    bool kept;                                  /* the row is there */
+    uint8_t line[VTPM_TRANSFER_ID_LEN];         /* LIVE: since when; a snapshot of another stay is refused */
+    uint8_t to[VTPM_TRANSFER_POINT_LEN];        /* as in vtpm_transfer_facts */
+    uint8_t secret[32];                         /* LANDING: the landing key; MOVED: `from`'s */
+    uint8_t content[VTPM_TRANSFER_KEY_LEN];     /* MOVED */
+    uint8_t id[VTPM_TRANSFER_ID_LEN];           /* MOVED, FORGOTTEN */
+    uint32_t security_version;                  /* MOVED: ours at that time */
+    uint8_t grant[VTPM_TRANSFER_AUTHORITY_MAX]; /* MOVED */
+    size_t grant_len;
+};
+
+/* A state that was taken in and not applied yet. */
+struct vtpm_staged {
+    bool given, exists;
+    enum vtpm_blob_purpose purpose;
+    uint8_t id[VTPM_TRANSFER_ID_LEN];
+    uint8_t *data;
+    size_t len;
+};
+
+/* A state sealed to be given out, all kinds at one moment. */
+struct vtpm_sealed {
+    uint8_t *data;
+    size_t len;
+};
 
 struct vtpm {
     struct vtpm_port port;
@@ -57,6 +96,7 @@ struct vtpm {
     struct monitor_head_reply head;
     sqlite3_stmt *sql[VTPM_SQL_COUNT];
     struct vtpm_state states[VTPM_KINDS];
+    bool strict;       /* the next commit says where the state is: the monitor's counter moves with it */
     bool store_failed; /* a state could not be put: nothing more may be answered */
     uint64_t now_ms;   /* the host's clock, for its own timer only */
 
@@ -73,8 +113,21 @@ struct vtpm {
     struct bytes record; /* borrowed from the store until the next seal */
     uint64_t next_id, sync_id;
     uint64_t channel; /* whom the reply is for that waits for the commit */
-    uint8_t reply[VTPM_REPLY_MAX];
+    uint8_t reply_room[VTPM_REPLY_MAX];
+    uint8_t *reply; /* reply_room, or owned where that does not do */
     size_t reply_len;
+
+    uint8_t instance[VTPM_TRANSFER_INSTANCE_LEN];
+    struct crypto_public owner; /* zeroed: none */
+    uint32_t security_version;  /* ours */
+    struct vtpm_stay stay;
+    struct crypto_key from;  /* LIVE: made when it is first told; MOVED: of stay.secret; as in vtpm_transfer_facts */
+    struct vtpm_grant armed; /* purpose 0: no grant to move was presented */
+    uint8_t armed_grant[VTPM_TRANSFER_AUTHORITY_MAX];
+    size_t armed_len;
+    bool paused; /* it ran when its state left */
+    struct vtpm_staged staged[VTPM_KINDS];
+    struct vtpm_sealed sealed[VTPM_KINDS];
 
     struct {
         uint64_t id; /* of the question under way; 0: none */
@@ -96,6 +149,7 @@ MUST_USE enum status vtpm_state_put(struct vtpm *vtpm, enum vtpm_kind kind, stru
 MUST_USE enum status vtpm_state_drop(struct vtpm *vtpm, enum vtpm_kind kind);
 MUST_USE enum status vtpm_states_load(struct vtpm *vtpm);
 void vtpm_states_done(struct vtpm *vtpm);
+MUST_USE enum status vtpm_sql_run(sqlite3_stmt *statement);
 extern const char *const vtpm_schema[];
 extern const size_t vtpm_schema_count;
 
@@ -107,17 +161,44 @@ MUST_USE enum status vtpm_policy_keep(struct vtpm *vtpm); /* in the open group *
 void vtpm_commit(struct vtpm *vtpm, uint64_t channel);
 void vtpm_synced(struct vtpm *vtpm, enum status status);
 void vtpm_try_again(struct vtpm *vtpm);
+void vtpm_reply_done(struct vtpm *vtpm);
 
-/* control.c, tpm.c, identity.c: handle one frame and write its answer. */
+/* custody.c: in the open group of the store, as vtpm_state_put(). */
+MUST_USE enum status vtpm_stay_put(struct vtpm *vtpm, const struct vtpm_stay *stay);
+MUST_USE enum status vtpm_stay_load(struct vtpm *vtpm);
+MUST_USE enum status vtpm_stay_begin(struct vtpm *vtpm, const uint8_t to[VTPM_TRANSFER_POINT_LEN]); /* LIVE from now */
+MUST_USE enum status vtpm_from_ready(struct vtpm *vtpm);
+void vtpm_disarm(struct vtpm *vtpm); /* forgets `from` and the grant to it */
+/* Nothing of what this request changed is kept; or the vTPM stops. */
+void vtpm_take_back(struct vtpm *vtpm);
+void vtpm_custody_done(struct vtpm *vtpm);
+
+/* snapshot.c: state sealed for a receiver. DENIED: why, and why not, is in the audit log. */
+MUST_USE enum status vtpm_move_out(struct vtpm *vtpm); /* armed: durable with this request's commit */
+MUST_USE enum status vtpm_seal_states(struct vtpm *vtpm, enum vtpm_blob_purpose purpose);
+void vtpm_sealed_done(struct vtpm *vtpm);
+void vtpm_get_state(struct vtpm *vtpm, const struct swtpm_request *request, struct swtpm_reply *reply);
+
+/* land.c: state taken in. *why is a sentence. */
+MUST_USE enum status vtpm_stage(struct vtpm *vtpm, struct bytes blob, const char **why);
+MUST_USE enum status vtpm_apply(struct vtpm *vtpm, const char **why); /* OK also when nothing was taken in */
+void vtpm_staged_done(struct vtpm *vtpm);
+uint32_t vtpm_set_state(struct vtpm *vtpm, const struct swtpm_request *request);
+
+/* control.c, tpm.c, identity.c, transfer.c: handle one frame and write its answer. */
 void vtpm_control(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
 void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
 void vtpm_identity(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
+void vtpm_transfer(struct vtpm *vtpm, struct bytes frame, struct writer *reply);
 
 /* tpm.c; results as swtpm's, which are libtpms' own. */
 MUST_USE enum status vtpm_tpm_choose(struct vtpm *vtpm, uint32_t buffer_max);
 uint32_t vtpm_tpm_on(struct vtpm *vtpm);
 void vtpm_tpm_off(struct vtpm *vtpm);
 uint32_t vtpm_tpm_store_volatile(struct vtpm *vtpm);
+/* The volatile state of a TPM that runs; the caller wipes and frees it. */
+MUST_USE enum status vtpm_tpm_volatile(struct vtpm *vtpm, uint8_t **data, size_t *len);
+bool vtpm_tpm_accepts(struct vtpm *vtpm); /* the states as they are, by a TPM that is off and is off afterwards */
 /* One command of at most SWTPM_TPM_MAX bytes; the response is borrowed until the next. INTERNAL: there is none. */
 MUST_USE enum status vtpm_tpm_process(struct vtpm *vtpm, uint8_t locality, struct bytes command,
                                       struct bytes *response);

@@ -27,7 +27,7 @@ static void drain(void)
         const uint16_t operation = letter->header.operation;
         rig.first = letter->next;
         answers += operation == DOOR_REPLY;
-        must(operation != DOOR_REPLY || (letter->header.len >= 4 && letter->header.len <= VTPM_KEYS_ANSWER_MAX));
+        must(operation != DOOR_REPLY || (letter->header.len >= 4 && letter->header.len <= VTPM_TRANSFER_ANSWER_MAX));
         must(operation != DOOR_REPLY || !asked || asked->header.operation != DOOR_SYNC || letter->header.len <= 10);
         if (operation == DOOR_SYNC || operation == DOOR_LOG_READ || operation == DOOR_SNAPSHOT_GET) {
             free(asked);
