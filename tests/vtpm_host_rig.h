@@ -18,7 +18,7 @@
 
 struct rig {
     struct vtpm_host *host;
-    char control[64], data[64], keys[64];
+    char control[64], data[64], keys[64], transfer[64];
     enum status ask_says;
     struct {
         uint64_t channel;
@@ -64,10 +64,12 @@ static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
     *rig = (struct rig){0};
     snprintf(rig->control, sizeof rig->control, "/tmp/bastide-vh-%d-%u.ctrl", getpid(), count);
     snprintf(rig->keys, sizeof rig->keys, "/tmp/bastide-vh-%d-%u.keys", getpid(), count);
+    snprintf(rig->transfer, sizeof rig->transfer, "/tmp/bastide-vh-%d-%u.move", getpid(), count);
     snprintf(rig->data, sizeof rig->data, "/tmp/bastide-vh-%d-%u", getpid(), count++);
     const struct vtpm_host_config config = {.control = at_path(rig->control, 0600),
                                             .data = at_path(rig->data, 0600),
                                             .keys = at_path(rig->keys, 0600),
+                                            .transfer = at_path(rig->transfer, 0600),
                                             .init = init,
                                             .startup = startup,
                                             .ask = ask,
@@ -83,6 +85,7 @@ static inline void done(struct rig *rig)
     assert_int_not_equal(0, lstat(rig->control, &facts));
     assert_int_not_equal(0, lstat(rig->data, &facts));
     assert_int_not_equal(0, lstat(rig->keys, &facts));
+    assert_int_not_equal(0, lstat(rig->transfer, &facts));
 }
 
 static inline int reach(const char *path)

@@ -155,6 +155,7 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
                                       .keys = options->keys,
+                                      .transfer = options->transfer,
                                       .disconnect = options->disconnect,
                                       .terminate = options->terminate,
                                       .init = options->init,

@@ -152,6 +152,8 @@ static enum status frame_len(enum door_transport transport, struct bytes seen, s
 {
     if (transport == DOOR_VTPM_CONTROL)
         return swtpm_request_len(seen, len);
+    if (transport == DOOR_VTPM_TRANSFER)
+        return vtpm_transfer_question_len(seen, len);
     return transport == DOOR_VTPM_KEYS ? vtpm_keys_question_len(seen, len) : swtpm_tpm_len(seen, len);
 }
 
@@ -181,9 +183,16 @@ void peer_write(struct vtpm_host *host, struct peer *peer)
     }
 }
 
+static size_t frame_max(enum door_transport transport)
+{
+    if (transport == DOOR_VTPM_TRANSFER)
+        return VTPM_TRANSFER_QUESTION_MAX;
+    return transport == DOOR_VTPM_CONTROL ? SWTPM_REQUEST_MAX + 16 : SWTPM_TPM_MAX + SWTPM_PREFIX;
+}
+
 static bool make_room(struct peer *peer)
 {
-    const size_t most = peer->transport == DOOR_VTPM_CONTROL ? SWTPM_REQUEST_MAX + 16 : SWTPM_TPM_MAX + SWTPM_PREFIX;
+    const size_t most = frame_max(peer->transport);
     if (peer->in_len < peer->in_cap)
         return true;
     size_t cap = peer->in_cap ? peer->in_cap * 2 : IN_FIRST;

@@ -10,6 +10,7 @@
 #define CONTROL_EVENT 1u /* channels begin above */
 #define DATA_EVENT 2u
 #define KEYS_EVENT 3u
+#define TRANSFER_EVENT 4u
 
 static bool listen_unless_client(const struct vtpm_place *place, int *fd, const char **why)
 {
@@ -29,15 +30,16 @@ enum status vtpm_host_new(const struct vtpm_host_config *config, struct vtpm_hos
     if (!host)
         return NO_ROOM;
     host->config = *config;
-    host->next_channel = KEYS_EVENT + 1;
-    host->control = host->data = host->keys = -1;
+    host->next_channel = TRANSFER_EVENT + 1;
+    host->control = host->data = host->keys = host->transfer = -1;
     for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
         host->peers[i] = (struct peer){.fd = -1, .passed = -1};
     host->epoll = epoll_create1(EPOLL_CLOEXEC);
     bool good = host->epoll >= 0;
     good = good && listen_unless_client(&config->control, &host->control, why) &&
            listen_unless_client(&config->data, &host->data, why) &&
-           listen_unless_client(&config->keys, &host->keys, why);
+           listen_unless_client(&config->keys, &host->keys, why) &&
+           listen_unless_client(&config->transfer, &host->transfer, why);
     if (!good) {
         vtpm_host_free(host);
         return IO;
@@ -60,6 +62,7 @@ void vtpm_host_free(struct vtpm_host *host)
     place_leave(&host->config.control, host->control);
     place_leave(&host->config.data, host->data);
     place_leave(&host->config.keys, host->keys);
+    place_leave(&host->config.transfer, host->transfer);
     if (host->epoll >= 0)
         close(host->epoll);
     free(host);
@@ -101,12 +104,12 @@ static bool has_place(const struct vtpm_host *host)
 /* Whoever finds no place waits in the kernel's backlog, and wakes nobody. */
 static void listen_or_not(struct vtpm_host *host)
 {
-    const int fds[] = {host->control, host->data, host->keys};
+    const int fds[] = {host->control, host->data, host->keys, host->transfer};
     const bool wanted = host->ready && has_place(host);
     if (wanted == host->listening)
         return;
     host->listening = wanted;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u64 = CONTROL_EVENT + i};
         if (fds[i] >= 0)
             (void)epoll_ctl(host->epoll, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fds[i], &event);
@@ -208,7 +211,10 @@ static void accept_some(struct vtpm_host *host, uint64_t which)
     const struct {
         int fd;
         enum door_transport transport;
-    } from[] = {{host->control, DOOR_VTPM_CONTROL}, {host->data, DOOR_VTPM_DATA}, {host->keys, DOOR_VTPM_KEYS}};
+    } from[] = {{host->control, DOOR_VTPM_CONTROL},
+                {host->data, DOOR_VTPM_DATA},
+                {host->keys, DOOR_VTPM_KEYS},
+                {host->transfer, DOOR_VTPM_TRANSFER}};
     while (has_place(host)) {
         int fd = accept4(from[which - CONTROL_EVENT].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
@@ -223,7 +229,7 @@ void vtpm_host_run(struct vtpm_host *host)
     int count = epoll_wait(host->epoll, events, VTPM_HOST_PEERS, 0);
     for (int i = 0; i < count; i++) {
         struct peer *peer = peer_of(host, events[i].data.u64);
-        if (events[i].data.u64 <= KEYS_EVENT)
+        if (events[i].data.u64 <= TRANSFER_EVENT)
             accept_some(host, events[i].data.u64);
         else if (peer && events[i].events & EPOLLOUT)
             peer_write(host, peer);

@@ -1,6 +1,7 @@
 /* vtpm_host: the sockets of one vTPM — swtpm's control and data channel for QEMU, libvirt and tpm2-tss, and one to ask
- * for its endorsement keys (proto/vtpm), in front of a door. Relays whole frames and their answers, and does itself
- * only what a door cannot carry: SET_DATAFD's descriptor. Untrusted: sees every command, holds no key and no state.
+ * for its endorsement keys (proto/vtpm), one where its state leaves and lands (proto/vtpm_transfer), in front of a
+ * door. Relays whole frames and their answers, and does itself only what a door cannot carry: SET_DATAFD's descriptor.
+ * Untrusted: sees every command, holds no key, and no state but sealed.
  *
  * A connection has one frame under way; what it sends meanwhile stays in its socket. While there is no enclave nobody
  * is listened to, and who was connected is hung up on: its TPM is gone. */
@@ -14,13 +15,14 @@
 #define VTPM_HOST_PEERS 64 /* connections of any kind; more wait in the kernel's backlog */
 
 struct vtpm_host_config {
-    struct vtpm_place control; /* texts are borrowed, descriptors change hands */
-    struct vtpm_place data;    /* NOWHERE: only what SET_DATAFD brings */
-    struct vtpm_place keys;    /* for whoever certifies its endorsement keys */
-    bool disconnect;           /* a data connection is one command and its answer; one that was handed over stays */
-    bool terminate;            /* a data connection's end is the end */
-    bool init;                 /* every enclave is sent INIT first … */
-    enum vtpm_startup startup; /* … and then this; both are over before anybody is listened to */
+    struct vtpm_place control;  /* texts are borrowed, descriptors change hands */
+    struct vtpm_place data;     /* NOWHERE: only what SET_DATAFD brings */
+    struct vtpm_place keys;     /* for whoever certifies its endorsement keys */
+    struct vtpm_place transfer; /* for its owner, who moves it, backs it up, restores it */
+    bool disconnect;            /* a data connection is one command and its answer; one that was handed over stays */
+    bool terminate;             /* a data connection's end is the end */
+    bool init;                  /* every enclave is sent INIT first … */
+    enum vtpm_startup startup;  /* … and then this; both are over before anybody is listened to */
     /* Anything but OK is hung up on. */
     enum status (*ask)(void *context, uint64_t channel, enum door_transport transport, struct bytes frame);
     void (*gone)(void *context, uint64_t channel);

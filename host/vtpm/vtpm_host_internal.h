@@ -6,6 +6,7 @@
 
 #include "swtpm.h"
 #include "vtpm_keys.h"
+#include "vtpm_transfer.h"
 
 struct peer {
     int fd;           /* -1: a free place */
@@ -25,7 +26,7 @@ struct peer {
 struct vtpm_host {
     struct vtpm_host_config config;
     int epoll;
-    int control, data, keys; /* listening; -1 */
+    int control, data, keys, transfer; /* listening; -1 */
     bool up, listening;
     bool ready;     /* up, and what we send first is answered */
     uint64_t first; /* the channel of what we send first; 0: none under way */

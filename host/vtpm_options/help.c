@@ -13,6 +13,7 @@ void vtpm_options_help(FILE *to)
         "  --ctrl type=unixio|tcp,fd=N | --ctrl type=unixio,clientfd=N\n"
         "  --server …          the data channel, the same; fd=N is its one connection; disconnect: one command each\n"
         "  --keys …            where its endorsement keys are asked for, with evidence over them; as --ctrl\n"
+        "  --transfer …        where its owner has its state leave and land; as --ctrl\n"
         "  -p, --port N        --server type=tcp,port=N,disconnect\n"
         "  -f, --fd N          --server fd=N\n"
         "  --flags FLAG,...    not-need-init, startup-none, startup-clear, startup-state\n"

@@ -13,6 +13,7 @@ static const struct option known[] = {
     {"ctrl", required_argument, NULL, 'c'},
     {"server", required_argument, NULL, 'S'},
     {"keys", required_argument, NULL, 'K'},
+    {"transfer", required_argument, NULL, 'T'},
     {"port", required_argument, NULL, 'p'},
     {"fd", required_argument, NULL, 'f'},
     {"flags", required_argument, NULL, 'F'},
@@ -190,6 +191,8 @@ static enum status take_option(const struct complaint *at, int letter, char *tex
         return take_server(at, text, &options->data, &options->disconnect);
     case 'K':
         return take_control(at, text, &options->keys);
+    case 'T':
+        return take_control(at, text, &options->transfer);
     case 'p':
         return take_port(at, text, options);
     case 'f':
@@ -239,7 +242,7 @@ static enum status conclude(struct reading *reading, const struct vtpm_defaults 
     options->daemon = given['d'];
     if (options->daemon &&
         (is_lost(options->control.kind, options->control.fd) || is_lost(options->data.kind, options->data.fd) ||
-         is_lost(options->keys.kind, options->keys.fd))) {
+         is_lost(options->keys.kind, options->keys.fd) || is_lost(options->transfer.kind, options->transfer.fd))) {
         const struct complaint daemon = {"--daemon", why};
         return complain(&daemon, MALFORMED, "closes descriptors 0 to 2: give a channel another");
     }

@@ -41,11 +41,12 @@ struct vtpm_options {
     const char *home;     /* a node's; the rest is set if action is VTPM_SERVE */
     const char *instance; /* of that node; NULL: the one that is its own */
     struct vtpm_place control, data;
-    struct vtpm_place keys;    /* where its endorsement keys are asked for; swtpm has none */
-    bool disconnect;           /* a data connection is one command and its answer */
-    bool init;                 /* the TPM is sent INIT before anybody is listened to … */
-    enum vtpm_startup startup; /* … and then this */
-    bool terminate;            /* the end of a data connection is the end of all */
+    struct vtpm_place keys;     /* where its endorsement keys are asked for; swtpm has none */
+    struct vtpm_place transfer; /* where its state leaves and lands, likewise */
+    bool disconnect;            /* a data connection is one command and its answer */
+    bool init;                  /* the TPM is sent INIT before anybody is listened to … */
+    enum vtpm_startup startup;  /* … and then this */
+    bool terminate;             /* the end of a data connection is the end of all */
     bool daemon;
     struct vtpm_file pid, log; /* log with the path "-": none */
     bool truncate;

@@ -1,6 +1,7 @@
 /* vtpm_host: the sockets of a vTPM, with an enclave that the test plays. */
 #include "vtpm_host_rig.h"
 #include "vtpm_keys.h"
+#include "vtpm_transfer.h"
 
 static void frames_go_to_the_enclave_and_answers_to_who_asked(void **state)
 {
@@ -84,6 +85,42 @@ static void keys_are_asked_for_at_a_socket_of_their_own(void **state)
     say(&rig, fd, bent, sizeof bent);
     assert_int_equal(2, rig.asked_count);
     check_bytes(BYTES_OF(bent), bytes_from(rig.asked[1].frame, rig.asked[1].len));
+    close(fd);
+    done(&rig);
+}
+
+/* As long as there is, in pieces as a socket takes them. */
+static void state_leaves_and_lands_at_a_socket_of_its_own(void **state)
+{
+    (void)state;
+    static uint8_t room[VTPM_TRANSFER_QUESTION_MAX], rest[VTPM_TRANSFER_BUNDLE_MAX], heard[VTPM_TRANSFER_ANSWER_MAX];
+    struct rig rig;
+    uint8_t nonce[VTPM_TRANSFER_NONCE_MAX] = {0};
+    struct writer writer = writer_over(room, sizeof room);
+    size_t got = 0;
+    begin(&rig, false, VTPM_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    int fd = reach(rig.transfer);
+    vtpm_transfer_put_question(&writer,
+                               &(struct vtpm_transfer_question){VTPM_TRANSFER_LAND, BYTES_OF(nonce), BYTES_OF(rest)});
+    check_ok(writer_end(&writer));
+    for (size_t off = 0; off < writer.len; off += 4096) {
+        assert_int_equal(0, rig.asked_count);
+        say(&rig, fd, room + off, writer.len - off < 4096 ? writer.len - off : 4096);
+    }
+    assert_int_equal(1, rig.asked_count);
+    assert_int_equal(DOOR_VTPM_TRANSFER, rig.asked[0].transport);
+    assert_int_equal(writer.len, rig.asked[0].len);
+    check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, BYTES_OF(heard)));
+    while (got < sizeof heard) {
+        ssize_t len = recv(fd, heard, sizeof heard, MSG_DONTWAIT);
+        got += len > 0 ? (size_t)len : 0;
+        run(&rig);
+    }
+    assert_int_equal(sizeof heard, got);
+    /* One that announces more is hung up on. */
+    say(&rig, fd, "\0\1\0\1\0\x10\0\0", 8);
+    assert_int_equal(0, recv(fd, heard, 1, 0));
     close(fd);
     done(&rig);
 }
@@ -325,6 +362,7 @@ int main(void)
         cmocka_unit_test(frames_go_to_the_enclave_and_answers_to_who_asked),
         cmocka_unit_test(a_frame_may_come_byte_by_byte_and_many_at_once),
         cmocka_unit_test(keys_are_asked_for_at_a_socket_of_their_own),
+        cmocka_unit_test(state_leaves_and_lands_at_a_socket_of_its_own),
         cmocka_unit_test(what_has_no_end_is_hung_up_on_or_handed_on_to_be_refused),
         cmocka_unit_test(the_enclave_is_told_of_who_leaves_with_a_question),
         cmocka_unit_test(without_an_enclave_nobody_is_listened_to),

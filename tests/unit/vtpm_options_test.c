@@ -156,6 +156,8 @@ static void a_channel_is_at_a_path_a_port_or_a_descriptor(void **state)
     assert_true(options.disconnect);
     assert_string_equal("k", accepted(BASE "-p 1 --keys type=unixio,path=k").keys.path);
     refused(MALFORMED, BASE "-p 1 --keys k", "--keys");
+    assert_string_equal("t", accepted(BASE "-p 1 --transfer type=unixio,path=t").transfer.path);
+    refused(MALFORMED, BASE "-p 1 --transfer t", "--transfer");
     options = accepted(BASE "--server port=1");
     assert_int_equal(VTPM_AT_PORT, options.data.kind);
     assert_string_equal("127.0.0.1", options.data.address);
@@ -165,6 +167,7 @@ static void a_channel_is_at_a_path_a_port_or_a_descriptor(void **state)
     options = accepted(BASE "--ctrl type=unixio,fd=5 --server type=tcp,fd=7");
     assert_int_equal(VTPM_AT_LISTENER, options.control.kind);
     assert_int_equal(VTPM_NOWHERE, options.keys.kind);
+    assert_int_equal(VTPM_NOWHERE, options.transfer.kind);
     assert_int_equal(5, options.control.fd);
     assert_int_equal(VTPM_AT_CLIENT, options.data.kind);
     assert_int_equal(7, options.data.fd);
