@@ -63,7 +63,7 @@ static void a_frame_may_come_byte_by_byte_and_many_at_once(void **state)
 static void keys_are_asked_for_at_a_socket_of_their_own(void **state)
 {
     (void)state;
-    static const uint8_t bent[] = {0, 2, 0, 8, 1};
+    static const uint8_t bent[] = {0, 9, 0, 8, 1};
     struct rig rig;
     uint8_t room[VTPM_KEYS_QUESTION_MAX], heard[64];
     struct writer writer = writer_over(room, sizeof room);
