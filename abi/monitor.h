@@ -31,6 +31,11 @@ enum monitor_operation {
     MONITOR_SEAL_KEY = 3, /* monitor_seal; reply: monitor_seal_reply */
     MONITOR_HEAD = 4,     /* no payload; reply: monitor_head_reply */
     MONITOR_ADVANCE = 5,  /* monitor_advance; the reply (monitor_head_reply) comes only once it is durable */
+    MONITOR_LAUNCH = 6,   /* no payload; reply: monitor_launch, what was measured for the host end that is attached.
+                             NOT_FOUND: nothing was */
+    MONITOR_LAUNCHES = 7, /* monitor_launches_from; reply: monitor_launches_reply, the node's log of measured launches
+                             since the monitor began, oldest first. Of enclaves, the node's own vTPM alone may ask; on
+                             the control socket whoever may open it */
 
     /* Asked by the host daemon on the monitor's control socket. */
     MONITOR_ATTACH = 32, /* no payload: the node's own instance; or monitor_instance: the one in node/instances/NAME.
@@ -44,8 +49,14 @@ enum monitor_operation {
                              waits on, eventfd the host waits on; monitor_launched */
     MONITOR_DIED =
         36, /* pushed to the host end: monitor_died, then a sentence; a LAUNCHED follows after the back-off */
-    MONITOR_ACTIVATE = 37, /* a credential (verifier/evidence: evidence_challenge); reply: the secret in it, which only
-                              a TPM that holds both this node's EK and its AK can tell */
+    MONITOR_ACTIVATE = 37,  /* a credential (verifier/evidence: evidence_challenge); reply: the secret in it, which only
+                               a TPM that holds both this node's EK and its AK can tell */
+    MONITOR_MEASURE = 38,   /* a host end, once attached: monitor_measure with a descriptor for each part, in their
+                               order, all of memory that is sealed for good (F_SEAL_WRITE, GROW, SHRINK, SEAL). Reply,
+                               when all is hashed: monitor_launch. DENIED: the machine policy wants other parts, and a
+                               sentence names them; MALFORMED, NO_ROOM: a descriptor or a length; WRONG_STATE: done
+                               already, for a measurement belongs to one attachment; BUSY: under way. */
+    MONITOR_MEASURING = 39, /* pushed meanwhile, at most once a second: monitor_measuring */
 };
 
 /* Which of a node's instances: letters, digits and . _ - , the first of them a letter or digit; zero padded and ended.
@@ -107,6 +118,43 @@ struct monitor_head_reply {
                          together would not show */
 };
 
+/* What a VM is started from, by enum image_part (proto/image): bit and place are the part's number. */
+#define MONITOR_PARTS 5
+
+struct monitor_measure {
+    uint32_t given; /* which parts come; at least one */
+    uint32_t reserved;
+};
+
+struct monitor_measuring {
+    uint64_t done, total; /* bytes */
+};
+
+struct monitor_launch {
+    uint32_t given;
+    uint32_t refused; /* of a policy that does not enforce: the parts that are not as it has them, missing ones too */
+    uint8_t hash[MONITOR_PARTS][MONITOR_HASH_LEN]; /* SHA-256; zero unless given */
+};
+
+struct monitor_launches_from {
+    uint64_t number; /* of the first one wanted; they count from 0 */
+};
+
+#define MONITOR_SITE_LEN 16
+#define MONITOR_LAUNCHES_MAX 64 /* in one reply */
+
+struct monitor_vm {
+    uint8_t site[MONITOR_SITE_LEN]; /* of the instance that the launch was measured for */
+    struct monitor_launch launch;
+};
+
+/* Then `count` times monitor_vm. */
+struct monitor_launches_reply {
+    uint64_t total; /* in the log */
+    uint32_t count;
+    uint32_t reserved;
+};
+
 struct monitor_launched {
     uint32_t launch; /* how many launches this host end has seen; the node's own instance: since the monitor began */
     uint32_t back_off_ms; /* that preceded it */
@@ -156,6 +204,9 @@ struct launch_parameters {
 
 _Static_assert(sizeof(struct monitor_header) == 16, "monitor_header");
 _Static_assert(sizeof(struct monitor_instance) == 48, "monitor_instance");
+_Static_assert(sizeof(struct monitor_launch) == 168, "monitor_launch");
+_Static_assert(sizeof(struct monitor_vm) == 184, "monitor_vm");
+_Static_assert(sizeof(struct monitor_launches_reply) == 16, "monitor_launches_reply");
 _Static_assert(sizeof(struct monitor_seal_inputs) == 136, "monitor_seal_inputs");
 _Static_assert(sizeof(struct launch_parameters) == 40, "launch_parameters");
 

@@ -28,6 +28,10 @@ struct rig {
     uint32_t state_max, buffer_max;
     struct image_configuration configuration; /* owner and site id; zeroed: nobody's */
     struct image_machine machine;
+    bool measured;
+    struct monitor_launch launch;
+    struct monitor_vm *vms; /* the node's log */
+    size_t vm_count;
     uint64_t clock_ms; /* what the TPM's clock runs by */
 
     uint8_t root[32]; /* the monitor */
@@ -114,6 +118,25 @@ static inline enum status rig_report(void *user, const struct monitor_report *as
 {
     const struct rig *rig = user;
     return rig->report ? rig->report(rig, asked, evidence) : IO;
+}
+
+static inline enum status rig_launch_of_vm(void *user, struct monitor_launch *launch)
+{
+    const struct rig *rig = user;
+    if (rig->measured)
+        *launch = rig->launch;
+    return rig->measured ? OK : NOT_FOUND;
+}
+
+static inline enum status rig_launches(void *user, uint64_t from, struct monitor_vm vms[MONITOR_LAUNCHES_MAX],
+                                       size_t *count)
+{
+    const struct rig *rig = user;
+    size_t left = from < rig->vm_count ? rig->vm_count - (size_t)from : 0;
+    *count = left < MONITOR_LAUNCHES_MAX ? left : MONITOR_LAUNCHES_MAX;
+    if (*count)
+        memcpy(vms, rig->vms + from, *count * sizeof *vms);
+    return OK;
 }
 
 static inline uint64_t rig_clock_ms(void *user)
@@ -244,7 +267,8 @@ static inline int rig_launch(struct rig *rig)
     const struct archive_config kept = {.path = rig->path};
     const struct vtpm_config config = {
         .configuration = &rig->configuration,
-        .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_clock_ms},
+        .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_launch_of_vm, rig_launches,
+                 rig_clock_ms},
         .machine = &rig->machine,
         .state_max = rig->state_max,
         .buffer_max = rig->buffer_max,

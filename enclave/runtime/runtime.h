@@ -70,6 +70,10 @@ MUST_USE enum status tee_report(const struct monitor_report *report, struct writ
 MUST_USE enum status tee_seal_key(const struct monitor_seal *seal, struct monitor_seal_reply *reply);
 MUST_USE enum status tee_head(struct monitor_head_reply *head);
 MUST_USE enum status tee_advance(const struct monitor_advance *advance);
+/* NOT_FOUND: nothing was measured for the host end. */
+MUST_USE enum status tee_launch(struct monitor_launch *launch);
+/* The node's log from `from` on, as much of it as one answer has; DENIED: not for this enclave. */
+MUST_USE enum status tee_launches(uint64_t from, struct monitor_vm vms[MONITOR_LAUNCHES_MAX], size_t *count);
 
 /* The enclave's end of a door, alone: for runtime.c, and for tests to be cruel to. */
 struct door {

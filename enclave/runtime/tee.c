@@ -108,3 +108,30 @@ enum status tee_advance(const struct monitor_advance *advance)
     runtime.advancing = true;
     return OK;
 }
+
+enum status tee_launch(struct monitor_launch *launch)
+{
+    struct bytes answer;
+    TRY(tee_ask(MONITOR_LAUNCH, (struct bytes){0}, &answer));
+    if (answer.len != sizeof *launch)
+        return IO;
+    memcpy(launch, answer.data, sizeof *launch);
+    return OK;
+}
+
+enum status tee_launches(uint64_t from, struct monitor_vm vms[MONITOR_LAUNCHES_MAX], size_t *count)
+{
+    const struct monitor_launches_from asked = {from};
+    struct monitor_launches_reply reply;
+    struct bytes answer;
+    TRY(tee_ask(MONITOR_LAUNCHES, bytes_from(&asked, sizeof asked), &answer));
+    if (answer.len < sizeof reply)
+        return IO;
+    memcpy(&reply, answer.data, sizeof reply);
+    if (reply.count > MONITOR_LAUNCHES_MAX || answer.len - sizeof reply != reply.count * sizeof *vms)
+        return IO;
+    if (reply.count)
+        memcpy(vms, answer.data + sizeof reply, reply.count * sizeof *vms);
+    *count = reply.count;
+    return OK;
+}

@@ -56,23 +56,27 @@ static uint32_t init(struct vtpm *vtpm, uint32_t flags)
     static const uint8_t nowhere[VTPM_TRANSFER_POINT_LEN];
     const char *why = "";
     vtpm_tpm_off(vtpm);
+    uint32_t result = vtpm_launch_ask(vtpm);
+    if (result != SWTPM_OK)
+        return result;
     if (may_start(vtpm, &why) != OK) {
         vtpm_audit(vtpm, "refused=init: %s", why);
         return SWTPM_FAIL;
     }
     if (vtpm_policy_keep(vtpm) != OK)
         return SWTPM_FAIL;
-    if (flags & SWTPM_INIT_DELETE_VOLATILE && vtpm->states[VTPM_VOLATILE].exists &&
+    /* The node's own begins as after a loss of power: its log of launches begins anew with it. */
+    if ((flags & SWTPM_INIT_DELETE_VOLATILE || vtpm->machine.hypervisor) && vtpm->states[VTPM_VOLATILE].exists &&
         vtpm_state_drop(vtpm, VTPM_VOLATILE) != OK)
         return SWTPM_FAIL;
     vtpm->locality = 0;
-    const uint32_t result = vtpm_tpm_on(vtpm);
+    result = vtpm_tpm_on(vtpm);
     return result == SWTPM_OK && !vtpm->stay.kept && vtpm_stay_begin(vtpm, nowhere) != OK ? SWTPM_FAIL : result;
 }
 
 static uint32_t set_locality(struct vtpm *vtpm, uint8_t locality)
 {
-    if (locality > SWTPM_LOCALITY_MAX)
+    if (locality > vtpm_locality_max(vtpm))
         return SWTPM_BAD_LOCALITY;
     vtpm->locality = locality;
     return SWTPM_OK;
@@ -119,6 +123,20 @@ static void get_info(const struct swtpm_request *request, char **text, struct sw
     reply->of.info.text = bytes_slice(bytes_from(*text, len), request->of.info.off, len - request->of.info.off);
 }
 
+/* A D-RTM event empties the PCRs that say what was launched. */
+static uint32_t hash(struct vtpm *vtpm, const struct swtpm_request *request)
+{
+    if (vtpm_hashing_is_ours(vtpm)) {
+        vtpm_audit(vtpm, "refused=hash: what PCRs 17 to 22 say is the monitor's word");
+        return SWTPM_FAIL;
+    }
+    if (request->command == SWTPM_HASH_START)
+        return TPM_IO_Hash_Start();
+    if (request->command == SWTPM_HASH_END)
+        return TPM_IO_Hash_End();
+    return TPM_IO_Hash_Data(request->of.data.data, (uint32_t)request->of.data.len);
+}
+
 static void act(struct vtpm *vtpm, const struct swtpm_request *request, char **text, struct swtpm_reply *reply)
 {
     if (request->command != SWTPM_GET_STATE)
@@ -141,13 +159,9 @@ static void act(struct vtpm *vtpm, const struct swtpm_request *request, char **t
         reply->result = set_locality(vtpm, request->of.locality);
         break;
     case SWTPM_HASH_START:
-        reply->result = TPM_IO_Hash_Start();
-        break;
     case SWTPM_HASH_DATA:
-        reply->result = TPM_IO_Hash_Data(request->of.data.data, (uint32_t)request->of.data.len);
-        break;
     case SWTPM_HASH_END:
-        reply->result = TPM_IO_Hash_End();
+        reply->result = hash(vtpm, request);
         break;
     case SWTPM_CANCEL:     /* requests are handled one after the other: none is under way */
     case SWTPM_GET_CONFIG: /* no key is the host's to name */

@@ -12,6 +12,7 @@
 
 _Static_assert(VTPM_KEYS_COUNT == TPM2_EK_KINDS && VTPM_KEYS_COUNT == EAT_ENDORSEMENT_KEYS, "three keys");
 _Static_assert(VTPM_KEYS_AREA_MAX == TPM2_EK_PUBLIC_MAX && VTPM_KEYS_EVIDENCE_MAX == EAT_EVIDENCE_MAX, "limits");
+_Static_assert(IMAGE_LAUNCH_LEN == VTPM_KEYS_LAUNCH_LEN && IMAGE_HASH_LEN == EAT_LAUNCH_LEN, "a launch");
 
 #define TAG_SESSIONS 0x8002u
 #define TAG_NO_SESSIONS 0x8001u
@@ -27,27 +28,6 @@ _Static_assert(VTPM_KEYS_AREA_MAX == TPM2_EK_PUBLIC_MAX && VTPM_KEYS_EVIDENCE_MA
 #define RC_RETRY 0x922u
 #define RC_BAD_AUTH 0x9a2u /* of the first session */
 #define COMMAND_MAX 512u
-
-/* One command: its header, then the body; what follows the response's header is borrowed until the next. */
-static enum status run(struct vtpm *vtpm, uint16_t tag, uint32_t command_code, struct bytes body, uint32_t *code,
-                       struct bytes *rest)
-{
-    uint8_t room[COMMAND_MAX];
-    struct writer command = writer_over(room, sizeof room);
-    struct bytes response;
-    put_u16be(&command, tag);
-    put_u32be(&command, (uint32_t)(SWTPM_TPM_HEADER + body.len));
-    put_u32be(&command, command_code);
-    put_bytes(&command, body);
-    TRY(writer_end(&command));
-    TRY(vtpm_tpm_process(vtpm, 0, writer_bytes(&command), &response));
-    struct reader reader = reader_over(response);
-    (void)take_u16be(&reader);
-    (void)take_u32be(&reader);
-    *code = take_u32be(&reader);
-    *rest = take_rest(&reader);
-    return reader.status == OK ? OK : INTERNAL;
-}
 
 /* Part 3 §24.1, with an empty password. */
 static void put_create_primary(struct writer *writer, enum tpm2_ek_kind kind)
@@ -76,7 +56,7 @@ static enum status flush(struct vtpm *vtpm, uint32_t handle)
     uint32_t code = 0;
     struct bytes rest;
     put_u32be(&body, handle);
-    TRY(run(vtpm, TAG_NO_SESSIONS, CC_FLUSH_CONTEXT, writer_bytes(&body), &code, &rest));
+    TRY(vtpm_tpm_run(vtpm, 0, TAG_NO_SESSIONS, CC_FLUSH_CONTEXT, writer_bytes(&body), &code, &rest));
     return code == 0 ? OK : INTERNAL;
 }
 
@@ -113,7 +93,7 @@ static enum status make(struct vtpm *vtpm, enum tpm2_ek_kind kind, struct writer
     struct bytes rest;
     put_create_primary(&body, kind);
     TRY(writer_end(&body));
-    TRY(run(vtpm, TAG_SESSIONS, CC_CREATE_PRIMARY, writer_bytes(&body), &code, &rest));
+    TRY(vtpm_tpm_run(vtpm, 0, TAG_SESSIONS, CC_CREATE_PRIMARY, writer_bytes(&body), &code, &rest));
     return code == 0 ? take_area(vtpm, kind, rest, area) : status_of(code);
 }
 
@@ -125,7 +105,7 @@ static enum status read_object(struct vtpm *vtpm, uint32_t handle, struct writer
     uint32_t code = 0;
     struct bytes rest;
     put_u32be(&body, handle);
-    TRY(run(vtpm, TAG_NO_SESSIONS, CC_READ_PUBLIC, writer_bytes(&body), &code, &rest));
+    TRY(vtpm_tpm_run(vtpm, 0, TAG_NO_SESSIONS, CC_READ_PUBLIC, writer_bytes(&body), &code, &rest));
     if (code != 0)
         return status_of(code);
     struct reader reader = reader_over(rest);
@@ -146,6 +126,8 @@ static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct vt
         TRY(eat_attestation_data(answer->areas, answer->ak, answer->qualified, asked.user_data));
     else
         TRY(eat_endorsement_data(answer->areas, asked.user_data));
+    if (vtpm->measured)
+        TRY(image_launch_digest(&vtpm->launch, asked.user_data + EAT_USER_DATA_LEN - EAT_LAUNCH_LEN));
     TRY(vtpm->port.report(vtpm->port.user, &asked, evidence));
     return writer_end(evidence);
 }
@@ -154,9 +136,11 @@ static enum status report(struct vtpm *vtpm, struct bytes nonce, const struct vt
 static enum status answer_to(struct vtpm *vtpm, struct bytes frame, struct vtpm_keys_answer *answer)
 {
     static uint8_t rooms[TPM2_EK_KINDS][TPM2_EK_PUBLIC_MAX], evidence_room[EAT_EVIDENCE_MAX];
+    static uint8_t launch_room[IMAGE_LAUNCH_LEN];
     static uint8_t ak_room[VTPM_KEYS_AK_MAX], qualified_room[VTPM_KEYS_QUALIFIED_MAX];
     struct writer evidence = writer_over(evidence_room, sizeof evidence_room);
     struct writer ak = writer_over(ak_room, sizeof ak_room);
+    struct writer launch = writer_over(launch_room, sizeof launch_room);
     struct writer qualified = writer_over(qualified_room, sizeof qualified_room);
     struct vtpm_keys_question question = {0};
     TRY(vtpm_keys_question_decode(frame, &question));
@@ -172,6 +156,9 @@ static enum status answer_to(struct vtpm *vtpm, struct bytes frame, struct vtpm_
         answer->ak = writer_bytes(&ak);
         answer->qualified = writer_bytes(&qualified);
     }
+    if (vtpm->measured)
+        image_put_launch(&launch, &vtpm->launch);
+    answer->launch = writer_bytes(&launch);
     TRY(report(vtpm, question.nonce, answer, &evidence));
     answer->evidence = writer_bytes(&evidence);
     return OK;

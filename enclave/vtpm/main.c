@@ -38,6 +38,18 @@ static enum status report(void *user, const struct monitor_report *asked, struct
     return tee_report(asked, evidence);
 }
 
+static enum status launch_of_vm(void *user, struct monitor_launch *launch)
+{
+    (void)user;
+    return tee_launch(launch);
+}
+
+static enum status launches(void *user, uint64_t from, struct monitor_vm vms[MONITOR_LAUNCHES_MAX], size_t *count)
+{
+    (void)user;
+    return tee_launches(from, vms, count);
+}
+
 static uint64_t clock_ms(void *user)
 {
     (void)user;
@@ -55,9 +67,10 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */
 static enum status start(struct writer *why)
 {
-    const struct vtpm_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report, clock_ms},
-                                       .configuration = &configuration,
-                                       .machine = &machine};
+    const struct vtpm_config config = {
+        .port = {NULL, send_to_host, advance, head, seal_key, report, launch_of_vm, launches, clock_ms},
+        .configuration = &configuration,
+        .machine = &machine};
     enum status status = vtpm_new(&vtpm, &config);
     if (status == OK)
         status = vtpm_start(vtpm);

@@ -13,6 +13,8 @@
 #define RC_LOCALITY 0x907u
 #define CC_EVICT_CONTROL 0x120u
 #define CC_NV_DEFINE_SPACE 0x12au
+#define CC_STARTUP 0x144u
+#define OWN_COMMAND_MAX 512u
 #define PERSISTENT 0x81u /* upper byte of a persistent object's handle */
 
 static struct vtpm *served; /* libtpms' callbacks have no argument of ours */
@@ -190,7 +192,7 @@ static uint32_t refusal(const struct vtpm *vtpm, const struct swtpm_tpm_command 
         return RC_FAILURE;
     if (command->command.len > vtpm->buffer_max)
         return RC_COMMAND_SIZE;
-    if (command->prefixed && command->locality > SWTPM_LOCALITY_MAX)
+    if (command->prefixed && command->locality > vtpm_locality_max(vtpm))
         return RC_LOCALITY;
     if (grows(command->command) && vtpm->states[VTPM_PERMANENT].len > vtpm->state_max - VTPM_GROWTH_MAX)
         return RC_NV_SPACE;
@@ -215,6 +217,36 @@ enum status vtpm_tpm_process(struct vtpm *vtpm, uint8_t locality, struct bytes c
     return OK;
 }
 
+enum status vtpm_tpm_run(struct vtpm *vtpm, uint8_t locality, uint16_t tag, uint32_t command_code, struct bytes body,
+                         uint32_t *code, struct bytes *rest)
+{
+    uint8_t room[OWN_COMMAND_MAX];
+    struct writer command = writer_over(room, sizeof room);
+    struct bytes response;
+    put_u16be(&command, tag);
+    put_u32be(&command, (uint32_t)(SWTPM_TPM_HEADER + body.len));
+    put_u32be(&command, command_code);
+    put_bytes(&command, body);
+    TRY(writer_end(&command));
+    TRY(vtpm_tpm_process(vtpm, locality, writer_bytes(&command), &response));
+    struct reader reader = reader_over(response);
+    (void)take_u16be(&reader);
+    (void)take_u32be(&reader);
+    *code = take_u32be(&reader);
+    *rest = take_rest(&reader);
+    return reader.status == OK ? OK : INTERNAL;
+}
+
+static bool is_startup(struct bytes command, struct bytes response)
+{
+    struct reader asked = reader_over(command), said = reader_over(response);
+    (void)take_u16be(&asked);
+    (void)take_u32be(&asked);
+    (void)take_u16be(&said);
+    (void)take_u32be(&said);
+    return take_u32be(&asked) == CC_STARTUP && take_u32be(&said) == 0 && asked.status == OK && said.status == OK;
+}
+
 void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
 {
     struct swtpm_tpm_command command = {0};
@@ -227,7 +259,11 @@ void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
     }
     const uint8_t locality = command.prefixed ? command.locality : vtpm->locality;
     struct bytes response = {0};
-    if (vtpm_tpm_process(vtpm, locality, command.command, &response) == OK)
+    vtpm_launches_ask(vtpm);
+    enum status status = vtpm_tpm_process(vtpm, locality, command.command, &response);
+    if (status == OK && is_startup(command.command, response) && !vtpm_launch_started(vtpm))
+        status = INTERNAL;
+    if (status == OK)
         swtpm_put_response(reply, command.prefixed, response);
     else
         put_refusal(reply, command.prefixed, RC_FAILURE);

@@ -25,6 +25,12 @@
 #define VTPM_GROWTH_MAX (6u * 1024u)  /* by which one command may make it grow */
 #define VTPM_QUEUE_MAX 64             /* requests that wait; VTPM_QUEUE_BYTES of them */
 #define VTPM_QUEUE_BYTES (1u << 20)
+/* In PCR 17 is what the VM was started from, if it was measured: one D-RTM event over its launch record (proto/image),
+ * so SHA-256: H(zeros || launch digest). The node's own vTPM has in PCR 18 one event for each measured launch of the
+ * node since the monitor began, over {site id, launch record}, beginning from zeros. */
+#define VTPM_LAUNCH_PCR 17
+#define VTPM_LAUNCH_LOG_PCR 18
+#define VTPM_LAUNCH_EVENT (IMAGE_SITE_LEN + IMAGE_LAUNCH_LEN)
 #define VTPM_RETRY_MS 2000 /* between attempts to make a commit durable */
 
 /* What it asks of the world. Everything but `advance` answers at once. */
@@ -38,6 +44,10 @@ struct vtpm_port {
     enum status (*head)(void *user, struct monitor_head_reply *head);
     enum status (*seal_key)(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply);
     enum status (*report)(void *user, const struct monitor_report *report, struct writer *evidence);
+    /* What the monitor measured for the VM of this host end; NOT_FOUND: nothing. */
+    enum status (*launch)(void *user, struct monitor_launch *launch);
+    /* The node's measured launches from number `from` on, as many as it gives at once: asked by the node's own vTPM. */
+    enum status (*launches)(void *user, uint64_t from, struct monitor_vm vms[MONITOR_LAUNCHES_MAX], size_t *count);
     /* Never goes back: by it the TPM's clock runs, and a lockout ends. Not the host's word. */
     uint64_t (*clock_ms)(void *user);
 };

@@ -87,6 +87,9 @@ struct vtpm {
     struct vtpm_port port;
     struct image_machine machine; /* serial 0: there is none */
     uint64_t serial;              /* the highest that was kept */
+    bool measured;                /* as of the last INIT; then `launch` holds */
+    struct image_launch launch;
+    uint64_t logged; /* launches of the node that are in VTPM_LAUNCH_LOG_PCR */
     uint32_t state_max, buffer_max;
     enum vtpm_life life;
     int exit_code;
@@ -157,6 +160,14 @@ extern const size_t vtpm_schema_count;
 MUST_USE enum status vtpm_policy_load(struct vtpm *vtpm);
 MUST_USE enum status vtpm_policy_keep(struct vtpm *vtpm); /* in the open group */
 
+/* launch.c. At INIT; a result as swtpm's. */
+uint32_t vtpm_launch_ask(struct vtpm *vtpm);
+bool vtpm_launch_started(struct vtpm *vtpm); /* after TPM2_Startup; false: PCRs could not be set */
+void vtpm_launches_ask(struct vtpm *vtpm);   /* before each command */
+/* What of a TPM's bus is left to the host end. */
+uint8_t vtpm_locality_max(const struct vtpm *vtpm);
+bool vtpm_hashing_is_ours(const struct vtpm *vtpm);
+
 /* commit.c: the reply goes out once everything changed is durable; at once when nothing did. */
 void vtpm_commit(struct vtpm *vtpm, uint64_t channel);
 void vtpm_synced(struct vtpm *vtpm, enum status status);
@@ -202,6 +213,10 @@ bool vtpm_tpm_accepts(struct vtpm *vtpm); /* the states as they are, by a TPM th
 /* One command of at most SWTPM_TPM_MAX bytes; the response is borrowed until the next. INTERNAL: there is none. */
 MUST_USE enum status vtpm_tpm_process(struct vtpm *vtpm, uint8_t locality, struct bytes command,
                                       struct bytes *response);
+
+/* One command of ours with its header; its response's code, and what follows that, borrowed until the next. */
+MUST_USE enum status vtpm_tpm_run(struct vtpm *vtpm, uint8_t locality, uint16_t tag, uint32_t command_code,
+                                  struct bytes body, uint32_t *code, struct bytes *rest);
 
 /* libc.c: all that libtpms gets to see of files, time and processes, bound by name when its archive is made ready
  * (libtpms.cmake). `vtpm` NULL: no instance, time stands still. */

@@ -24,6 +24,13 @@ static const struct permission table[] = {
     {MONITOR_HEAD, PERMIT_ENCLAVE, PERMIT_READY, false, 0, 0, 0},
     {MONITOR_ADVANCE, PERMIT_ENCLAVE, PERMIT_READY, false, sizeof(struct monitor_advance),
      sizeof(struct monitor_advance), 0},
+    {MONITOR_LAUNCH, PERMIT_ENCLAVE, PERMIT_READY, false, 0, 0, 0},
+    {MONITOR_LAUNCHES, PERMIT_ENCLAVE, PERMIT_READY, false, sizeof(struct monitor_launches_from),
+     sizeof(struct monitor_launches_from), 0},
+    {MONITOR_LAUNCHES, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, sizeof(struct monitor_launches_from),
+     sizeof(struct monitor_launches_from), 0},
+    {MONITOR_MEASURE, PERMIT_CONTROL, PERMIT_HOST, false, sizeof(struct monitor_measure),
+     sizeof(struct monitor_measure), 0},
     {MONITOR_ATTACH, PERMIT_CONTROL, PERMIT_CALLER, true, 0, sizeof(struct monitor_instance), PERMIT_HOST},
     {MONITOR_STATUS, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, 0, sizeof(struct monitor_instance), 0},
     {MONITOR_STOP, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, true, 0, 0, PERMIT_ENDED},
@@ -110,6 +117,12 @@ static enum status decode_instance(struct bytes payload, struct monitor_instance
     return good ? OK : MALFORMED;
 }
 
+static enum status decode_measure(struct bytes payload, struct monitor_measure *measure)
+{
+    memcpy(measure, payload.data, sizeof *measure);
+    return measure->given != 0 && measure->given >> MONITOR_PARTS == 0 && measure->reserved == 0 ? OK : MALFORMED;
+}
+
 static enum status decode(struct bytes payload, struct permit_request *request)
 {
     if (request->operation == MONITOR_REPORT)
@@ -120,6 +133,12 @@ static enum status decode(struct bytes payload, struct permit_request *request)
         return decode_advance(payload, &request->of.advance);
     if (request->operation == MONITOR_ATTACH || request->operation == MONITOR_STATUS)
         return decode_instance(payload, &request->of.instance);
+    if (request->operation == MONITOR_MEASURE)
+        return decode_measure(payload, &request->of.measure);
+    if (request->operation == MONITOR_LAUNCHES) {
+        memcpy(&request->of.from, payload.data, sizeof request->of.from);
+        return OK;
+    }
     request->of.blob = payload;
     return OK;
 }

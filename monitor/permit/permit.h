@@ -31,6 +31,8 @@ struct permit_request {
         struct monitor_report report;
         struct monitor_seal seal;
         struct monitor_advance advance;
+        struct monitor_measure measure;
+        struct monitor_launches_from from;
         struct monitor_instance instance; /* MONITOR_ATTACH, MONITOR_STATUS; an empty name: the node's own */
         struct bytes blob;                /* MONITOR_ACTIVATE; borrows from the packet */
     } of;

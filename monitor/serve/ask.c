@@ -138,6 +138,10 @@ static enum status answer(struct serve *serve, const struct serve_site *site, co
         wipe(&reply, sizeof reply);
         return status == OK ? writer_end(writer) : status;
     }
+    if (request->operation == MONITOR_LAUNCH)
+        return serve_measured(site, writer);
+    if (request->operation == MONITOR_LAUNCHES)
+        return site->is.machine.hypervisor ? serve_launches(serve, request->of.from.number, writer) : DENIED;
     enum status status = OK;
     struct monitor_head_reply head;
     if (request->operation == MONITOR_ADVANCE)
@@ -173,7 +177,7 @@ void serve_enclave_readable(struct serve *serve, struct serve_site *site, unsign
     static uint8_t packet[MONITOR_MESSAGE_MAX];
     for (unsigned i = 0; i < most && site->running && !serve->stopping; i++) {
         size_t len = 0;
-        enum status status = serve_receive(site->enclave.socket, packet, sizeof packet, &len);
+        enum status status = serve_receive(site->enclave.socket, packet, sizeof packet, &len, NULL);
         if (status == BUSY)
             return;
         if (status != OK || !handle(serve, site, bytes_from(packet, len))) {

@@ -11,6 +11,8 @@
 
 #define DESCRIPTORS_MAX 3
 #define TEXT_MAX 1024
+#define ANSWER_MAX (sizeof(struct monitor_launches_reply) + MONITOR_LAUNCHES_MAX * sizeof(struct monitor_vm))
+_Static_assert(ANSWER_MAX > sizeof(struct monitor_status) + TEXT_MAX, "the longest answer");
 
 bool serve_send(int socket, uint16_t operation, enum status status, struct bytes payload, const int *fds, size_t count)
 {
@@ -38,16 +40,48 @@ bool serve_send(int socket, uint16_t operation, enum status status, struct bytes
     return sent;
 }
 
-enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t *len)
+static void keep_passed(struct msghdr *message, struct serve_passed *passed)
 {
-    /* No room for descriptors: whoever sends one has it closed by the kernel. */
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(passed->fds, CMSG_DATA(part), count * sizeof(int)); /* one part, for which there is room */
+        passed->count = count;
+    }
+}
+
+static void drop_passed(struct serve_passed *passed)
+{
+    for (size_t i = 0; i < passed->count; i++)
+        close(passed->fds[i]);
+    passed->count = 0;
+}
+
+enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t *len, struct serve_passed *passed)
+{
+    /* For more descriptors there is no room: the kernel closes them. */
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof passed->fds)];
+    } control;
     struct iovec piece = {room, cap};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    if (passed) {
+        *passed = (struct serve_passed){.count = 0};
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_LEN(sizeof passed->fds);
+    }
     ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? BUSY : IO;
-    if (got == 0 || message.msg_flags & MSG_TRUNC)
+    if (passed)
+        keep_passed(&message, passed);
+    if (got == 0 || message.msg_flags & MSG_TRUNC || (passed && message.msg_flags & MSG_CTRUNC)) {
+        if (passed)
+            drop_passed(passed);
         return IO;
+    }
     *len = (size_t)got;
     return OK;
 }
@@ -88,6 +122,7 @@ void serve_drop_caller(struct serve *serve, struct serve_caller *caller)
     *caller = (struct serve_caller){.fd = -1};
     if (site) {
         site->host = NULL;
+        serve_measure_forget(site);
         node_log("info", "monitor", "host_gone", "%senclave=%d", site->tag, site->enclave.pid);
         serve_enclave_stop(site);
     }
@@ -183,8 +218,9 @@ static enum status stop(struct serve *serve)
 }
 
 static enum status act(struct serve *serve, struct serve_caller *caller, const struct permit_request *request,
-                       struct writer *writer)
+                       struct serve_passed *passed, struct writer *writer)
 {
+    enum status status;
     switch ((int)request->operation) {
     case MONITOR_ATTACH:
         return attach(serve, caller, request->of.instance.name, writer);
@@ -192,6 +228,12 @@ static enum status act(struct serve *serve, struct serve_caller *caller, const s
         return put_status(serve, request->of.instance.name, writer);
     case MONITOR_ACTIVATE:
         return activate(serve, request->of.blob, writer);
+    case MONITOR_MEASURE:
+        status = serve_measure(caller, &request->of.measure, passed->fds, passed->count, writer);
+        passed->count = status == OK ? 0 : passed->count;
+        return status;
+    case MONITOR_LAUNCHES:
+        return serve_launches(serve, request->of.from.number, writer);
     case MONITOR_STOP:
         return stop(serve);
     default:
@@ -202,11 +244,12 @@ static enum status act(struct serve *serve, struct serve_caller *caller, const s
 void serve_caller_readable(struct serve *serve, struct serve_caller *caller)
 {
     static uint8_t packet[MONITOR_MESSAGE_MAX];
-    uint8_t room[sizeof(struct monitor_status) + TEXT_MAX];
+    static uint8_t room[ANSWER_MAX];
     struct writer writer = writer_over(room, sizeof room);
     struct permit_request request;
+    struct serve_passed passed;
     size_t len = 0;
-    enum status status = serve_receive(caller->fd, packet, sizeof packet, &len);
+    enum status status = serve_receive(caller->fd, packet, sizeof packet, &len, &passed);
     if (status == BUSY)
         return;
     if (status != OK) {
@@ -216,12 +259,15 @@ void serve_caller_readable(struct serve *serve, struct serve_caller *caller)
     status = permit_check(&caller->session, bytes_from(packet, len), &request);
     bool permitted = status == OK;
     if (permitted)
-        status = act(serve, caller, &request, &writer);
+        status = act(serve, caller, &request, &passed, &writer);
     else
         node_log("warning", "monitor", "caller_refused", "operation=%u status=%s", (unsigned)request.operation,
                  status_word(status));
+    drop_passed(&passed);
+    if (status == OK && request.operation == MONITOR_MEASURE)
+        return; /* answered when it is done */
     bool sent = serve_send(caller->fd, (uint16_t)request.operation, status, writer_bytes(&writer), NULL, 0);
-    wipe(room, sizeof room);
+    wipe(room, writer.len);
     /* What is not even a request comes from something that is not a caller. */
     if (!sent || (!permitted && status != DENIED))
         serve_drop_caller(serve, caller);

@@ -50,6 +50,8 @@ static void do_what_is_due_for(struct serve *serve, struct serve_site *site, uin
                  site->enclave.socket < 0 ? "hung up and did not end" : "was not ready in time");
         serve_enclave_ended(serve, site);
     }
+    if (site->measuring)
+        serve_measure_on(serve, site, now);
     if (!site->running && site->launch_ms && now >= site->launch_ms && site->host)
         serve_launch(serve, site);
 }
@@ -72,6 +74,8 @@ static int time_left(const struct serve *serve)
     uint64_t next = serve->lease_ms, now = serve_now_ms();
     for (size_t i = 0; i < SITES_MAX; i++) {
         const struct serve_site *site = serve->at[i];
+        if (site && site->measuring)
+            return 0;
         uint64_t due = !site ? 0 : site->running ? site->deadline_ms : site->launch_ms;
         if (due && due < next)
             next = due;

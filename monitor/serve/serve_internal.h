@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "enclave.h"
 #include "heads.h"
+#include "measure.h"
 #include "permit.h"
 #include "seal.h"
 #include "serve.h"
@@ -13,6 +14,7 @@
 
 #define SERVE_STRANGERS_MAX 8 /* callers that did not attach; those who did have room of their own */
 #define SERVE_CALLERS_MAX (SITES_MAX + SERVE_STRANGERS_MAX)
+#define SERVE_MEASURED_MAX 4096 /* launches in the log: then the monitor is to be started anew */
 #define SERVE_EXIT_INTERNAL 1
 #define SERVE_EXIT_WALL 10
 
@@ -49,6 +51,18 @@ struct serve_site {
     uint32_t walls; /* of the enclave; known from READY on */
     uint64_t secret_bytes;
     uint64_t unprotected_bytes;
+    bool measuring; /* then `measure` holds descriptors */
+    bool measured;  /* then `launch` is what its VM starts from, for as long as this host end is attached */
+    unsigned refused;
+    struct image_launch launch;
+    uint64_t measure_deadline_ms, measure_tell_ms;
+    struct measure measure;
+};
+
+/* The measured launches of this monitor's life, oldest first. */
+struct serve_launches {
+    struct monitor_vm *vms;
+    size_t count, cap;
 };
 
 struct serve {
@@ -64,6 +78,7 @@ struct serve {
     int table;
     int launcher; /* sealed program */
     uint64_t secret_len;
+    struct serve_launches measured;
     struct serve_site own;
     struct serve_site *at[SITES_MAX]; /* those in `sites`, at the same places */
     struct sites sites;
@@ -120,6 +135,18 @@ uint32_t serve_standing_walls(const struct serve *serve, const struct serve_site
 /* At most so many requests: then the others have their turn. */
 void serve_enclave_readable(struct serve *serve, struct serve_site *site, unsigned most);
 
+/* ---- measured.c ---- */
+
+/* Begins: OK, and the answer follows once it is done; else the writer has a sentence, and the descriptors are still the
+ * caller's. */
+MUST_USE enum status serve_measure(struct serve_caller *caller, const struct monitor_measure *asked, const int *fds,
+                                   size_t count, struct writer *writer);
+void serve_measure_on(struct serve *serve, struct serve_site *site, uint64_t now_ms); /* one step; it is under way */
+void serve_measure_forget(struct serve_site *site);
+/* monitor_launch, NOT_FOUND while nothing is measured; monitor_launches_reply. */
+MUST_USE enum status serve_measured(const struct serve_site *site, struct writer *writer);
+MUST_USE enum status serve_launches(const struct serve *serve, uint64_t from, struct writer *writer);
+
 /* ---- control.c ---- */
 
 void serve_accept(struct serve *serve);
@@ -127,8 +154,13 @@ void serve_caller_readable(struct serve *serve, struct serve_caller *caller);
 void serve_drop_caller(struct serve *serve, struct serve_caller *caller);
 /* False: it does not read; its connection is of no use. `fds` may be NULL. */
 bool serve_send(int socket, uint16_t operation, enum status status, struct bytes payload, const int *fds, size_t count);
-/* The bytes of the next packet: OK; BUSY: none there; IO: hung up. */
-MUST_USE enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t *len);
+/* Descriptors that came with a packet; whoever is not taken from here is closed. */
+struct serve_passed {
+    int fds[MONITOR_PARTS];
+    size_t count;
+};
+/* The bytes of the next packet: OK; BUSY: none there; IO: hung up. With `passed` NULL the kernel closes what came. */
+MUST_USE enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t *len, struct serve_passed *passed);
 
 /* ---- loop.c ---- */
 

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -239,5 +240,6 @@ void serve_done(struct serve *serve)
     site_done(&serve->sites, &serve->own.is);
     heads_done(&serve->heads);
     crypto_key_done(&serve->report_key);
+    free(serve->measured.vms);
     wipe(serve, sizeof *serve);
 }

@@ -92,12 +92,14 @@ MUST_USE enum status eat_quote_data(const struct crypto_public *report_key, stru
                                     uint8_t data[EAT_HASH_LEN]);
 
 /* What a vTPM's report over its endorsement keys has as user data: SHA-256("bastide vtpm endorsement keys" || the
- * TPMT_PUBLIC of each), then zeros. The templates fix the length of each. */
+ * TPMT_PUBLIC of each), then zeros, or the launch digest (proto/image) of its VM where the monitor measured that. The
+ * templates fix the length of each. */
+#define EAT_LAUNCH_LEN 32 /* the latter half of the user data */
 #define EAT_ENDORSEMENT_KEYS 3
 MUST_USE enum status eat_endorsement_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS],
                                           uint8_t data[EAT_USER_DATA_LEN]);
 /* The same of a report over an attestation key of that TPM beside them: SHA-256("bastide vtpm attestation key" || the
- * three || u16 length, TPMT_PUBLIC || u16 length, qualified name), then zeros. MALFORMED: a length past 16 bits. */
+ * three || u16 length, TPMT_PUBLIC || u16 length, qualified name), then as above. MALFORMED: a length past 16 bits. */
 MUST_USE enum status eat_attestation_data(const struct bytes areas[EAT_ENDORSEMENT_KEYS], struct bytes ak,
                                           struct bytes qualified, uint8_t data[EAT_USER_DATA_LEN]);
 

@@ -125,6 +125,21 @@ MUST_USE enum status image_machine_sign(struct writer *writer, const struct cryp
 MUST_USE enum status image_machine_open(struct bytes sign1, const struct crypto_public *owner,
                                         const uint8_t site[IMAGE_SITE_LEN], struct image_machine *machine);
 
+/* What a VM is launched from, as a monitor measured it. Its record, for each part in order: a byte, 1 if the part was
+ * given, else 0, and the part's SHA-256, else zeros. Launch digest = SHA-256 of the record. */
+#define IMAGE_LAUNCH_LEN (IMAGE_PARTS * (1 + IMAGE_HASH_LEN))
+struct image_launch {
+    bool given[IMAGE_PARTS];
+    uint8_t hash[IMAGE_PARTS][IMAGE_HASH_LEN]; /* zero unless given */
+};
+
+void image_put_launch(struct writer *writer, const struct image_launch *launch);
+MUST_USE enum status image_launch_decode(struct bytes record, struct image_launch *launch); /* MALFORMED: of nothing */
+MUST_USE enum status image_launch_digest(const struct image_launch *launch, uint8_t digest[IMAGE_HASH_LEN]);
+/* The parts that the policy does not have, a bit each: given with another hash than those it lists, given where it
+ * lists none, or missing where it lists some. 0: all is as it wants. */
+unsigned image_launch_refused(const struct image_machine *machine, const struct image_launch *launch);
+
 /* Which of the two a workload is, before anything about it is checked. */
 enum image_workload_kind { IMAGE_NO_WORKLOAD, IMAGE_TASKS, IMAGE_MACHINE };
 MUST_USE enum status image_workload_kind(struct bytes sign1, enum image_workload_kind *kind);

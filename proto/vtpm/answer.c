@@ -36,6 +36,9 @@ static void take_keys(struct reader *reader, uint16_t version, struct vtpm_keys_
         answer->qualified = take_part(reader, VTPM_KEYS_QUALIFIED_MAX);
     }
     answer->evidence = take_bytes(reader, take_u16be(reader));
+    answer->launch = take_bytes(reader, take_u16be(reader));
+    if (answer->launch.len != 0 && answer->launch.len != VTPM_KEYS_LAUNCH_LEN)
+        reader_fail(reader, MALFORMED);
 }
 
 enum status vtpm_keys_answer_decode(struct bytes encoded, struct vtpm_keys_answer *answer)
@@ -77,7 +80,9 @@ void vtpm_keys_put_answer(struct writer *writer, const struct vtpm_keys_answer *
     if (with_ak)
         len += 2 + answer->ak.len + 2 + answer->qualified.len;
     if (answer->status == OK)
-        len += 2 + answer->evidence.len;
+        len += 2 + answer->evidence.len + 2 + answer->launch.len;
+    if (answer->launch.len != 0 && answer->launch.len != VTPM_KEYS_LAUNCH_LEN)
+        writer_fail(writer, NO_ROOM);
     put_u16be(writer, with_ak ? VTPM_KEYS_VERSION_AK : VTPM_KEYS_VERSION);
     put_u16be(writer, (uint16_t)answer->status);
     put_u32be(writer, (uint32_t)len);
@@ -90,4 +95,5 @@ void vtpm_keys_put_answer(struct writer *writer, const struct vtpm_keys_answer *
         put_part(writer, answer->qualified, VTPM_KEYS_QUALIFIED_MAX);
     }
     put_part(writer, answer->evidence, VTPM_KEYS_EVIDENCE_MAX);
+    put_part(writer, answer->launch, VTPM_KEYS_LAUNCH_LEN);
 }

@@ -4,7 +4,8 @@
  *     question  u16 version, u16 length, nonce; version 2: u32 handle of a persistent object     all big-endian
  *     answer    u16 version, u16 status, u32 length of what follows; nothing, or with status 0
  *               {u16 length, TPMT_PUBLIC} for RSA-2048, P-256 and P-384; version 2: of the object too, then
- *               {u16 length, its qualified name}; {u16 length, evidence (proto/eat)} */
+ *               {u16 length, its qualified name}; {u16 length, evidence (proto/eat)}, {u16 length, launch record
+ *               (proto/image)}, of length 0 where nothing was measured */
 #ifndef BASTIDE_VTPM_KEYS_H
 #define BASTIDE_VTPM_KEYS_H
 
@@ -20,11 +21,12 @@
 #define VTPM_KEYS_NONCE_MIN 8        /* as a report has it (proto/eat) */
 #define VTPM_KEYS_NONCE_MAX 64
 #define VTPM_KEYS_EVIDENCE_MAX 8192
+#define VTPM_KEYS_LAUNCH_LEN 165
 #define VTPM_KEYS_QUESTION_MAX (4 + VTPM_KEYS_NONCE_MAX + 4)
 #define VTPM_KEYS_ANSWER_HEAD 8u
 #define VTPM_KEYS_ANSWER_MAX                                                                                           \
     (VTPM_KEYS_ANSWER_HEAD + VTPM_KEYS_COUNT * (2 + VTPM_KEYS_AREA_MAX) + 2 + VTPM_KEYS_AK_MAX + 2 +                   \
-     VTPM_KEYS_QUALIFIED_MAX + 2 + VTPM_KEYS_EVIDENCE_MAX)
+     VTPM_KEYS_QUALIFIED_MAX + 2 + VTPM_KEYS_EVIDENCE_MAX + 2 + VTPM_KEYS_LAUNCH_LEN)
 
 struct vtpm_keys_question {
     struct bytes nonce; /* VTPM_KEYS_NONCE_MIN to VTPM_KEYS_NONCE_MAX bytes; borrows */
@@ -47,6 +49,7 @@ struct vtpm_keys_answer {
     struct bytes ak, qualified;          /* of the object: TPMT_PUBLIC, and the name of its name and all its parents';
                                             both empty where none was asked for, none empty else */
     struct bytes evidence;
+    struct bytes launch; /* of VTPM_KEYS_LAUNCH_LEN, or empty: what its VM is started from is its host's word */
 };
 
 /* As vtpm_keys_question_len(). NO_ROOM: it announces more than VTPM_KEYS_ANSWER_MAX. */

@@ -169,6 +169,20 @@ static int refuse_what_differs(struct bytes answer, const struct evidence_policy
     return 0;
 }
 
+/* For a test to compare: the launch digest, or whose word it is. */
+static bool tell_launch(const struct vtpm_appraisal *appraisal)
+{
+    uint8_t digest[IMAGE_HASH_LEN];
+    printf("launch: ");
+    if (!appraisal->measured)
+        printf("host-asserted");
+    else if (image_launch_digest(&appraisal->launch, digest) != OK)
+        return false;
+    for (size_t i = 0; appraisal->measured && i < sizeof digest; i++)
+        printf("%02x", digest[i]);
+    return printf("\n") > 0;
+}
+
 static int keys(char **argv)
 {
     static uint8_t room[VTPM_KEYS_ANSWER_MAX], signed_manifest[IMAGE_MANIFEST_MAX];
@@ -199,6 +213,7 @@ static int keys(char **argv)
     memcpy(ek_name, appraisal.evidence.ek_name, sizeof ek_name);
     policy.ek_name = BYTES_OF(ek_name);
     CLAIM("with the node's TPM pinned, too", vtpm_appraise(answer, &policy, &appraisal) == OK);
+    CLAIM("what was launched is told", tell_launch(&appraisal));
     CLAIM("and are read", vtpm_keys_answer_decode(answer, &parts) == OK && make_authority(&authority, argv[3]) == 0);
     for (int kind = 0; kind < TPM2_EK_KINDS; kind++)
         CLAIM(names[kind], write_file(argv[3], names[kind], ".tpmt", parts.areas[kind]) &&

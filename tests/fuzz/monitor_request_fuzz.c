@@ -34,6 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         (strnlen(request.of.instance.name, MONITOR_INSTANCE_LEN) == MONITOR_INSTANCE_LEN ||
          strchr(request.of.instance.name, '/') || request.of.instance.name[0] == '.'))
         abort();
+    if (request.operation == MONITOR_MEASURE &&
+        (request.of.measure.given == 0 || request.of.measure.given >> MONITOR_PARTS || before.state != PERMIT_HOST))
+        abort();
+    if (request.operation == MONITOR_LAUNCH && before.who != PERMIT_ENCLAVE)
+        abort();
     if (request.operation == MONITOR_ACTIVATE && (request.of.blob.len == 0 || request.of.blob.len > len - 2))
         abort();
     return 0;

@@ -5,9 +5,10 @@
 
 #include <stdlib.h>
 
-static const uint16_t operations[] = {MONITOR_READY,    MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD,
-                                      MONITOR_ADVANCE,  MONITOR_ATTACH, MONITOR_STATUS,   MONITOR_STOP,
-                                      MONITOR_LAUNCHED, MONITOR_DIED,   MONITOR_ACTIVATE};
+static const uint16_t operations[] = {MONITOR_READY,    MONITOR_REPORT,  MONITOR_SEAL_KEY, MONITOR_HEAD,
+                                      MONITOR_ADVANCE,  MONITOR_ATTACH,  MONITOR_STATUS,   MONITOR_STOP,
+                                      MONITOR_LAUNCHED, MONITOR_DIED,    MONITOR_ACTIVATE, MONITOR_LAUNCH,
+                                      MONITOR_LAUNCHES, MONITOR_MEASURE, MONITOR_MEASURING};
 
 /* A well-formed request. */
 static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
@@ -15,7 +16,13 @@ static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
     const struct monitor_report report = {.nonce_len = 8};
     const struct monitor_seal seal = {.label = "x"};
     const struct monitor_advance advance = {.sequence = 1};
+    const struct monitor_measure measure = {.given = 1};
+    const struct monitor_launches_from from = {.number = 1};
     struct bytes payload = {0};
+    if (operation == MONITOR_MEASURE)
+        payload = bytes_from(&measure, sizeof measure);
+    if (operation == MONITOR_LAUNCHES)
+        payload = bytes_from(&from, sizeof from);
     if (operation == MONITOR_REPORT)
         payload = bytes_from(&report, sizeof report);
     if (operation == MONITOR_SEAL_KEY)
@@ -52,12 +59,18 @@ static void each_may_ask_what_the_table_says_and_nothing_else(void **unused)
         uint16_t may[6];
     } rows[] = {
         {PERMIT_ENCLAVE, PERMIT_STARTING, {MONITOR_READY}},
-        {PERMIT_ENCLAVE, PERMIT_READY, {MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD, MONITOR_ADVANCE}},
+        {PERMIT_ENCLAVE,
+         PERMIT_READY,
+         {MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD, MONITOR_ADVANCE, MONITOR_LAUNCH, MONITOR_LAUNCHES}},
         {PERMIT_ENCLAVE, PERMIT_ENDED, {0}},
         {PERMIT_ENCLAVE, PERMIT_CALLER, {0}},
         {PERMIT_ENCLAVE, PERMIT_HOST, {0}},
-        {PERMIT_CONTROL, PERMIT_CALLER, {MONITOR_ATTACH, MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE}},
-        {PERMIT_CONTROL, PERMIT_HOST, {MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE}},
+        {PERMIT_CONTROL,
+         PERMIT_CALLER,
+         {MONITOR_ATTACH, MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE, MONITOR_LAUNCHES}},
+        {PERMIT_CONTROL,
+         PERMIT_HOST,
+         {MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE, MONITOR_LAUNCHES, MONITOR_MEASURE}},
         {PERMIT_CONTROL, PERMIT_ENDED, {0}},
         {PERMIT_CONTROL, PERMIT_STARTING, {0}},
         {PERMIT_CONTROL, PERMIT_READY, {0}},
@@ -173,6 +186,8 @@ static struct permit_session ready_for(uint16_t operation)
     struct permit_session session = permit_session_of(operation < MONITOR_ATTACH ? PERMIT_ENCLAVE : PERMIT_CONTROL);
     if (session.who == PERMIT_ENCLAVE && operation != MONITOR_READY)
         session.state = PERMIT_READY;
+    if (operation == MONITOR_MEASURE)
+        session.state = PERMIT_HOST;
     return session;
 }
 
@@ -184,7 +199,7 @@ static void every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed(voi
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
         struct permit_session session = ready_for(operations[i]);
         struct bytes whole = packet_of(operations[i], room);
-        if (operations[i] == MONITOR_LAUNCHED || operations[i] == MONITOR_DIED)
+        if (operations[i] == MONITOR_LAUNCHED || operations[i] == MONITOR_DIED || operations[i] == MONITOR_MEASURING)
             continue;
         for (size_t len = 0; len < whole.len; len++)
             check_status(TRUNCATED, permit_check(&session, bytes_slice(whole, 0, len), &request));
@@ -253,6 +268,11 @@ static void fields_are_held_to_their_limits(void **unused)
     check_status(MALFORMED, bend_payload(MONITOR_SEAL_KEY, 2, 'y')); /* behind the end of the label */
     check_ok(bend_payload(MONITOR_SEAL_KEY, offsetof(struct monitor_seal, open), 1));
     check_status(MALFORMED, bend_payload(MONITOR_SEAL_KEY, offsetof(struct monitor_seal, open), 2));
+    for (unsigned given = 0; given < 256; given++)
+        check_status(given > 0 && given < 1u << MONITOR_PARTS ? OK : MALFORMED,
+                     bend_payload(MONITOR_MEASURE, 0, (uint8_t)given));
+    check_status(MALFORMED, bend_payload(MONITOR_MEASURE, 1, 1));
+    check_status(MALFORMED, bend_payload(MONITOR_MEASURE, offsetof(struct monitor_measure, reserved), 1));
     check_ok(bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, strict), 1));
     check_status(MALFORMED, bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, strict), 2));
     check_status(MALFORMED, bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, reserved), 1));

@@ -139,87 +139,9 @@ static enum status increment_counter(void *context, uint64_t *value)
     return OK;
 }
 
-/* ---- The node's files ---- */
+#include "serve_node.h"
 
-static void put_directory(const char *name)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", home, name);
-    assert_int_equal(0, mkdir(path, 0700));
-}
-
-static void put_file(const char *name, struct bytes content)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", home, name);
-    FILE *file = fopen(path, "w");
-    assert_true(file && fwrite(content.data, 1, content.len, file) == content.len && fclose(file) == 0);
-}
-
-static void put_configuration(const char *directory, struct bytes certificate, uint8_t number)
-{
-    uint8_t room[IMAGE_CONFIGURATION_MAX];
-    char name[128];
-    struct writer writer = writer_over(room, sizeof room);
-    const struct image_configuration configuration = {
-        .certificate = certificate, .site = {number}, .insecure_dev = true};
-    image_put_configuration(&writer, &configuration);
-    snprintf(name, sizeof name, "%s/configuration", directory);
-    put_file(name, writer_bytes(&writer));
-}
-
-static void put_instance(const char *name, struct bytes certificate, uint8_t number)
-{
-    char directory[SITES_PATH_MAX], link[256];
-    site_directory(name, directory);
-    put_directory(directory);
-    put_configuration(directory, certificate, number);
-    snprintf(link, sizeof link, "%s/%s/image", home, directory);
-    assert_int_equal(0, symlink("../../../image", link));
-}
-
-static void put_image(const struct crypto_key *key)
-{
-    uint8_t room[IMAGE_MANIFEST_MAX], hash[CRYPTO_HASH_MAX];
-    const struct bytes content = bytes_from_text("a program");
-    struct writer writer = writer_over(room, sizeof room);
-    struct image_manifest manifest = {.product = "probe",
-                                      .security_version = 1,
-                                      .file_count = 1,
-                                      .files = {{.name = "program", .kind = IMAGE_PROGRAM, .len = content.len}}};
-    check_ok(crypto_hash(CRYPTO_SHA256, &content, 1, hash));
-    memcpy(manifest.files[0].hash, hash, sizeof manifest.files[0].hash);
-    check_ok(image_manifest_sign(&writer, key, &manifest));
-    put_directory("image");
-    put_file("image/program", content);
-    put_file("image/manifest", writer_bytes(&writer));
-}
-
-static void put_node(void)
-{
-    static uint8_t owner_room[1024], other_room[1024];
-    struct crypto_key owner = {0}, other = {0};
-    struct writer writer = writer_over(owner_room, sizeof owner_room);
-    char name[16];
-    check_ok(crypto_key_generate(&owner, CRYPTO_P256));
-    check_ok(crypto_key_generate(&other, CRYPTO_P256));
-    check_ok(x509_issue_root(&writer, &owner, (const uint8_t[X509_SERIAL_LEN]){1}, 1700000000));
-    const struct bytes certificate = writer_bytes(&writer);
-    writer = writer_over(other_room, sizeof other_room);
-    check_ok(x509_issue_root(&writer, &other, (const uint8_t[X509_SERIAL_LEN]){2}, 1700000000));
-    put_directory("node");
-    put_directory("node/instances");
-    put_directory("run");
-    put_image(&owner);
-    put_configuration("node", certificate, 200);
-    for (uint8_t i = 1; i <= NAMED_MAX + 1; i++) {
-        snprintf(name, sizeof name, "vm%u", i);
-        put_instance(name, certificate, i);
-    }
-    put_instance("stranger", writer_bytes(&writer), 100);
-    crypto_key_done(&owner);
-    crypto_key_done(&other);
-}
+/* ---- The loop ---- */
 
 static void *loop(void *unused)
 {
@@ -359,18 +281,6 @@ static int attached(const char *name)
     return fd;
 }
 
-static void is_refused(const char *name, enum status status, const char *why)
-{
-    struct heard heard;
-    int fd = attach(name, &heard);
-    check_status(status, heard.header.status);
-    if (!strstr((const char *)heard.payload, why))
-        fail_msg("\"%s\" does not say \"%s\"", heard.payload, why);
-    say(fd, MONITOR_STATUS, ""); /* and may go on asking */
-    assert_true(hear(fd, &heard) && heard.header.status == OK);
-    close(fd);
-}
-
 static int stop(void **unused)
 {
     struct heard heard;
@@ -387,5 +297,7 @@ static int stop(void **unused)
             return -1; /* an enclave outlived its monitor */
     return heard_it ? 0 : -1;
 }
+
+#define SERVED(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 #endif

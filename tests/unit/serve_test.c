@@ -65,6 +65,18 @@ static void instances_are_told_of_their_own_enclave_and_of_no_other(void **unuse
     close(own), close(first), close(second);
 }
 
+static void is_refused(const char *name, enum status status, const char *why)
+{
+    struct heard heard;
+    int fd = attach(name, &heard);
+    check_status(status, heard.header.status);
+    if (!strstr((const char *)heard.payload, why))
+        fail_msg("\"%s\" does not say \"%s\"", heard.payload, why);
+    say(fd, MONITOR_STATUS, ""); /* and may go on asking */
+    assert_true(hear(fd, &heard) && heard.header.status == OK);
+    close(fd);
+}
+
 static void who_is_refused_changes_nothing(void **unused)
 {
     (void)unused;
@@ -149,33 +161,6 @@ static void a_named_instance_that_lacks_a_wall_is_refused_alone(void **unused)
     assert_true(is_quiet(own) && is_quiet(one));
     close(own), close(one), close(two);
 }
-
-/* ---- */
-
-static int set_up(void **unused)
-{
-    int quiet[2];
-    (void)unused;
-    if (crypto_init() != OK || !mkdtemp(home) || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, quiet) != 0 ||
-        dup2(quiet[0], KEYHOLDER_FD) != KEYHOLDER_FD)
-        return -1;
-    put_node();
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *at)
-{
-    (void)facts, (void)kind, (void)at;
-    return remove(path);
-}
-
-static int tear_down(void **unused)
-{
-    (void)unused;
-    return nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-#define SERVED(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
 {

@@ -33,7 +33,9 @@ static int start(void **state)
 
 static struct vtpm_keys_answer whole_answer(size_t evidence_len)
 {
-    struct vtpm_keys_answer answer = {.status = OK, .evidence = bytes_from(long_data, evidence_len)};
+    struct vtpm_keys_answer answer = {.status = OK,
+                                      .evidence = bytes_from(long_data, evidence_len),
+                                      .launch = bytes_from(long_data, VTPM_KEYS_LAUNCH_LEN)};
     memcpy(answer.areas, areas, sizeof areas);
     return answer;
 }
@@ -141,6 +143,7 @@ static void comes_back_whole(const struct vtpm_keys_answer *answer)
     check_bytes(answer->ak, got.ak);
     check_bytes(answer->qualified, got.qualified);
     check_bytes(answer->evidence, got.evidence);
+    check_bytes(answer->launch, got.launch);
 }
 
 static void an_answer_comes_back_and_no_prefix_and_nothing_longer_does(void **state)
@@ -232,6 +235,29 @@ static void limits_hold_at_them_and_one_past(void **state)
     check_status(NO_ROOM, vtpm_keys_answer_len(writer_bytes(&writer), &len));
 }
 
+/* A whole record or none; of any other length the encoder writes none, and the decoder takes none. */
+static void a_launch_has_one_length(void **state)
+{
+    (void)state;
+    struct vtpm_keys_answer answer = whole_answer(8), got;
+    answer.launch = (struct bytes){0};
+    check_ok(vtpm_keys_answer_decode(encode(&answer), &got));
+    assert_int_equal(0, got.launch.len);
+    for (size_t len = 1; len <= VTPM_KEYS_LAUNCH_LEN + 1; len++) {
+        struct writer writer = writer_over(room, sizeof room);
+        answer.launch = bytes_from(long_data, len);
+        vtpm_keys_put_answer(&writer, &answer);
+        check_status(len == VTPM_KEYS_LAUNCH_LEN ? OK : NO_ROOM, writer_end(&writer));
+        answer.launch = (struct bytes){0};
+        struct bytes whole = encode(&answer);
+        room[whole.len - 1] = (uint8_t)len;
+        room[7] = (uint8_t)(room[7] + len);
+        room[6] = (uint8_t)(room[6] + (room[7] < len));
+        check_status(len == VTPM_KEYS_LAUNCH_LEN ? OK : MALFORMED,
+                     vtpm_keys_answer_decode(bytes_from(room, whole.len + len), &got));
+    }
+}
+
 static void a_key_has_a_length(void **state)
 {
     (void)state;
@@ -309,6 +335,7 @@ int main(void)
         cmocka_unit_test(an_attestation_key_comes_with_its_qualified_name_and_within_limits),
         cmocka_unit_test(a_refusal_carries_nothing_else),
         cmocka_unit_test(limits_hold_at_them_and_one_past),
+        cmocka_unit_test(a_launch_has_one_length),
         cmocka_unit_test(a_key_has_a_length),
         cmocka_unit_test(the_report_is_over_every_byte_of_the_keys),
         cmocka_unit_test(with_an_attestation_key_it_is_over_that_too_and_where_each_part_ends),

@@ -358,7 +358,8 @@ static void limits_out_of_range_are_refused(void **state)
     rig_init(&rig);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const struct vtpm_config config = {
-            .port = {&rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_clock_ms},
+            .port = {&rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_launch_of_vm, rig_launches,
+                     rig_clock_ms},
             .state_max = table[i].state_max,
             .buffer_max = table[i].buffer_max,
         };

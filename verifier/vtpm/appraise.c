@@ -19,6 +19,9 @@ enum status vtpm_appraise(struct bytes encoded, const struct evidence_policy *po
     struct tpm2_ek keys[TPM2_EK_KINDS];
     for (int kind = 0; kind < TPM2_EK_KINDS && read; kind++)
         read = tpm2_ek_decode(answer.areas[kind], &keys[kind]) == OK && keys[kind].kind == (enum tpm2_ek_kind)kind;
+    struct image_launch launch = {0};
+    if (read && answer.launch.len)
+        read = image_launch_decode(answer.launch, &launch) == OK;
     if (!read) {
         appraisal->evidence.reasons = appraisal->evidence.judged = 1u << EVIDENCE_MALFORMED;
         return DENIED;
@@ -27,8 +30,12 @@ enum status vtpm_appraise(struct bytes encoded, const struct evidence_policy *po
         TRY(eat_attestation_data(answer.areas, answer.ak, answer.qualified, over));
     else
         TRY(eat_endorsement_data(answer.areas, over));
+    if (answer.launch.len)
+        TRY(image_launch_digest(&launch, over + EAT_USER_DATA_LEN - EAT_LAUNCH_LEN));
     bound.user_data = BYTES_OF(over);
     TRY(evidence_appraise(answer.evidence, &bound, &appraisal->evidence));
+    appraisal->measured = answer.launch.len != 0;
+    appraisal->launch = launch;
     memcpy(appraisal->keys, keys, sizeof keys);
     return OK;
 }

@@ -6,11 +6,14 @@
 
 #include "base.h"
 #include "evidence.h"
+#include "image.h"
 #include "tpm2.h"
 
 struct vtpm_appraisal {
-    enum status said;                   /* by the vTPM itself; when not OK it gave neither keys nor evidence */
-    struct evidence_result evidence;    /* why it is refused; borrows from the answer, as the report in it does */
+    enum status said;                /* by the vTPM itself; when not OK it gave neither keys nor evidence */
+    struct evidence_result evidence; /* why it is refused; borrows from the answer, as the report in it does */
+    bool measured; /* by the monitor, before the vTPM began; else what its VM is started from is its host's word */
+    struct image_launch launch;         /* if so */
     struct tpm2_ek keys[TPM2_EK_KINDS]; /* by enum tpm2_ek_kind; zero unless accepted */
 };
 
