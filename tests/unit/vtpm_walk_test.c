@@ -82,7 +82,10 @@ static void a_quote_leads_to_the_hardware_whatever_kind_its_key_is(void **state)
         assert_int_equal(0, walk.refused);
         for (enum vtpm_link link = 0; link < VTPM_LINK_COUNT; link++) {
             vtpm_explain(link, &asked.quote, &walk, &step);
-            assert_int_equal(link == VTPM_LINK_CERTIFICATE ? EVIDENCE_UNSEEN : EVIDENCE_HOLDS, step.outcome);
+            assert_int_equal(link == VTPM_LINK_CERTIFICATE ? EVIDENCE_UNSEEN
+                             : link == VTPM_LINK_LAUNCH    ? EVIDENCE_ALLOWED
+                                                           : EVIDENCE_HOLDS,
+                             step.outcome);
         }
         done(&asked);
     }
@@ -116,6 +119,30 @@ static void the_same_key_is_told_after_a_restart(void **state)
     asked.answer = deep_answer(&asked.rig, BYTES_OF(nonce), asked.answer_room);
     check_ok(vtpm_walk(&asked.quote, asked.answer, &asked.policy, &second)); /* a quote is as old as its nonce */
     assert_memory_equal(first.ak_name, second.ak_name, TPM2_NAME_LEN);
+    done(&asked);
+}
+
+static void what_the_monitor_measured_is_told_and_may_be_insisted_on(void **state)
+{
+    (void)state;
+    static struct asked asked;
+    struct vtpm_walk walk;
+    struct evidence_step step;
+    ask(&asked, p256(), report_of_node);
+    asked.quote.measured_launch = true;
+    refused_at(&asked, "vm-launch ");
+    rig_stop(&asked.rig);
+    asked.rig.measured = true;
+    asked.rig.launch = (struct monitor_launch){.given = 1u << IMAGE_KERNEL};
+    asked.rig.launch.hash[IMAGE_KERNEL][0] = 0xaa;
+    rig_on(&asked.rig);
+    asked.answer = deep_answer(&asked.rig, BYTES_OF(nonce), asked.answer_room);
+    check_ok(vtpm_walk(&asked.quote, asked.answer, &asked.policy, &walk));
+    vtpm_explain(VTPM_LINK_LAUNCH, &asked.quote, &walk, &step);
+    assert_int_equal(EVIDENCE_HOLDS, step.outcome);
+    assert_string_equal("kernel aa00000000000000000000000000000000000000000000000000000000000000", step.found);
+    asked.answer_room[asked.answer.len - 1] ^= 1; /* of a part that was not given */
+    refused_at(&asked, "evidence ");
     done(&asked);
 }
 
@@ -404,6 +431,7 @@ int main(void)
         cmocka_unit_test(a_quote_leads_to_the_hardware_whatever_kind_its_key_is),
         cmocka_unit_test(without_expected_values_any_pcrs_are_allowed_and_that_is_said),
         cmocka_unit_test(the_same_key_is_told_after_a_restart),
+        cmocka_unit_test(what_the_monitor_measured_is_told_and_may_be_insisted_on),
         cmocka_unit_test(a_policy_that_expects_something_else_refuses_at_its_link),
         cmocka_unit_test(an_old_quote_is_refused_at_its_nonce),
         cmocka_unit_test(changed_pcrs_are_refused_at_them),

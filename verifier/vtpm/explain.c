@@ -22,6 +22,9 @@ static const struct {
                         "or none was asked for."},
     [VTPM_LINK_CERTIFICATE] = {"ek-certificate", "Its endorsement key is certified by a CA that was given.", "",
                                "The certificate does not hold"},
+    [VTPM_LINK_LAUNCH] = {"vm-launch", "The monitor measured what this VM was started from, before its vTPM began.",
+                          "host-asserted: what this VM was started from is its host's word, and so are its first PCRs.",
+                          "host-asserted: nobody but the VM's host says what it was started from."},
     [VTPM_LINK_ATTESTATION_KEY] = {"vm-attestation-key",
                                    "It was made in this vTPM, cannot leave it, and signs no quote but the vTPM's own.",
                                    "",
@@ -82,6 +85,18 @@ static void describe_pcrs(const struct vtpm_quote *quote, const struct vtpm_walk
     put_hex(found, walk->attest.pcr_digest);
 }
 
+static void describe_launch(const struct image_launch *launch, struct writer *found)
+{
+    for (size_t part = 0; part < IMAGE_PARTS; part++) {
+        if (!launch->given[part])
+            continue;
+        put_text(found, found->len ? ", " : "");
+        put_text(found, image_part_words[part]);
+        put_text(found, " ");
+        put_hex(found, BYTES_OF(launch->hash[part]));
+    }
+}
+
 static void describe(enum vtpm_link link, const struct vtpm_quote *quote, const struct vtpm_walk *walk,
                      struct evidence_step *step, struct writer *expected, struct writer *found)
 {
@@ -97,6 +112,9 @@ static void describe(enum vtpm_link link, const struct vtpm_quote *quote, const 
         break;
     case VTPM_LINK_PCRS:
         describe_pcrs(quote, walk, step, expected, found);
+        break;
+    case VTPM_LINK_LAUNCH:
+        describe_launch(&walk->vtpm.launch, found);
         break;
     case VTPM_LINK_KEYS:
     case VTPM_LINK_CERTIFICATE:
@@ -124,7 +142,8 @@ static enum evidence_outcome outcome_of(enum vtpm_link link, const struct vtpm_q
         return EVIDENCE_REFUSED;
     if (hangs_on_refused(link, walk))
         return EVIDENCE_UNPROVED;
-    return any_pcrs ? EVIDENCE_ALLOWED : EVIDENCE_HOLDS;
+    const bool weak = any_pcrs || (link == VTPM_LINK_LAUNCH && !walk->vtpm.measured);
+    return weak ? EVIDENCE_ALLOWED : EVIDENCE_HOLDS;
 }
 
 void vtpm_explain(enum vtpm_link link, const struct vtpm_quote *quote, const struct vtpm_walk *walk,

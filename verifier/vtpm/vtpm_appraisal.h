@@ -34,12 +34,14 @@ struct vtpm_quote {
     struct bytes certificate;            /* of one of the endorsement keys, DER; empty: not looked at */
     struct bytes authorities;            /* PEM: who may have signed it */
     int64_t now_s;
+    bool measured_launch; /* insist that the monitor measured what the VM was started from */
 };
 
 /* After the links of enum evidence_link, which lead from the TPM to the enclave; SESSION among them has no meaning. */
 enum vtpm_link {
     VTPM_LINK_KEYS,            /* the enclave reported on these endorsement keys and this attestation key */
     VTPM_LINK_CERTIFICATE,     /* one of them is certified */
+    VTPM_LINK_LAUNCH,          /* the monitor measured what the VM is started from, before the vTPM began */
     VTPM_LINK_ATTESTATION_KEY, /* it never leaves the vTPM, and signs no quote that is not its own */
     VTPM_LINK_QUOTE,           /* it signed this one */
     VTPM_LINK_NONCE,

@@ -39,6 +39,13 @@ static void judge_certificate(const struct vtpm_quote *quote, struct vtpm_walk *
     insist(walk, VTPM_LINK_CERTIFICATE, status == OK);
 }
 
+/* What the enclave reports on beside its keys; nothing of it is known where it was not accepted. */
+static void judge_launch(const struct vtpm_quote *quote, struct vtpm_walk *walk, bool accepted)
+{
+    if (accepted)
+        insist(walk, VTPM_LINK_LAUNCH, walk->vtpm.measured || !quote->measured_launch);
+}
+
 /* False when there is no key to verify a quote with. */
 static bool judge_ak(struct vtpm_walk *walk, const struct vtpm_keys_answer *answer)
 {
@@ -65,10 +72,12 @@ static bool pcrs_hold(const struct vtpm_quote *quote, const struct tpm2_attest *
            bytes_equal(BYTES_OF(digest), attest->pcr_digest);
 }
 
-static void judge(const struct vtpm_quote *quote, struct vtpm_walk *walk, const struct vtpm_keys_answer *answer)
+static void judge(const struct vtpm_quote *quote, struct vtpm_walk *walk, const struct vtpm_keys_answer *answer,
+                  bool accepted)
 {
     judge_keys(walk, answer);
     judge_certificate(quote, walk, answer);
+    judge_launch(quote, walk, accepted);
     if (!judge_ak(walk, answer))
         return;
     const bool holds = quote_holds(quote, walk, answer->qualified);
@@ -92,7 +101,7 @@ enum status vtpm_walk(const struct vtpm_quote *quote, struct bytes answer, const
     if (status == INTERNAL)
         return INTERNAL;
     if (vtpm_keys_answer_decode(answer, &parts) == OK && parts.status == OK)
-        judge(quote, walk, &parts);
+        judge(quote, walk, &parts, status == OK);
     const uint32_t needed =
         1u << VTPM_LINK_KEYS | 1u << VTPM_LINK_ATTESTATION_KEY | 1u << VTPM_LINK_QUOTE | 1u << VTPM_LINK_NONCE;
     return status == OK && walk->refused == 0 && (walk->judged & needed) == needed ? OK : DENIED;
