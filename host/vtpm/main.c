@@ -4,6 +4,7 @@
 #include "vtpm_host.h"
 #include "vtpm_options.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,36 @@ static int take_words(int argc, char **argv, struct vtpm_options *options)
     return options->action == VTPM_SERVE ? -1 : 0;
 }
 
+/* What stands in the directory may say that it is elsewhere. */
+static int follow(struct vtpm_options *options)
+{
+    static struct vtpm_reference reference;
+    uint8_t text[VTPM_REFERENCE_MAX];
+    char path[PATH_MAX];
+    FILE *file = NULL;
+    errno = ENAMETOOLONG;
+    if (snprintf(path, sizeof path, "%s/" VTPM_REFERENCE, options->home) < (int)sizeof path)
+        file = fopen(path, "rbe");
+    if (!file && (errno == ENOENT || errno == ENOTDIR))
+        return -1;
+    enum status status = IO;
+    if (file) {
+        const size_t len = fread(text, 1, sizeof text, file);
+        status = ferror(file) ? IO : vtpm_reference_decode(bytes_from(text, len), &reference);
+        fclose(file);
+    }
+    if (status == OK && !options->instance) {
+        options->home = reference.home;
+        options->instance = reference.instance;
+        return -1;
+    }
+    pump_log("error", "start", "reference=\"%s\" reason=\"%s\"", path,
+             status == OK   ? "it says which instance: leave instance= out"
+             : status == IO ? "it cannot be read"
+                            : "it is not what bastide-vtpm-setup leaves");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct vtpm_options options;
@@ -70,7 +101,9 @@ int main(int argc, char **argv)
         return 4;
     }
     vtpm_host_harden();
-    code = open_archive(&options, &archive);
+    code = follow(&options);
+    if (code < 0)
+        code = open_archive(&options, &archive);
     if (code >= 0)
         return code;
     const struct pump_archive kept = {archive, archive_serve, archive_abandon};

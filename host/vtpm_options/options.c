@@ -51,11 +51,6 @@ struct reading {
     bool given[UCHAR_MAX + 1]; /* by letter */
 };
 
-static bool is_name(const char *text)
-{
-    return *text && *text != '.' && !strchr(text, '/') && strlen(text) <= VTPM_OPTIONS_NAME_MAX;
-}
-
 static enum status take_home(const struct complaint *at, char *text, struct vtpm_options *options)
 {
     enum { DIR, MODE, URI, INSTANCE };
@@ -68,7 +63,8 @@ static enum status take_home(const struct complaint *at, char *text, struct vtpm
     struct value values[KEYS_MAX] = {{0}};
     TRY(take_list(at, text, keys, values));
     if (values[DIR].given == values[URI].given)
-        return complain(at, MALFORMED, "give dir=HOME or backend-uri=dir://HOME, the home of a node");
+        return complain(at, MALFORMED,
+                        "give dir=HOME or backend-uri=dir://HOME, the home of a node or what bastide-vtpm-setup made");
     if (values[MODE].given && values[MODE].number != 0600)
         return complain(at, UNSUPPORTED, "mode=%s: what is kept is its owner's alone: leave mode out, or give 0600",
                         values[MODE].text);
@@ -80,8 +76,8 @@ static enum status take_home(const struct complaint *at, char *text, struct vtpm
     }
     if (!*path)
         return complain(at, MALFORMED, "the directory has no name");
-    if (values[INSTANCE].given && !is_name(values[INSTANCE].text))
-        return complain(at, MALFORMED, "instance=%.60s is no name of 1 to %d characters without / and a dot in front",
+    if (values[INSTANCE].given && !vtpm_options_is_name(values[INSTANCE].text))
+        return complain(at, MALFORMED, "instance=%.60s is no name: 1 to %d letters, digits, . _ and - behind the first",
                         values[INSTANCE].text, VTPM_OPTIONS_NAME_MAX);
     options->home = path;
     options->instance = values[INSTANCE].text;

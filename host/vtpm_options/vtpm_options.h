@@ -1,5 +1,6 @@
 /* vtpm_options: the command line of swtpm, as QEMU's users, tpm2-tss and libvirt write it, read into what it means for
- * a vTPM whose state is sealed. Never opens, binds, prints or starts anything.
+ * a vTPM whose state is sealed; and the reference that its directory may hold. Never opens, binds, prints or starts
+ * anything.
  *
  * What is not understood, not possible here or said twice is refused with a sentence; nothing is ignored. */
 #ifndef BASTIDE_VTPM_OPTIONS_H
@@ -38,7 +39,7 @@ struct vtpm_file {
 
 struct vtpm_options {
     enum vtpm_action action;
-    const char *home;     /* a node's; the rest is set if action is VTPM_SERVE */
+    const char *home;     /* a node's, or a directory with a reference; the rest is set if action is VTPM_SERVE */
     const char *instance; /* of that node; NULL: the one that is its own */
     struct vtpm_place control, data;
     struct vtpm_place keys;     /* where its endorsement keys are asked for; swtpm has none */
@@ -64,5 +65,24 @@ MUST_USE enum status vtpm_options_read(int argc, char **argv, const struct vtpm_
                                        struct vtpm_options *options, char why[VTPM_OPTIONS_WHY]);
 void vtpm_options_help(FILE *to);
 const char *vtpm_options_capabilities(void); /* a line of JSON */
+
+/* The monitor's: letters, digits and . _ - , the first of them a letter or digit. */
+bool vtpm_options_is_name(const char *text);
+
+/* What bastide-vtpm-setup leaves in libvirt's directory of a VM for `dir=` to follow: a file by this name that says
+ * whose instance of which node the VM's TPM is. Three lines, the first of them VTPM_REFERENCE_TITLE. */
+#define VTPM_REFERENCE "bastide-vtpm"
+#define VTPM_REFERENCE_TITLE "an instance of a Bastide node"
+#define VTPM_REFERENCE_MAX 256
+#define VTPM_HOME_MAX 90 /* its sockets' names have no room for more */
+
+struct vtpm_reference {
+    char home[VTPM_HOME_MAX + 1]; /* begins with / */
+    char instance[VTPM_OPTIONS_NAME_MAX + 1];
+};
+
+void vtpm_reference_put(struct writer *writer, const struct vtpm_reference *reference);
+/* TRUNCATED, MALFORMED; NO_ROOM: a home's or instance's name past its limit. */
+MUST_USE enum status vtpm_reference_decode(struct bytes text, struct vtpm_reference *reference);
 
 #endif

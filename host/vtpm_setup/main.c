@@ -4,28 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CERTIFICATE_MAX 4096
 
 static int fail(const char *what, const char *why)
 {
     fprintf(stderr, "bastide-vtpm-setup: %s%s%s\n", what, *what ? ": " : "", why);
     return 1;
-}
-
-/* At most cap bytes; one more is too many. */
-static bool read_file(const char *path, uint8_t *room, size_t cap, size_t *len)
-{
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return false;
-    *len = fread(room, 1, cap, file);
-    const bool whole = !ferror(file) && fgetc(file) == EOF;
-    errno = EFBIG;
-    fclose(file);
-    return whole;
 }
 
 static bool open_log(const char *path)
@@ -37,27 +24,57 @@ static bool open_log(const char *path)
     return good;
 }
 
-static int make(const struct vtpm_setup_options *options)
+/* A user's own before the machine's, as swtpm_setup looks for its own. */
+static const char *find_config(char path[PATH_MAX])
 {
-    uint8_t text[VTPM_SETUP_CONFIG_MAX], certificate[CERTIFICATE_MAX];
-    size_t text_len = 0, certificate_len = 0;
-    char why[VTPM_SETUP_WHY];
+    static const char name[] = "bastide/vtpm.conf";
+    const char *given = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int len = given && *given ? snprintf(path, PATH_MAX, "%s/%s", given, name)
+                              : snprintf(path, PATH_MAX, "%s/.config/%s", home ? home : "", name);
+    return len < PATH_MAX && access(path, R_OK) == 0 ? path : VTPM_SETUP_CONFIG;
+}
+
+static void find_image(char path[VTPM_SETUP_IMAGE_MAX + 1])
+{
+    static const char name[] = "/vtpm.image";
+    ssize_t len = readlink("/proc/self/exe", path, VTPM_SETUP_IMAGE_MAX - sizeof name);
+    path[len > 0 ? len : 0] = 0;
+    char *slash = strrchr(path, '/');
+    memcpy(slash ? slash : path, name, sizeof name);
+}
+
+static int run(const struct vtpm_setup_options *options)
+{
+    char text[VTPM_SETUP_CONFIG_MAX], why[VTPM_SETUP_WHY], path[PATH_MAX];
     struct vtpm_setup_config config;
-    bool made = false;
+    struct vtpm_setup_done done;
     if (options->log && !open_log(options->log))
         return fail(options->log, strerror(errno));
-    if (!read_file(options->config, text, sizeof text, &text_len))
-        return fail(options->config, strerror(errno));
-    if (vtpm_setup_config_read(bytes_from(text, text_len), &config, why) != OK)
-        return fail(options->config, why);
-    if (!read_file(config.owner, certificate, sizeof certificate, &certificate_len))
-        return fail(config.owner, strerror(errno));
+    const char *name = options->config ? options->config : find_config(path);
+    FILE *file = fopen(name, "rbe");
+    if (!file)
+        return fail(name, strerror(errno));
+    const size_t len = fread(text, 1, sizeof text, file);
+    const bool whole = !ferror(file) && fgetc(file) == EOF;
+    fclose(file);
+    if (!whole)
+        return fail(name, "cannot be read whole, or is too long");
+    if (vtpm_setup_config_read(bytes_from(text, len), &config, why) != OK)
+        return fail(name, why);
+    if (!config.image[0])
+        find_image(config.image);
     if (crypto_init() != OK)
         return fail("", "libcrypto does not start");
-    if (vtpm_setup_make(options, &config, bytes_from(certificate, certificate_len), &made, why) != OK)
+    if (vtpm_setup_register(options, &config, &done, why) != OK)
         return fail("", why);
-    fprintf(stderr, "bastide-vtpm-setup: %s is %s%s\n", options->home, made ? "made" : "there already",
-            made && options->endorsed ? ", without endorsement key and certificates, as the configuration has it" : "");
+    fprintf(stderr, "bastide-vtpm-setup: %s: instance %s of %s%s\n", options->state, done.reference.instance,
+            done.reference.home,
+            !done.made          ? " is there already, and is taken as it is"
+            : options->endorsed ? " is made, without endorsement key and certificates, as the configuration has it"
+                                : " is made");
+    if (done.made && done.unread)
+        fprintf(stderr, "bastide-vtpm-setup: %u more cannot be read by this user: if one is this VM's, make it his\n",
+                done.unread);
     return 0;
 }
 
@@ -73,5 +90,5 @@ int main(int argc, char **argv)
         vtpm_setup_help(stdout);
     else if (options.action == VTPM_SETUP_CAPABILITIES)
         puts(vtpm_setup_capabilities());
-    return options.action == VTPM_SETUP_MAKE ? make(&options) : 0;
+    return options.action == VTPM_SETUP_REGISTER ? run(&options) : 0;
 }

@@ -1,30 +1,33 @@
-/* vtpm_setup: swtpm_setup's place — makes the home of a new vTPM: its directories, and the launch configuration that
- * ties it to its owner and, where swtpm_setup's --vmid ends in a UUID, to that VM. Never starts a TPM, sees a key or
- * erases.
+/* vtpm_setup: swtpm_setup's place — registers a VM's TPM as an instance of a node that is there (monitor/sites) and
+ * leaves in --tpm-state's directory a reference for bastide-vtpm to follow. Never starts a TPM, sees a key or erases
+ * what was there before.
  *
- * What swtpm_setup would write into a TPM (endorsement key, certificates, locked indices) is not its to write here: an
- * operator who can do without says so in the configuration file, or is refused. */
+ * The instance's id is the VM's UUID, by which one that its owner made beforehand is found and taken. What swtpm_setup
+ * would write into a TPM (endorsement key, certificates, locked indices) is not its to write here: only who appraised
+ * the enclave certifies its keys. An operator who can do without says so in the configuration file, or is refused. */
 #ifndef BASTIDE_VTPM_SETUP_H
 #define BASTIDE_VTPM_SETUP_H
 
 #include "base.h"
+#include "vtpm_options.h"
 
 #include <stdio.h>
 
 #define VTPM_SETUP_WHY 512 /* bytes of a sentence, its NUL included */
 #define VTPM_SETUP_CONFIG "/etc/bastide/vtpm.conf"
 #define VTPM_SETUP_CONFIG_MAX 4096
+#define VTPM_SETUP_IMAGE_MAX 511
 #define VTPM_SETUP_ID_LEN 16
 
-enum vtpm_setup_action { VTPM_SETUP_MAKE, VTPM_SETUP_HELP, VTPM_SETUP_CAPABILITIES };
+enum vtpm_setup_action { VTPM_SETUP_REGISTER, VTPM_SETUP_HELP, VTPM_SETUP_CAPABILITIES };
 
 struct vtpm_setup_options {
     enum vtpm_setup_action action;
-    const char *home;
-    const char *vmid, *log; /* NULL: not given */
-    const char *config;
-    bool keep;     /* --not-overwrite: what is there is good */
-    bool endorsed; /* an endorsement key or a certificate is asked for */
+    const char *state;
+    const char *vmid, *log, *config; /* NULL: not given */
+    bool keep;                       /* --not-overwrite: what is there is good */
+    bool overwrite;                  /* with nothing that is to be made, libvirt's word for a VM that arrives */
+    bool endorsed;                   /* an endorsement key or a certificate is asked for */
 };
 
 /* swtpm_setup's words; options borrow from argv. Any failure leaves a sentence in why. */
@@ -33,20 +36,31 @@ MUST_USE enum status vtpm_setup_read(int argc, char **argv, struct vtpm_setup_op
 void vtpm_setup_help(FILE *to);
 const char *vtpm_setup_capabilities(void); /* a line of JSON */
 
-/* The configuration file: lines `key = value`, `#` begins a comment. owner (a file: the owner's certificate, DER),
- * mode (insecure-dev or production) and, if there is to be none, `endorsement = none`. */
+/* The configuration file: lines `key = value`, `#` begins a comment. node (its home), image (a directory; "" if it does
+ * not say) and, if there is to be none, `endorsement = none`. */
 struct vtpm_setup_config {
-    char owner[512];
-    bool insecure_dev, unendorsed;
+    char node[VTPM_HOME_MAX + 1];
+    char image[VTPM_SETUP_IMAGE_MAX + 1];
+    bool unendorsed;
 };
 MUST_USE enum status vtpm_setup_config_read(struct bytes text, struct vtpm_setup_config *config,
                                             char why[VTPM_SETUP_WHY]);
 
 /* The UUID that `NAME:UUID` or `UUID` ends in. NOT_FOUND: none. */
 MUST_USE enum status vtpm_setup_id(const char *vmid, uint8_t id[VTPM_SETUP_ID_LEN]);
+/* As libvirt has it, whose directory of a VM's TPM 2.0 is UUID/tpm2. NOT_FOUND: another. */
+MUST_USE enum status vtpm_setup_id_of_state(const char *path, uint8_t id[VTPM_SETUP_ID_LEN]);
 
-/* Makes the home, all of it or, but for directories, nothing. DENIED: there is one, or what is asked for is not had. */
-MUST_USE enum status vtpm_setup_make(const struct vtpm_setup_options *options, const struct vtpm_setup_config *config,
-                                     struct bytes certificate, bool *made, char why[VTPM_SETUP_WHY]);
+struct vtpm_setup_done {
+    struct vtpm_reference reference;
+    bool made;       /* else it was there */
+    unsigned unread; /* instances that this user cannot read, so that nobody knows whose they are */
+};
+
+/* All of it or, but for directories, nothing. The configuration's image is where the instance's is to lead; owner and
+ * mode are the node's own. DENIED: there is one, or what is asked for is not had. */
+MUST_USE enum status vtpm_setup_register(const struct vtpm_setup_options *options,
+                                         const struct vtpm_setup_config *config, struct vtpm_setup_done *done,
+                                         char why[VTPM_SETUP_WHY]);
 
 #endif

@@ -91,12 +91,12 @@ static enum status refuse(char *why, const char *option, const char *name)
     return say(why, UNSUPPORTED, option, "is refused");
 }
 
-static enum status take_home(char *why, const char *option, const char *text, const char **home)
+static enum status take_state(char *why, const char *option, const char *text, const char **state)
 {
     if (strncmp(text, "file://", 7) == 0)
-        return say(why, UNSUPPORTED, option, "a home is a directory: only dir:// is known here");
-    *home = strncmp(text, "dir://", 6) == 0 ? text + 6 : text;
-    return **home ? OK : say(why, MALFORMED, option, "the directory has no name");
+        return say(why, UNSUPPORTED, option, "it is a directory: only dir:// is known here");
+    *state = strncmp(text, "dir://", 6) == 0 ? text + 6 : text;
+    return **state ? OK : say(why, MALFORMED, option, "the directory has no name");
 }
 
 static enum status take_option(int letter, const char *name, struct vtpm_setup_options *options, char *why)
@@ -105,7 +105,7 @@ static enum status take_option(int letter, const char *name, struct vtpm_setup_o
     (void)snprintf(option, sizeof option, "--%s", name);
     switch (letter) {
     case 's':
-        return take_home(why, option, optarg, &options->home);
+        return take_state(why, option, optarg, &options->state);
     case 'v':
         options->vmid = optarg;
         return OK;
@@ -121,6 +121,9 @@ static enum status take_option(int letter, const char *name, struct vtpm_setup_o
     case 'k':
         options->keep = true;
         return OK;
+    case 'o':
+        options->overwrite = true;
+        return OK;
     case 'a':
     case 'h':
         options->action = letter == 'h' ? VTPM_SETUP_HELP : VTPM_SETUP_CAPABILITIES;
@@ -128,26 +131,26 @@ static enum status take_option(int letter, const char *name, struct vtpm_setup_o
     case 'x':
         return refuse(why, option, name);
     default:
-        return OK; /* --tpm2, --overwrite: that they are there is all */
+        return OK; /* --tpm2: that it is there is all */
     }
 }
 
 static enum status conclude(const struct vtpm_setup_options *options, const bool *given, char *why)
 {
-    if (options->action != VTPM_SETUP_MAKE)
+    if (options->action != VTPM_SETUP_REGISTER)
         return OK;
     if (!given['2'])
         return say(why, UNSUPPORTED, "--tpm2", "is missing, which asks for a TPM 1.2: there are only TPM 2.0 here");
-    if (!options->home)
-        return say(why, MALFORMED, "--tpm-state", "is missing: give the directory that is to be the vTPM's home");
-    if (given['o'] && given['k'])
+    if (!options->state)
+        return say(why, MALFORMED, "--tpm-state", "is missing: give the directory that is to refer to it");
+    if (options->overwrite && options->keep)
         return say(why, MALFORMED, "--overwrite", "--not-overwrite says the opposite");
     return OK;
 }
 
 enum status vtpm_setup_read(int argc, char **argv, struct vtpm_setup_options *options, char why[VTPM_SETUP_WHY])
 {
-    struct vtpm_setup_options found = {.action = VTPM_SETUP_MAKE, .config = VTPM_SETUP_CONFIG};
+    struct vtpm_setup_options found = {.action = VTPM_SETUP_REGISTER};
     bool given[UCHAR_MAX + 1] = {false};
     why[0] = 0;
     opterr = optind = 0;
@@ -171,18 +174,22 @@ enum status vtpm_setup_read(int argc, char **argv, struct vtpm_setup_options *op
 
 void vtpm_setup_help(FILE *to)
 {
-    fputs(
-        "usage: bastide-vtpm-setup --tpm2 --tpm-state HOME [--vmid NAME:UUID] [--not-overwrite] [--logfile FILE]\n"
-        "                          [--config FILE] [--createek] [--create-ek-cert] [--create-platform-cert]\n"
-        "                          [--lock-nvram] [--overwrite] [--print-capabilities] [--help]\n"
-        "Makes the home of a vTPM, in swtpm_setup's place. FILE is " VTPM_SETUP_CONFIG ":\n"
-        "  owner = FILE                      the owner's certificate, DER\n"
-        "  mode = insecure-dev|production\n"
-        "  endorsement = none                go on without endorsement key and certificates, which are not made here\n"
-        "The UUID becomes the id of the instance, which its evidence names. An existing home is never erased.\n"
-        "swtpm_setup's other options are refused, each with its reason.\n"
-        "Exit codes: 0 made, or there already with --not-overwrite; 1 not made; 2 the command line is wrong.\n",
-        to);
+    fputs("usage: bastide-vtpm-setup --tpm2 --tpm-state DIR [--vmid NAME:UUID] [--not-overwrite] [--logfile FILE]\n"
+          "                          [--config FILE] [--createek] [--create-ek-cert] [--create-platform-cert]\n"
+          "                          [--lock-nvram] [--overwrite] [--print-capabilities] [--help]\n"
+          "Registers a VM's TPM as an instance of a node, in swtpm_setup's place, and leaves in DIR what bastide-vtpm\n"
+          "follows. FILE is bastide/vtpm.conf in $XDG_CONFIG_HOME or ~/.config, else " VTPM_SETUP_CONFIG ":\n"
+          "  node = HOME          its owner and mode are the node's\n"
+          "  image = DIR          of the instance; vtpm.image beside this program if left out\n"
+          "  endorsement = none   go on without endorsement key and certificates, which only the owner can have made\n"
+          "The UUID (DIR's, where that is UUID/tpm2 and there is no --vmid) is the instance's id and name. One that "
+          "has it\n"
+          "already, as `bastide vtpm create NAME --id UUID` makes, is taken under its own name, given --not-overwrite, "
+          "or\n"
+          "--overwrite and nothing to create; none is ever erased. swtpm_setup's other options are refused, each with "
+          "its\n"
+          "reason. Exit codes: 0 registered; 1 not, and nothing was left; 2 the command line is wrong.\n",
+          to);
 }
 
 const char *vtpm_setup_capabilities(void)

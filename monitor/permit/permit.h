@@ -6,7 +6,9 @@
 #include "abi.h"
 #include "base.h"
 
-enum permit_who { PERMIT_ENCLAVE = 1, PERMIT_CONTROL = 2 };
+/* CONTROL: a caller of the control socket who is root or the node's user; GROUP: another whom the socket's mode let in,
+ * who may serve instances by name, and nothing that is the node's. */
+enum permit_who { PERMIT_ENCLAVE = 1, PERMIT_CONTROL = 2, PERMIT_GROUP = 3 };
 
 /* Of one connection. STARTING, READY: an enclave before and after it said so. CALLER: a connection to the control
  * socket; HOST: one that attached. ENDED: nothing is permitted any more. */

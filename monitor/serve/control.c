@@ -98,6 +98,15 @@ static struct serve_caller *free_caller(struct serve *serve)
     return strangers < SERVE_STRANGERS_MAX ? found : NULL;
 }
 
+/* The node's user and root may ask for anything; who cannot be told is neither. */
+static enum permit_who who_called(int fd)
+{
+    struct ucred credentials;
+    socklen_t len = sizeof credentials;
+    const bool told = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0;
+    return told && (credentials.uid == 0 || credentials.uid == geteuid()) ? PERMIT_CONTROL : PERMIT_GROUP;
+}
+
 void serve_accept(struct serve *serve)
 {
     struct serve_caller *caller = free_caller(serve);
@@ -105,7 +114,7 @@ void serve_accept(struct serve *serve)
     if (fd < 0)
         return;
     if (caller) {
-        *caller = (struct serve_caller){.fd = fd, .session = permit_session_of(PERMIT_CONTROL)};
+        *caller = (struct serve_caller){.fd = fd, .session = permit_session_of(who_called(fd))};
         return;
     }
     node_log("warning", "monitor", "caller_refused", "reason=\"too many at once\" max=%d", SERVE_STRANGERS_MAX);
@@ -188,7 +197,7 @@ static enum status attach(struct serve *serve, struct serve_caller *caller, cons
         status = serve_admit(serve, name, &site, sentence);
     if (status != OK) {
         /* Nothing was begun; this caller may try again. */
-        caller->session = permit_session_of(PERMIT_CONTROL);
+        caller->session = permit_session_of(caller->session.who);
         put_text(writer, sentence);
         if (status != BUSY)
             node_log("warning", "monitor", "host_refused", "instance=%s status=%s reason=\"%s\"", name,

@@ -190,6 +190,14 @@ static int open_table(struct serve *serve)
     return refuse(heads_exit_code(verdict), "table_refused", heads_sentence(verdict));
 }
 
+/* A directory that hands its group on (chmod g+s) says that this group may call. */
+static bool for_group(const struct serve *serve)
+{
+    char path[PATH_MAX];
+    struct stat facts;
+    return node_path(serve->options->home, "run", path) && stat(path, &facts) == 0 && facts.st_mode & S_ISGID;
+}
+
 static int listen_for_callers(struct serve *serve)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -198,7 +206,7 @@ static int listen_for_callers(struct serve *serve)
         return refuse(SERVE_EXIT_INTERNAL, "no_socket", "the home's path is too long for a socket");
     serve->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(address.sun_path); /* of a monitor that is gone: this one holds the lease */
-    mode_t mask = umask(0177);
+    mode_t mask = umask(for_group(serve) ? 0117 : 0177);
     bool good = serve->listener >= 0 && bind(serve->listener, (struct sockaddr *)&address, sizeof address) == 0 &&
                 listen(serve->listener, SERVE_CALLERS_MAX) == 0;
     umask(mask);

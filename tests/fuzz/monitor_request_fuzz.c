@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct permit_request request;
     if (len < 2)
         return 0;
-    struct permit_session session = {.who = data[0] & 1 ? PERMIT_ENCLAVE : PERMIT_CONTROL,
+    struct permit_session session = {.who = (enum permit_who)(1 + data[0] % 3),
                                      .state = (enum permit_state)(1 << data[1] % 5)};
     const struct permit_session before = session;
     enum status status = permit_check(&session, bytes_from(data + 2, len - 2), &request);
@@ -38,6 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         (request.of.measure.given == 0 || request.of.measure.given >> MONITOR_PARTS || before.state != PERMIT_HOST))
         abort();
     if (request.operation == MONITOR_LAUNCH && before.who != PERMIT_ENCLAVE)
+        abort();
+    if (before.who == PERMIT_GROUP && before.state == PERMIT_CALLER && !request.of.instance.name[0])
         abort();
     if (request.operation == MONITOR_ACTIVATE && (request.of.blob.len == 0 || request.of.blob.len > len - 2))
         abort();

@@ -18,11 +18,14 @@ static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
     const struct monitor_advance advance = {.sequence = 1};
     const struct monitor_measure measure = {.given = 1};
     const struct monitor_launches_from from = {.number = 1};
+    const struct monitor_instance instance = {"x"};
     struct bytes payload = {0};
     if (operation == MONITOR_MEASURE)
         payload = bytes_from(&measure, sizeof measure);
     if (operation == MONITOR_LAUNCHES)
         payload = bytes_from(&from, sizeof from);
+    if (operation == MONITOR_ATTACH || operation == MONITOR_STATUS)
+        payload = bytes_from(&instance, sizeof instance);
     if (operation == MONITOR_REPORT)
         payload = bytes_from(&report, sizeof report);
     if (operation == MONITOR_SEAL_KEY)
@@ -74,6 +77,11 @@ static void each_may_ask_what_the_table_says_and_nothing_else(void **unused)
         {PERMIT_CONTROL, PERMIT_ENDED, {0}},
         {PERMIT_CONTROL, PERMIT_STARTING, {0}},
         {PERMIT_CONTROL, PERMIT_READY, {0}},
+        {PERMIT_GROUP, PERMIT_CALLER, {MONITOR_ATTACH, MONITOR_STATUS}},
+        {PERMIT_GROUP, PERMIT_HOST, {MONITOR_STATUS, MONITOR_MEASURE}},
+        {PERMIT_GROUP, PERMIT_ENDED, {0}},
+        {PERMIT_GROUP, PERMIT_STARTING, {0}},
+        {PERMIT_GROUP, PERMIT_READY, {0}},
     };
     (void)unused;
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
@@ -123,6 +131,22 @@ static void a_caller_attaches_once_and_after_a_stop_nothing_is_permitted(void **
     check_ok(permit_check(&session, packet_of(MONITOR_STATUS, room), &request));
     check_ok(permit_check(&session, packet_of(MONITOR_STOP, room), &request));
     check_status(DENIED, permit_check(&session, packet_of(MONITOR_STATUS, room), &request));
+}
+
+static void who_is_not_the_nodes_user_has_nothing_of_the_nodes_own(void **unused)
+{
+    uint8_t room[1024];
+    struct permit_request request;
+    (void)unused;
+    static const uint16_t asked[] = {MONITOR_ATTACH, MONITOR_STATUS};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct permit_session session = permit_session_of(PERMIT_GROUP);
+        struct writer writer = writer_over(room, sizeof room);
+        check_ok(permit_put_reply(&writer, asked[i], OK, (struct bytes){0}));
+        check_status(TRUNCATED, permit_check(&session, writer_bytes(&writer), &request));
+        check_ok(permit_check(&session, packet_of(asked[i], room), &request));
+        assert_string_equal("x", request.of.instance.name);
+    }
 }
 
 static enum status ask_by(uint16_t operation, const void *name, size_t len, struct permit_request *request)
@@ -300,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_caller_attaches_once_and_after_a_stop_nothing_is_permitted),
         cmocka_unit_test(an_instance_is_named_by_one_plain_name_or_not_at_all),
         cmocka_unit_test(every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed),
+        cmocka_unit_test(who_is_not_the_nodes_user_has_nothing_of_the_nodes_own),
         cmocka_unit_test(a_blob_has_a_limit),
         cmocka_unit_test(a_header_with_anything_unexpected_is_refused),
         cmocka_unit_test(fields_are_held_to_their_limits),

@@ -140,6 +140,58 @@ static void the_home_is_a_directory_of_its_owner(void **state)
     refused(MALFORMED, "swtpm socket --tpm2 --tpmstate instance=vm-1 -p 1", "dir=HOME");
 }
 
+static void names_are_the_monitors(void **state)
+{
+    (void)state;
+    static const char *const right[] = {"a", "0", "Z.z_-", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", LONGEST};
+    static const char *const wrong[] = {"", ".", ".a", "-a", "_a", "a/b", "a b", "a\n", "\xc3\xa9", LONGEST "8"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        assert_true(vtpm_options_is_name(right[i]));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(vtpm_options_is_name(wrong[i]));
+}
+
+static void a_reference_is_three_lines(void **state)
+{
+    (void)state;
+    char room[VTPM_REFERENCE_MAX + 1], home[VTPM_HOME_MAX + 2];
+    struct vtpm_reference reference = {.home = "/h", .instance = LONGEST}, found = {.home = "before"};
+    memset(home, '/', sizeof home);
+    home[sizeof home - 1] = 0;
+    memcpy(reference.home, home, VTPM_HOME_MAX);
+    struct writer writer = writer_over(room, VTPM_REFERENCE_MAX);
+    vtpm_reference_put(&writer, &reference);
+    check_ok(writer_end(&writer));
+    for (size_t len = 0; len < writer.len; len++)
+        assert_int_not_equal(OK, vtpm_reference_decode(bytes_from(room, len), &found));
+    room[writer.len] = '\n';
+    check_status(MALFORMED, vtpm_reference_decode(bytes_from(room, writer.len + 1), &found));
+    static const struct {
+        enum status status;
+        const char *text;
+    } wrong[] = {
+        {MALFORMED, "an instance of another node\n/h\na\n"},
+        {MALFORMED, VTPM_REFERENCE_TITLE "\nh\na\n"},
+        {MALFORMED, VTPM_REFERENCE_TITLE "\n\na\n"},
+        {MALFORMED, VTPM_REFERENCE_TITLE "\n/h\n\n"},
+        {MALFORMED, VTPM_REFERENCE_TITLE "\n/h\n../a\n"},
+        {NO_ROOM, VTPM_REFERENCE_TITLE " \n/h\na\n"},
+        {NO_ROOM, VTPM_REFERENCE_TITLE "\n/h\n" LONGEST "8\n"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        check_status(wrong[i].status, vtpm_reference_decode(bytes_from_text(wrong[i].text), &found));
+    static const char hidden[] = VTPM_REFERENCE_TITLE "\n/h\0x\na\n";
+    check_status(MALFORMED, vtpm_reference_decode(bytes_from(hidden, sizeof hidden - 1), &found));
+    int len = snprintf(room, sizeof room, "%s\n%s\na\n", VTPM_REFERENCE_TITLE, home);
+    check_status(NO_ROOM, vtpm_reference_decode(bytes_from(room, (size_t)len), &found));
+    assert_string_equal("before", found.home);
+    writer = writer_over(room, VTPM_REFERENCE_MAX);
+    vtpm_reference_put(&writer, &reference);
+    check_ok(vtpm_reference_decode(writer_bytes(&writer), &found));
+    assert_string_equal(reference.home, found.home);
+    assert_string_equal(LONGEST, found.instance);
+}
+
 static void a_channel_is_at_a_path_a_port_or_a_descriptor(void **state)
 {
     (void)state;
@@ -395,6 +447,8 @@ int main(void)
         cmocka_unit_test(the_least_is_a_home_and_a_channel),
         cmocka_unit_test(what_libvirt_writes_is_understood),
         cmocka_unit_test(the_home_is_a_directory_of_its_owner),
+        cmocka_unit_test(names_are_the_monitors),
+        cmocka_unit_test(a_reference_is_three_lines),
         cmocka_unit_test(a_channel_is_at_a_path_a_port_or_a_descriptor),
         cmocka_unit_test(a_malformed_channel_is_refused),
         cmocka_unit_test(the_old_words_for_the_data_channel_are_understood),

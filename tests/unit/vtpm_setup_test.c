@@ -1,4 +1,4 @@
-/* vtpm_setup: swtpm_setup's words, the configuration file, and homes as they are made or not made. */
+/* vtpm_setup: swtpm_setup's words, the configuration file, and instances as they are made, found or refused. */
 #include "check.h"
 
 #include "image.h"
@@ -54,14 +54,15 @@ static void what_libvirt_writes_is_understood(void **state)
         "/usr/bin/swtpm_setup --tpm2 --tpm-state /var/lib/libvirt/swtpm/u/tpm2 --vmid "
         "vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427 "
         "--logfile /var/log/l --createek --create-ek-cert --create-platform-cert --lock-nvram --not-overwrite");
-    assert_int_equal(VTPM_SETUP_MAKE, options.action);
-    assert_string_equal("/var/lib/libvirt/swtpm/u/tpm2", options.home);
+    assert_int_equal(VTPM_SETUP_REGISTER, options.action);
+    assert_string_equal("/var/lib/libvirt/swtpm/u/tpm2", options.state);
     assert_string_equal("vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427", options.vmid);
     assert_string_equal("/var/log/l", options.log);
-    assert_string_equal(VTPM_SETUP_CONFIG, options.config);
-    assert_true(options.keep && options.endorsed);
+    assert_null(options.config);
+    assert_true(options.keep && options.endorsed && !options.overwrite);
     options = accepted("swtpm_setup --tpm2 --tpm-state h --logfile l --overwrite"); /* for a VM that arrives */
     assert_false(options.keep || options.endorsed);
+    assert_true(options.overwrite);
     refused(UNSUPPORTED, "swtpm_setup --tpm2 --pwdfile-fd 5 --cipher aes-256-cbc --tpm-state h",
             "--pwdfile-fd: the state is sealed");
     refused(UNSUPPORTED, BASE "--pcr-banks sha256 --reconfigure", "--pcr-banks: banks are chosen");
@@ -104,7 +105,7 @@ static void other_words_are_taken_or_refused_by_name(void **state)
         snprintf(option, sizeof option, "--%.*s: ", (int)strcspn(names[i], " "), names[i]);
         refused(UNSUPPORTED, words, option);
     }
-    assert_string_equal("/h", accepted("swtpm_setup --tpm2 --tpmstate dir:///h --config c").home);
+    assert_string_equal("/h", accepted("swtpm_setup --tpm2 --tpmstate dir:///h --config c").state);
     assert_string_equal("c", accepted("swtpm_setup --tpm2 --tpmstate dir:///h --config c").config);
     assert_int_equal(VTPM_SETUP_HELP, accepted("swtpm_setup --help").action);
     assert_int_equal(VTPM_SETUP_HELP, accepted("swtpm_setup -h").action);
@@ -126,42 +127,46 @@ static void the_configuration_is_three_lines_and_comments(void **state)
     (void)state;
     struct vtpm_setup_config config;
     char why[VTPM_SETUP_WHY];
-    check_ok(vtpm_setup_config_read(
-        bytes_from_text("# of a node\n\n owner = /a b \r\nmode=production\nendorsement\t= none"), &config, why));
-    assert_string_equal("/a b", config.owner);
-    assert_false(config.insecure_dev);
+    check_ok(vtpm_setup_config_read(bytes_from_text("# of a machine\n\n node = /a b \r\nimage=/i\nendorsement\t= none"),
+                                    &config, why));
+    assert_string_equal("/a b", config.node);
+    assert_string_equal("/i", config.image);
     assert_true(config.unendorsed);
-    check_ok(vtpm_setup_config_read(bytes_from_text("mode = insecure-dev\nowner = o\n"), &config, why));
-    assert_true(config.insecure_dev);
+    check_ok(vtpm_setup_config_read(bytes_from_text("node = /n\n"), &config, why));
+    assert_string_equal("", config.image);
     assert_false(config.unendorsed);
     static const struct {
         const char *text, *sentence;
     } wrong[] = {
-        {"", "owner is missing"},
-        {"owner = o", "mode is missing"},
-        {"mode = production", "owner is missing"},
-        {"owner = o\nmode = test\n", "line 2"},
-        {"owner =\nmode = production\n", "line 1"},
-        {"owner = o\nowner = o\nmode = production", "line 2"},
-        {"owner = o\nmode = production\nmode = production", "line 3"},
-        {"owner = o\nmode = production\nendorsement = later", "line 3"},
-        {"owner = o\nmode = production\nendorsement = none\nendorsement = none", "line 4"},
-        {"owner = o\nmode\n", "line 2"},
-        {"owner = o\nmode = production\ncolour = red", "line 3"},
+        {"", "`node = HOME` is missing"},
+        {"image = /i", "`node = HOME` is missing"},
+        {"node =\n", "line 1"},
+        {"node = n\n", "line 1"},
+        {"node = /n\nimage = i\n", "line 2"},
+        {"node = /n\nnode = /n\n", "line 2"},
+        {"node = /n\nimage = /i\nimage = /i", "line 3"},
+        {"node = /n\nendorsement = later", "line 2"},
+        {"node = /n\nendorsement = none\nendorsement = none", "line 3"},
+        {"node = /n\nimage\n", "line 2"},
+        {"node = /n\nmode = production", "line 2"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         check_status(MALFORMED, vtpm_setup_config_read(bytes_from_text(wrong[i].text), &config, why));
         assert_non_null(strstr(why, wrong[i].sentence));
     }
-    assert_string_equal("o", config.owner); /* as it was */
-    check_status(MALFORMED, vtpm_setup_config_read(bytes_from("owner = \0\nmode = production\n", 28), &config, why));
+    assert_string_equal("/n", config.node); /* as it was */
+    check_status(MALFORMED, vtpm_setup_config_read(bytes_from("node = /\0\n", 10), &config, why));
+    static const struct {
+        const char *before;
+        int max;
+    } limits[] = {{"node = ", VTPM_HOME_MAX}, {"node = /n\nimage = ", VTPM_SETUP_IMAGE_MAX}};
     char text[600];
-    for (size_t len = 511; len <= 512; len++) {
-        int at = snprintf(text, sizeof text, "mode = production\nowner = ");
-        memset(text + at, 'x', len);
-        enum status status = vtpm_setup_config_read(bytes_from(text, (size_t)at + len), &config, why);
-        check_status(len < 512 ? OK : MALFORMED, status);
-    }
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        for (int len = limits[i].max; len <= limits[i].max + 1; len++) {
+            snprintf(text, sizeof text, "%s/%0*d", limits[i].before, len - 1, 0);
+            check_status(len == limits[i].max ? OK : MALFORMED,
+                         vtpm_setup_config_read(bytes_from_text(text), &config, why));
+        }
 }
 
 static void a_uuid_is_an_id_and_nothing_else_is(void **state)
@@ -192,6 +197,20 @@ static void a_uuid_is_an_id_and_nothing_else_is(void **state)
         check_status(NOT_FOUND, vtpm_setup_id(wrong[i], id));
         assert_int_equal(0x5a, id[0]);
     }
+    /* As libvirt names a directory; a VM that arrives has nothing else to say whose it is. */
+    static const char *const elsewhere[] = {"",
+                                            "/tpm2",
+                                            "tpm2",
+                                            "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+                                            "/s/1b4e28ba-2fa1-11d2-883f-0016d3cca427/tpm1.2",
+                                            "/s/x1b4e28ba-2fa1-11d2-883f-0016d3cca427/tpm2",
+                                            "/s/1b4e28ba-2fa1-11d2-883f-0016d3cca427x/tpm2"};
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        check_status(NOT_FOUND, vtpm_setup_id_of_state(elsewhere[i], id));
+    assert_int_equal(0x5a, id[0]);
+    check_ok(vtpm_setup_id_of_state("/s/1b4e28ba-2fa1-11d2-883f-0016d3cca427/tpm2", id));
+    assert_memory_equal(expected, id, sizeof id);
+    check_ok(vtpm_setup_id_of_state("1b4e28ba-2fa1-11d2-883f-0016d3cca427/tpm2//", id));
 }
 
 static struct bytes owner_certificate(void)
@@ -206,57 +225,233 @@ static struct bytes owner_certificate(void)
     return writer_bytes(&writer);
 }
 
-static void a_home_is_made_once_and_never_erased(void **state)
+/* ---- A node's directory and libvirt's beside it ---- */
+
+#define UUID "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+
+struct node {
+    char root[64], home[80], state[140], image[96];
+    struct vtpm_setup_config config;
+    struct vtpm_setup_options options;
+    struct vtpm_setup_done done;
+    char why[VTPM_SETUP_WHY];
+};
+
+static const char *below(const char *directory, const char *name)
+{
+    static char paths[8][512];
+    static unsigned turn;
+    char path[512];
+    snprintf(path, sizeof path, "%.200s/%.200s", directory, name);
+    return memcpy(paths[turn++ % 8], path, sizeof path);
+}
+
+static void write_file(const char *path, struct bytes content)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(content.len, fwrite(content.data, 1, content.len, file));
+    assert_int_equal(0, fclose(file));
+}
+
+static size_t read_file(const char *path, void *room, size_t cap)
+{
+    FILE *file = fopen(path, "rb");
+    size_t len = file ? fread(room, 1, cap, file) : 0;
+    if (file)
+        fclose(file);
+    return len;
+}
+
+static void write_configuration(const char *path, bool insecure_dev, uint8_t site)
+{
+    uint8_t room[IMAGE_CONFIGURATION_MAX];
+    struct image_configuration configuration = {.certificate = owner_certificate(), .insecure_dev = insecure_dev};
+    struct writer writer = writer_over(room, sizeof room);
+    memset(configuration.site, site, sizeof configuration.site);
+    image_put_configuration(&writer, &configuration);
+    write_file(path, writer_bytes(&writer));
+}
+
+static void node_init(struct node *node)
+{
+    *node = (struct node){.config.unendorsed = true};
+    snprintf(node->root, sizeof node->root, "/tmp/bastide-vs-%d", getpid());
+    snprintf(node->home, sizeof node->home, "%s/home", node->root);
+    snprintf(node->image, sizeof node->image, "%s/image", node->root);
+    snprintf(node->state, sizeof node->state, "%s/" UUID "/tpm2", node->root);
+    snprintf(node->config.node, sizeof node->config.node, "%s", node->home);
+    snprintf(node->config.image, sizeof node->config.image, "%s", node->image);
+    node->options =
+        (struct vtpm_setup_options){.state = node->state, .vmid = "a vm:" UUID, .keep = true, .endorsed = true};
+    const char *const directories[] = {node->root, node->home, below(node->home, "node"), node->image,
+                                       below(node->root, UUID)};
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        assert_int_equal(0, mkdir(directories[i], 0700));
+    write_file(below(node->image, "manifest"), bytes_from_text("signed"));
+    write_configuration(below(node->home, "node/configuration"), true, 1);
+}
+
+static void node_done(struct node *node)
+{
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf %s", node->root);
+    assert_int_equal(0, system(command));
+}
+
+static enum status set_up(struct node *node)
+{
+    return vtpm_setup_register(&node->options, &node->config, &node->done, node->why);
+}
+
+static void refuses(struct node *node, enum status status, const char *sentence)
+{
+    memset(&node->done, 0x5a, sizeof node->done);
+    check_status(status, set_up(node));
+    if (!strstr(node->why, sentence))
+        print_message("\"%s\", not \"%s\"\n", node->why, sentence);
+    assert_non_null(strstr(node->why, sentence));
+    assert_int_equal(0x5a, node->done.reference.home[0]);
+}
+
+static bool is_there(const char *path)
+{
+    struct stat facts;
+    return lstat(path, &facts) == 0;
+}
+
+static size_t instances(const struct node *node)
+{
+    char command[128], text[16] = "";
+    snprintf(command, sizeof command, "ls -A %s/node/instances 2>/dev/null | wc -l", node->home);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(fgets(text, sizeof text, pipe));
+    pclose(pipe);
+    return (size_t)atoi(text);
+}
+
+static void check_reference(const struct node *node, const char *instance)
+{
+    uint8_t text[VTPM_REFERENCE_MAX];
+    struct vtpm_reference reference;
+    size_t len = read_file(below(node->state, VTPM_REFERENCE), text, sizeof text);
+    check_ok(vtpm_reference_decode(bytes_from(text, len), &reference));
+    assert_string_equal(node->home, reference.home);
+    assert_string_equal(instance, reference.instance);
+    assert_string_equal(instance, node->done.reference.instance);
+}
+
+static void a_vm_becomes_an_instance_of_the_node(void **state)
 {
     (void)state;
-    char home[64], path[96], why[VTPM_SETUP_WHY];
+    struct node node;
     uint8_t room[IMAGE_CONFIGURATION_MAX];
-    struct image_configuration configuration;
-    struct stat facts;
-    bool made = false;
-    const struct bytes certificate = owner_certificate();
-    snprintf(home, sizeof home, "/tmp/bastide-vs-%d", getpid());
-    struct vtpm_setup_config config = {.owner = "o.der", .insecure_dev = true};
-    struct vtpm_setup_options options = {
-        .home = home, .vmid = "vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427", .endorsed = true};
-    check_status(DENIED, vtpm_setup_make(&options, &config, certificate, &made, why));
-    assert_non_null(strstr(why, "say `endorsement = none`"));
-    config.unendorsed = true;
-    check_status(MALFORMED, vtpm_setup_make(&options, &config, bytes_from_text("no certificate"), &made, why));
-    assert_non_null(strstr(why, "o.der is not an owner's certificate"));
-    assert_int_not_equal(0, lstat(home, &facts)); /* nothing was made yet */
-    check_ok(vtpm_setup_make(&options, &config, certificate, &made, why));
-    assert_true(made);
-    assert_int_equal(0, lstat(home, &facts));
-    assert_int_equal(0700, facts.st_mode & 0777);
-    snprintf(path, sizeof path, "%s/node/configuration", home);
-    assert_int_equal(0, lstat(path, &facts));
-    assert_int_equal(0600, facts.st_mode & 0777);
-    FILE *file = fopen(path, "rb");
-    size_t len = fread(room, 1, sizeof room, file);
-    fclose(file);
-    check_ok(image_configuration_decode(bytes_from(room, len), &configuration));
-    assert_true(configuration.insecure_dev);
-    assert_int_equal(0x1b, configuration.site[0]);
-    assert_int_equal(0x27, configuration.site[15]);
-    check_bytes(certificate, configuration.certificate);
-    check_status(DENIED, vtpm_setup_make(&options, &config, certificate, &made, why));
-    assert_non_null(strstr(why, "is a vTPM's home already"));
-    options.keep = true;
-    check_ok(vtpm_setup_make(&options, &config, certificate, &made, why));
-    assert_false(made);
-    /* What cannot be written leaves nothing behind that looks like a home. */
-    assert_int_equal(0, unlink(path));
-    snprintf(path, sizeof path, "%s/node/configuration.new", home);
-    assert_int_equal(0, mkdir(path, 0700));
-    check_status(IO, vtpm_setup_make(&options, &config, certificate, &made, why));
-    assert_non_null(strstr(why, "cannot be written"));
-    rmdir(path);
-    for (int i = 0; i < 3; i++) {
-        static const char *const parts[] = {"/node", "/run", ""};
-        snprintf(path, sizeof path, "%s%s", home, parts[i]);
-        assert_int_equal(0, rmdir(path));
-    }
+    char link[128] = "";
+    struct image_configuration own, made;
+    node_init(&node);
+    node.config.unendorsed = false;
+    refuses(&node, DENIED, "`bastide vtpm create NAME --id UUID` first");
+    assert_int_equal(0, instances(&node));
+    assert_false(is_there(node.state));
+    node.config.unendorsed = true;
+    check_ok(set_up(&node));
+    assert_true(node.done.made);
+    check_reference(&node, UUID);
+    assert_int_equal(1, instances(&node)); /* nothing lies beside it */
+    size_t len = read_file(below(node.home, "node/instances/" UUID "/configuration"), room, sizeof room);
+    check_ok(image_configuration_decode(bytes_from(room, len), &made));
+    assert_int_equal(0x1b, made.site[0]);
+    assert_int_equal(0x27, made.site[15]);
+    assert_true(made.insecure_dev);
+    uint8_t other[IMAGE_CONFIGURATION_MAX];
+    len = read_file(below(node.home, "node/configuration"), other, sizeof other);
+    check_ok(image_configuration_decode(bytes_from(other, len), &own));
+    check_bytes(own.certificate, made.certificate);
+    assert_true(readlink(below(node.home, "node/instances/" UUID "/image"), link, sizeof link - 1) > 0);
+    assert_string_equal(node.image, link);
+    /* Once. */
+    check_ok(set_up(&node));
+    assert_false(node.done.made);
+    node.options.keep = false;
+    refuses(&node, DENIED, "is not erased here");
+    node.options.overwrite = true;
+    refuses(&node, DENIED, "is not erased here");
+    node.options.endorsed = false; /* a VM arrives */
+    node.options.vmid = NULL;
+    check_ok(set_up(&node));
+    assert_false(node.done.made);
+    /* libvirt forgot the VM, and has it again: its TPM is the one that it had. */
+    assert_int_equal(0, unlink(below(node.state, VTPM_REFERENCE)));
+    check_ok(set_up(&node));
+    assert_false(node.done.made);
+    check_reference(&node, UUID);
+    node_done(&node);
+}
+
+static void one_that_its_owner_made_is_found_by_its_id(void **state)
+{
+    (void)state;
+    struct node node;
+    node_init(&node);
+    node.config.unendorsed = false; /* nothing is to be made, so nothing is missing */
+    node.options.vmid = "vm:07070707-0707-0707-0707-070707070707";
+    assert_int_equal(0, mkdir(below(node.home, "node/instances"), 0700));
+    static const char *const names[] = {"another", ".hidden", "empty", "mine"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(0, mkdir(below(below(node.home, "node/instances"), names[i]), 0700));
+    write_configuration(below(node.home, "node/instances/another/configuration"), true, 6);
+    write_configuration(below(node.home, "node/instances/.hidden/configuration"), true, 7);
+    write_configuration(below(node.home, "node/instances/mine/configuration"), true, 7);
+    check_ok(set_up(&node));
+    assert_false(node.done.made);
+    assert_int_equal(0, node.done.unread);
+    check_reference(&node, "mine");
+    /* The directory is that VM's from now on; until the instance is gone. */
+    node.options.vmid = "vm:06060606-0606-0606-0606-060606060606";
+    refuses(&node, DENIED, "refers to another VM's TPM");
+    assert_int_equal(0, unlink(below(node.home, "node/instances/mine/configuration")));
+    check_ok(set_up(&node));
+    check_reference(&node, "another");
+    snprintf(node.config.node, sizeof node.config.node, "%s", node.root);
+    refuses(&node, DENIED, "refers to another node");
+    snprintf(node.config.node, sizeof node.config.node, "%s", node.home);
+    write_file(below(node.state, VTPM_REFERENCE), bytes_from_text("what is it"));
+    refuses(&node, MALFORMED, "is not what is left here");
+    node_done(&node);
+}
+
+static void what_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    struct node node;
+    node_init(&node);
+    assert_int_equal(0, unlink(below(node.image, "manifest")));
+    refuses(&node, IO, "image/manifest cannot be read");
+    assert_int_equal(0, instances(&node));
+    write_file(below(node.image, "manifest"), bytes_from_text("signed"));
+    /* The reference cannot be written: the instance goes again. */
+    assert_int_equal(0, mkdir(node.state, 0700));
+    assert_int_equal(0, mkdir(below(node.state, VTPM_REFERENCE ".new"), 0700));
+    refuses(&node, IO, VTPM_REFERENCE " cannot be written");
+    assert_int_equal(0, instances(&node));
+    assert_int_equal(0, rmdir(below(node.state, VTPM_REFERENCE ".new")));
+    /* One that was cut short is no obstacle. */
+    assert_int_equal(0, mkdir(below(node.home, "node/instances/." UUID), 0700));
+    write_file(below(node.home, "node/instances/." UUID "/configuration.new"), bytes_from_text("half"));
+    check_ok(set_up(&node));
+    assert_int_equal(1, instances(&node));
+    node_done(&node);
+    node_init(&node);
+    write_file(below(node.home, "node/configuration"), bytes_from_text("half"));
+    refuses(&node, MALFORMED, "is not a launch configuration");
+    assert_int_equal(0, unlink(below(node.home, "node/configuration")));
+    refuses(&node, NOT_FOUND, "names no node's home");
+    assert_false(is_there(node.state));
+    /* Somebody's file in the place of ours. */
+    write_configuration(below(node.home, "node/configuration"), true, 1);
+    write_file(below(node.home, "node/instances"), bytes_from_text("a file"));
+    refuses(&node, IO, "node/instances cannot be made");
+    node_done(&node);
 }
 
 int main(void)
@@ -268,7 +463,9 @@ int main(void)
         cmocka_unit_test(other_words_are_taken_or_refused_by_name),
         cmocka_unit_test(the_configuration_is_three_lines_and_comments),
         cmocka_unit_test(a_uuid_is_an_id_and_nothing_else_is),
-        cmocka_unit_test(a_home_is_made_once_and_never_erased),
+        cmocka_unit_test(a_vm_becomes_an_instance_of_the_node),
+        cmocka_unit_test(one_that_its_owner_made_is_found_by_its_id),
+        cmocka_unit_test(what_fails_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
