@@ -1,0 +1,253 @@
+#!/usr/bin/env bash
+# libvirt's own daemon with our programs by swtpm's names in its PATH, and nothing else told to it: VMs are defined,
+# started, reset, destroyed, forgotten, had again and arrive; their firmware and a boot sector use the TPM, as a CRB and
+# as a TIS device. As root it is the system's libvirtd, in a mount namespace of its own, which starts swtpm as tss, so
+# the node's user and its vTPMs' are two; as an ordinary user, that user's session. No port is used.
+# Second argument: root or user.
+set -uo pipefail
+as=${2:-root}
+here=$(dirname "$(realpath "$0")")
+build=$(realpath "$1")
+for tool in swtpm swtpm_ioctl openssl python3 xxd tpm2_nvread qemu-system-x86_64 libvirtd virsh as ld; do
+  PATH=$PATH:/usr/sbin command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
+done
+[ "$(uname -m)" = x86_64 ] || { echo "skipped: the guest's machine is emulated on x86-64 only"; exit 77; }
+[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
+if [ -z "${BASTIDE_WORK:-}" ]; then
+  BASTIDE_WORK=$(mktemp -d) && export BASTIDE_WORK
+  mkdir "$BASTIDE_WORK/bin"
+  cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/tests/make_image" "$build/vtpm.image" "$0" \
+    "$here/tpm_guest.S" "$BASTIDE_WORK/bin"
+  chmod 711 "$BASTIDE_WORK"
+  own=()
+  [ "$as" = root ] && own=(unshare --mount --propagation private)
+  [ "$as" = user ] && [ "$(id -u)" = 0 ] && chown -R nobody "$BASTIDE_WORK" && own=(setpriv --reuid=nobody --regid=nogroup
+    --clear-groups --inh-caps=-all --bounding-set=-all)
+  exec "${own[@]}" bash "$BASTIDE_WORK/bin/$(basename "$0")" "$BASTIDE_WORK/bin" "$as"
+fi
+work=$BASTIDE_WORK
+home=$work/home bin=$work/bin
+cd "$work" || exit 1
+failed=0
+libvirtd= holder= tpm= vtpm= logs=$work
+finish() {
+  for each in one two; do virsh destroy $each; done >/dev/null 2>&1
+  kill "$vtpm" "$libvirtd" 2>/dev/null
+  kill "$holder" 2>/dev/null; wait "$holder" 2>/dev/null
+  kill "$tpm" 2>/dev/null; wait 2>/dev/null
+  [ $failed = 0 ] || tail -n 25 node.log libvirtd.log "$logs"/*.log
+  rm -rf "$work"
+}
+trap finish EXIT
+check() { # what expected actual
+  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
+}
+says() { # what pattern file
+  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
+}
+does() { # what command...
+  local what=$1; shift
+  if "$@" >out 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 out; failed=1; fi
+}
+refuses() { # what command...
+  local what=$1; shift
+  if "$@" >out 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
+}
+eventually() { # what command...
+  local what=$1; shift
+  for _ in $(seq 600); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
+  echo "FAILED: $what"; failed=1
+}
+
+# --- programs by swtpm's names
+mkdir -p path tpm serial "$home"/{node,run}
+ln -s "$bin/bastide-vtpm" path/swtpm
+ln -s "$bin/bastide-vtpm-setup" path/swtpm_setup
+export PATH=$work/path:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+as --32 -o guest.o "$bin/tpm_guest.S" && ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o guest guest.o || exit 1
+truncate -s 1M guest
+
+# --- a node, and libvirt's own places
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout owner.pem \
+  -outform DER -out cert.der 2>/dev/null
+"$bin/make_image" configuration "$home/node/configuration" cert.der insecure-dev || exit 1
+mine=() # to be who serves a VM's TPM
+if [ "$as" = root ]; then
+  cp -a /etc etc && mount --bind etc /etc || { echo "skipped: nothing can be mounted here"; exit 77; }
+  for each in /var/log /var/cache /var/lib/libvirt /run; do mkdir -p $each; mount -t tmpfs none $each || exit 1; done
+  group() { getent group "$1" >/dev/null || echo "$1:x:$2:" >>/etc/group; }
+  user() { getent passwd "$1" >/dev/null || echo "$1:x:$2:$3::/nonexistent:/usr/sbin/nologin" >>/etc/passwd; }
+  group kvm 64054; group libvirt-qemu 64055; group tss 64056
+  user libvirt-qemu 64055 64055; user tss 64056 "$(getent group tss | cut -d: -f3)"
+  # As docs/vtpm.md has it: tss serves instances, and has nothing else of the node.
+  chgrp tss "$home" "$home"/{run,node,node/configuration}
+  chmod 0710 "$home" "$home/node"; chmod 2710 "$home/run"; chmod 0640 "$home/node/configuration"
+  install -d -g tss -m 3770 "$home/node/instances"
+  mkdir -p /etc/libvirt /etc/bastide
+  config=/etc/bastide/vtpm.conf settings=/etc/libvirt state=/var/lib/libvirt/swtpm logs=/var/log/swtpm/libvirt/qemu
+  export LIBVIRT_DEFAULT_URI=qemu:///system
+  mine=(setpriv --reuid=tss --regid=tss --clear-groups)
+  server=tss
+else
+  export HOME=$work XDG_RUNTIME_DIR=$work/rt XDG_CONFIG_HOME=$work/config XDG_CACHE_HOME=$work/cache XDG_DATA_HOME=$work/data
+  mkdir -p "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME"/{bastide,libvirt} "$XDG_CACHE_HOME" "$XDG_DATA_HOME" "$home/node/instances"
+  config=$XDG_CONFIG_HOME/bastide/vtpm.conf settings=$XDG_CONFIG_HOME/libvirt
+  state=$XDG_CONFIG_HOME/libvirt/qemu/swtpm logs=$XDG_CACHE_HOME/libvirt/qemu/log
+  export LIBVIRT_DEFAULT_URI=qemu:///session
+  server=$(id -un)
+fi
+printf '%s\n' 'stdio_handler = "file"' 'security_driver = "none"' 'cgroup_controllers = [ ]' >"$settings/qemu.conf"
+printf '%s\n' 'auth_unix_rw = "none"' "log_outputs = \"3:file:$work/libvirtd.log\"" >"$settings/libvirtd.conf"
+echo "node = $home" >"$config"
+/usr/bin/swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
+  --tpmstate dir="$work/tpm" --flags startup-clear >tpm.log 2>&1 & tpm=$!
+eventually "the node's software TPM is there" test -S tpm.sock
+"$bin/bastide-keyholder" --home "$home" --image "$bin/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
+  2>node.log & holder=$!
+eventually "the node serves" grep -q "monitor serving" node.log
+start_libvirtd() { nice -n 19 libvirtd >>libvirtd.out 2>&1 & libvirtd=$!; eventually "$1" virsh list; }
+start_libvirtd "libvirtd is there"
+
+one=1b4e28ba-2fa1-11d2-883f-0016d3cca427
+two=$(printf 'the second guest' | xxd -p | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/')
+define() { # name uuid model
+  cp guest "$1.disk"
+  cat >"$1.xml" <<XML
+<domain type='qemu'>
+  <name>$1</name>
+  <uuid>$2</uuid>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$work/$1.disk'/><target dev='sda' bus='sata'/></disk>
+    <serial type='file'><source path='$work/serial/$1'/></serial>
+    <memballoon model='none'/>
+    <tpm model='$3'><backend type='emulator' version='2.0'/></tpm>
+  </devices>
+</domain>
+XML
+  does "$1 is defined, with a $3" virsh define "$1.xml"
+}
+# What the guest last heard of its TPM: how often that was started; a PCR into which the firmware measured itself.
+resets() { echo $((16#0$(sed -n 's/^clock 80010000002300000000.\{32\}\(.\{8\}\).\{10\}$/\1/p' "serial/$1" | tail -1))); }
+measured() { sed -n 's/^pcr0 80010000003e00000000.*0020\(.\{64\}\)$/\1/p' "serial/$1" | tail -1 | grep -q '[1-9a-f]'; }
+more() { [ "$(resets "$1")" -gt "$2" ]; } # name than
+count() { grep -c '^pcr0 80010000003e00000000' "serial/$1"; }
+answers() { local before; before=$(count "$1"); for _ in $(seq 300); do [ "$(count "$1")" -gt $((before + 1)) ] && return; sleep 0.1; done; return 1; }
+served() { pgrep -f "^$work/path/swtpm socket .*$1" | head -1; } # by the VM's UUID
+gone() { [ -z "$(served "$1")" ]; }
+ended() { eventually "its TPM is put away" gone "$1"; }
+
+# --- no TPM is made without the endorsement key that libvirt asks for, unless the operator said so
+define one $one tpm-crb
+refuses "a TPM without an endorsement key is not made unasked" virsh start one
+says "libvirt says where to look" "one-swtpm.log" out
+says "there it is said what to do" "bastide vtpm create NAME --id UUID" "$logs/one-swtpm.log"
+check "nothing is left" "" "$(ls -A "$home/node/instances"; ls -A "$state/$one" 2>/dev/null)"
+echo "endorsement = none" >>"$config"
+
+# --- start
+does "with the operator's word it starts" virsh start one
+eventually "its TPM is started by the firmware" more one 0
+eventually "which measured itself into it" measured one
+first=$(resets one)
+check "its TPM is an instance of the node" "$one" "$(ls "$home/node/instances")"
+check "served by who is to" "$server" "$(stat -c %U "/proc/$(served $one)")"
+check "whose it is, too" "$server" "$(stat -c %U "$home/node/instances/$one/configuration")"
+says "the node has an enclave for it" "enclave_ready.*instance=$one\|instance=$one.*enclave_ready" node.log
+does "it is reset" virsh reset one
+eventually "and its TPM is started once more" more one "$first"
+serves=$(served $one)
+kill "$libvirtd"; wait "$libvirtd"
+start_libvirtd "libvirtd was stopped, and is there again"
+check "the VM goes on" running "$(virsh domstate one | head -1)"
+check "with the TPM that it had" "$serves" "$(served $one)"
+does "which answers" answers one
+first=$(resets one)
+does "it is destroyed" virsh destroy one
+ended $one
+
+# --- what is in it stays
+export TPM2TOOLS_TCTI="swtpm:path=$work/look/v"
+install -d -m 777 look
+look() { # at the TPM as libvirt's swtpm would, with no VM there
+  "${mine[@]}" "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$state/$1/tpm2" --ctrl type=unixio,path="$work/look/v.ctrl" \
+    --server type=unixio,path="$work/look/v" --flags startup-clear 2>>look.log & vtpm=$!
+  eventually "it is looked at" "${mine[@]}" tpm2_getrandom 8
+}
+unlook() { kill "$vtpm"; wait "$vtpm"; vtpm=; } 2>/dev/null
+held() { "${mine[@]}" tpm2_nvread -C o -s 5 0x1500016 2>/dev/null; }
+look $one
+does "an index is defined" "${mine[@]}" tpm2_nvdefine -C o -s 6 -a "ownerread|ownerwrite" 0x1500016
+does "and written" "${mine[@]}" tpm2_nvwrite -C o -i- 0x1500016 <<<"kept."
+unlook
+does "it starts again" virsh start one
+eventually "its TPM was started twice since, once of them by us" more one $((first + 1))
+
+# --- two at once: one that its owner made beforehand, found by its id and taken; a TIS device
+sed -i /endorsement/d "$config"
+mkdir "$home/node/instances/mine"
+"$bin/make_image" configuration "$home/node/instances/mine/configuration" cert.der insecure-dev 'the second guest'
+ln -s "$bin/vtpm.image" "$home/node/instances/mine/image"
+[ "$as" = user ] || chown -R tss: "$home/node/instances/mine"
+define two "$two" tpm-tis
+does "two starts, too" virsh start two
+eventually "its TPM is started by the firmware" more two 0
+eventually "which measured itself into it" measured two
+says "it is the one that its owner made" "^mine$" "$state/$two/tpm2/bastide-vtpm"
+does "one answers" answers one
+does "and two" answers two
+does "two is destroyed" virsh destroy two
+ended "$two"
+does "one answers as before" answers one
+
+# --- who serves VMs has nothing of the node
+if [ "$as" = root ]; then
+  cat >ask.py <<'PY'
+import socket, struct, sys
+def ask(operation, payload=b''):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(20)
+    s.send(struct.pack('<HHHHII', 1, operation, 0, 0, len(payload), 0) + payload)
+    return str(struct.unpack('<HHHHII', s.recv(70000)[:16])[2])
+print('stop', ask(34), 'activate', ask(37, b'x'), 'attach', ask(32), 'status', ask(33), 'named', ask(33, b'nobody'.ljust(48, b'\0')))
+PY
+  check "tss may neither stop the node, nor ask its TPM, nor be its own host end" "stop 8 activate 8 attach 1 status 1 named 9" \
+    "$("${mine[@]}" python3 ask.py "$home/run/monitor.sock" 2>&1 | tail -1)"
+  refuses "it does not list what is the node's" "${mine[@]}" ls "$home/node"
+  refuses "nobody else calls it at all" setpriv --reuid=nobody --regid=nogroup --clear-groups python3 ask.py "$home/run/monitor.sock"
+  does "one answers as before" answers one
+fi
+
+# --- what would take its state out of the node is refused, and it goes on
+refuses "its state is not given out" virsh save one "$work/saved"
+says "and its log says why" "refused=get_state" "$logs/one-swtpm.log"
+check "the VM goes on" running "$(virsh domstate one | head -1)"
+does "and its TPM answers" answers one
+does "it is destroyed" virsh destroy one
+ended $one
+
+# --- libvirt forgets it, and has it again
+does "one is undefined" virsh undefine one
+check "and libvirt's reference is gone" "" "$(ls "$state/$one" 2>/dev/null)"
+echo "endorsement = none" >>"$config"
+define one $one tpm-tis
+does "defined anew, as a TIS, it starts" virsh start one
+eventually "its TPM is the same" more one $((first + 2))
+does "it is destroyed" virsh destroy one
+ended $one
+look $one
+check "what was kept in it is still there" kept. "$(held)"
+unlook
+
+# --- a VM arrives: libvirt's words for it
+three=5f9c8d2e-1a7b-4c3d-9e8f-001122334455
+install -d -m 777 arrives
+arrive() { "${mine[@]}" swtpm_setup --tpm2 --tpm-state "$work/arrives/$1/tpm2" --logfile "$work/arrives/log" --overwrite; }
+"${mine[@]}" mkdir "arrives/$one" "arrives/$three"
+does "one that was here arrives" arrive $one
+does "one that was not" arrive $three
+check "has an instance of its own" 1 "$(find "$home/node/instances/$three" -name configuration | wc -l)"
+says "and the other has the one that it had" "$one" "arrives/$one/tpm2/bastide-vtpm"
+exit $failed
