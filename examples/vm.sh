@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A virtual machine whose TPM is an enclave's: a home made in swtpm_setup's words, a node on a software TPM (development
-# mode: it protects nothing from this machine's administrator), the vTPM in swtpm's place, and QEMU, whose firmware
-# measures itself into it, twice alike. Takes about a minute where there is no KVM.
+# A virtual machine whose TPM is an enclave's: a node on a software TPM (development mode: it protects nothing from this
+# machine's administrator), the VM's TPM made an instance of it in swtpm_setup's words and served in swtpm's, and QEMU,
+# whose firmware measures itself into it, twice alike. Takes about a minute where there is no KVM.
 #
 #   examples/vm.sh [BUILD [DISK]]    build/dev if left out; with a DISK (raw or qcow2) its system is started at the end, on
 #                                    this terminal, and finds a TPM 2.0 at /dev/tpm0
@@ -10,13 +10,14 @@ build=$(realpath "${1:-$(dirname "$0")/../build/dev}")
 disk=${2:-}
 work=$(mktemp -d)
 home=$work/home
-tpm= holder= vtpm= qemu=
+vtpm= qemu=
 
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
 fail() { echo "FAILED: $*" >&2; tail -n 5 "$work"/*.log >&2; exit 1; }
 finish() {
-  for each in $qemu $vtpm $holder $tpm; do kill "$each" 2>/dev/null; wait "$each" 2>/dev/null; done
+  for each in $qemu $vtpm; do kill "$each" 2>/dev/null; wait "$each" 2>/dev/null; done
+  "$build/bastide" --home "$home" down >/dev/null 2>&1
   rm -rf "$work"
 }
 trap finish EXIT
@@ -26,31 +27,23 @@ until_done() { # what command...
   for _ in $(seq 1200); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
   fail "$what"
 }
-for tool in swtpm qemu-system-x86_64 openssl tpm2_pcrread tpm2_nvread; do
+for tool in swtpm qemu-system-x86_64 tpm2_pcrread tpm2_nvread; do
   command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
 done
 firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
 [ -r $firmware ] || { echo "FAILED: $firmware is missing (Debian's package ovmf)"; exit 1; }
 export TPM2TOOLS_TCTI="swtpm:path=$work/vtpm.sock"
 
-say 'A home for the vTPM: its owner, its mode, the id of its VM'
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
-  -outform DER -out "$work/owner.der" 2>/dev/null
-printf 'owner = %s\nmode = insecure-dev\nendorsement = none\n' "$work/owner.der" >"$work/vtpm.conf"
-"$build/bastide-vtpm-setup" --tpm2 --config "$work/vtpm.conf" --tpm-state "$home" --createek --create-ek-cert \
-  --vmid "example:$(cat /proc/sys/kernel/random/uuid)" || fail 'no home'
+say 'A node of its own: its owner, a software TPM, a hub beside the vTPM'
+"$build/bastide" --home "$home" init --insecure-dev --coap 127.0.0.1:25785 --http 127.0.0.1:28785 >"$work/init.log" 2>&1 || fail 'no node'
 
-say 'Its node: a software TPM, a key holder, a monitor'
-mkdir "$work/tpm"
-swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
-  --tpmstate dir="$work/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
-until_done 'the software TPM does not come up' test -S "$work/tpm.sock"
-"$build/bastide-keyholder" --home "$home" --image "$build/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
-  2>"$work/node.log" & holder=$!
-until_done 'the node does not serve' grep -q 'monitor serving' "$work/node.log"
+say 'A TPM for the VM, by its UUID: an instance of the node'
+printf 'node = %s\nendorsement = none\n' "$home" >"$work/vtpm.conf"
+"$build/bastide-vtpm-setup" --tpm2 --config "$work/vtpm.conf" --tpm-state "$work/vm" --createek --create-ek-cert \
+  --vmid "example:$(cat /proc/sys/kernel/random/uuid)" || fail 'no instance'
 
 start() { # flags
-  "$build/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path="$work/vtpm.sock.ctrl" \
+  "$build/bastide-vtpm" socket --tpm2 --tpmstate dir="$work/vm" --ctrl type=unixio,path="$work/vtpm.sock.ctrl" \
     --server type=unixio,path="$work/vtpm.sock" --log file="$work/vtpm.log" ${1:+--flags "$1"} & vtpm=$!
   until_done 'the vTPM does not come up' test -S "$work/vtpm.sock"
 }

@@ -11,11 +11,14 @@ packages=(
   libtpms-dev                                                                 # the TPM inside vtpm.enclave
   libp11-kit-dev softhsm2 libtpm2-pkcs11-1                                    # the owner's key in a token; two to test with
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime bsdutils zbar-tools             # tests and their peers
+  bubblewrap                                                                  # a container that has a vTPM
   nodejs npm git python3
   busybox-static cpio zstd binutils kmod systemd-boot-efi e2fsprogs           # a node's image
 )
 # The machine it is booted in is emulated for x86-64 only.
-[ "$(uname -m)" != x86_64 ] || packages+=(qemu-system-x86 ovmf)
+# libvirt, which starts it with our programs in swtpm's place: 3 MB, with neither networks, nor polkit, nor a running daemon;
+# swtpm_ioctl, by which it ends a TPM, is in swtpm-tools.
+[ "$(uname -m)" != x86_64 ] || packages+=(qemu-system-x86 ovmf libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients swtpm-tools)
 missing=()
 for package in "${packages[@]}"; do
   # A machine may have Node.js from elsewhere; what counts is that the command is there.

@@ -3,8 +3,10 @@
 
 #include "pump.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -22,6 +24,7 @@ struct loop {
     int host_seen, door_seen, link_seen; /* descriptors as they are in the epoll set; -1: not in it */
     bool changed;                        /* door or monitor came or went: one number may be another descriptor */
     bool lingers;
+    bool told; /* that the monitor cannot be reached */
     bool stop;
     int code; /* to exit with */
 };
@@ -69,7 +72,11 @@ static void run_link(struct loop *loop, uint64_t now_ms)
 {
     if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms) {
         loop->changed = true;
+        errno = 0;
         pump_link_connect(&loop->link, now_ms);
+        if (loop->link.fd < 0 && !loop->told)
+            pump_log("warning", "unreachable", "monitor=%s reason=\"%s\"", loop->link.path, strerror(errno));
+        loop->told = loop->link.fd < 0;
     }
     for (enum pump_link_event event; (event = pump_link_read(&loop->link, now_ms)) != PUMP_LINK_NOTHING;) {
         const int *fds = loop->link.launched;

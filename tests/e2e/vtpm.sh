@@ -37,27 +37,15 @@ eventually() { # what command...
   for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
   echo "FAILED: $what"; failed=1
 }
-for tool in swtpm openssl tpm2_getrandom python3 jq; do
+for tool in swtpm openssl tpm2_getrandom python3 jq bwrap; do
   command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
 done
-mkdir -p "$work/tpm" "$bin" "$work/plain"
-cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/vtpm.image" "$bin"
+mkdir -p "$work/tpm" "$bin" "$work/plain" "$home"/{node,run}
+cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/tests/make_image" "$build/vtpm.image" "$bin"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
   -outform DER -out "$work/cert.der" 2>/dev/null
 
-# --- a home, as libvirt has swtpm_setup make one
-printf 'owner = %s\nmode = insecure-dev\n' "$work/cert.der" >"$work/vtpm.conf"
-set_up() {
-  "$bin/bastide-vtpm-setup" --tpm2 --config "$work/vtpm.conf" --tpm-state "$home" --vmid vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427 \
-    --logfile "$work/setup.log" --createek --create-ek-cert --create-platform-cert --lock-nvram "$@"
-}
-set_up --not-overwrite; check "a home without an endorsement key is not made unasked" 1 $?
-says "and says why" "say .endorsement = none." "$work/setup.log"
-echo "endorsement = none" >>"$work/vtpm.conf"
-set_up --not-overwrite; check "it is made when the operator can do without" 0 $?
-set_up --not-overwrite; check "once" 0 $?
-set_up --overwrite; check "and never erased" 1 $?
-check "its capabilities are swtpm_setup's as far as they go" '["tpm-2.0"]' "$("$bin/bastide-vtpm-setup" --print-capabilities | jq -c .features)"
+"$bin/make_image" configuration "$home/node/configuration" "$work/cert.der" insecure-dev || exit 1
 swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
   --tpmstate dir="$work/tpm" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
 eventually "the node's software TPM is there" test -S "$work/tpm.sock"
@@ -186,6 +174,39 @@ PY
 check "peers" 0 $?
 does "an honest client finds it as it was" tpm2_nvread -C o -s 7 0x1500016
 
+# --- an instance of the node, as libvirt has swtpm_setup make one and swtpm serve it
+echo "node = $home" >"$work/vtpm.conf"
+set_up() {
+  "$bin/bastide-vtpm-setup" --tpm2 --config "$work/vtpm.conf" --tpm-state "$work/vm" --vmid vm:1b4e28ba-2fa1-11d2-883f-0016d3cca427 \
+    --logfile "$work/setup.log" --createek --create-ek-cert --create-platform-cert --lock-nvram "$@"
+}
+set_up --not-overwrite; check "a TPM without an endorsement key is not made unasked" 1 $?
+says "and it is said why" "say .endorsement = none." "$work/setup.log"
+check "nothing is left" "" "$(ls "$work/vm" "$home/node/instances" 2>/dev/null)"
+echo "endorsement = none" >>"$work/vtpm.conf"
+set_up --not-overwrite; check "it is made when the operator can do without" 0 $?
+set_up --not-overwrite; check "once" 0 $?
+set_up --overwrite; check "and never erased" 1 $?
+check "its capabilities are swtpm_setup's as far as they go" '["tpm-2.0"]' "$("$bin/bastide-vtpm-setup" --print-capabilities | jq -c .features)"
+mkdir "$work/c"
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$work/vm" --ctrl type=unixio,path="$work/c/tpm.ctrl" \
+  --server type=unixio,path="$work/c/tpm" --flags startup-clear 2>"$work/i.log" & instance=$!
+eventually "it is served from where libvirt keeps it" tpm2_getrandom -T "swtpm:path=$work/c/tpm" 8
+contained() {
+  bwrap --unshare-all --ro-bind /usr /usr --symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin --proc /proc --dev /dev \
+    --ro-bind "$work/c" /run/tpm --setenv TPM2TOOLS_TCTI swtpm:path=/run/tpm/tpm "$@"
+}
+does "a container has it by its sockets' directory" contained tpm2_getrandom 8
+does "and what one leaves in it" contained sh -c 'tpm2_nvdefine -C o -s 2 -a "ownerread|ownerwrite" 0x1500016 && echo c | tpm2_nvwrite -C o -i- 0x1500016'
+check "the next one finds" c "$(contained tpm2_nvread -C o -s 1 0x1500016)"
+kill "$instance"; wait "$instance" 2>/dev/null
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$work/vm",instance=other --ctrl type=unixio,path="$work/c/ctrl" 2>"$work/out"
+check "whose it is, is said there and nowhere else" 2 $?
+echo bent >"$work/vm/bastide-vtpm"
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$work/vm" --ctrl type=unixio,path="$work/c/ctrl" 2>"$work/out"
+check "a bent reference is refused" 2 $?
+says "by name" "it is not what bastide-vtpm-setup leaves" "$work/out"
+
 # --- as libvirt starts it: in the background, told to end with its TPM's only user
 stop
 "$bin/bastide-vtpm" socket --daemon --ctrl type=unixio,path="$work/l.ctrl",mode=0600 --tpmstate dir="$home",mode=0600 \
@@ -214,18 +235,20 @@ start startup-clear
 eventually "started anew it answers" tpm2_getrandom 8
 
 # --- QEMU knows it by its control channel
-if command -v qemu-system-x86_64 >/dev/null; then
+devices=()
+command -v qemu-system-x86_64 >/dev/null && devices=(tpm-crb tpm-tis)
+for device in "${devices[@]}"; do
   before=$(tpm2_pcrread sha256:0 2>/dev/null | tail -1)
   nice -n 19 qemu-system-x86_64 -M q35 -accel tcg -m 64 -display none -nodefaults -serial none -chardev socket,id=c,path="$work/v.ctrl" \
-    -tpmdev emulator,id=t,chardev=c -device tpm-crb,tpmdev=t >"$work/qemu.log" 2>&1 & qemu=$!
+    -tpmdev emulator,id=t,chardev=c -device $device,tpmdev=t >"$work/qemu.log" 2>&1 & qemu=$!
   measured() { [ "$(tpm2_pcrread sha256:0 2>/dev/null | tail -1)" != "$before" ] && tpm2_pcrread sha256:0 | grep -qi '0x[0-9a-f]*[1-9a-f]'; }
-  eventually "a VM's firmware measures into it" measured
+  eventually "a VM's firmware measures into it, as $device" measured
   kill "$qemu"; wait "$qemu" 2>/dev/null; qemu=
   check "QEMU has nothing to say against it" "" "$(grep -iv 'terminating' "$work/qemu.log")"
   wait "$vtpm"; check "its SHUTDOWN ends the host end" 0 $?
   start startup-clear
   eventually "started anew it answers" tpm2_getrandom 8
-fi
+done
 
 # --- deaths
 enclave=$(grep -o 'enclave_ready launch=[0-9]* pid=[0-9]*' "$work/node.log" | tail -1 | sed 's/.*pid=//')
