@@ -191,6 +191,8 @@ sed -i /endorsement/d "$config"
 mkdir "$home/node/instances/mine"
 "$bin/make_image" configuration "$home/node/instances/mine/configuration" cert.der insecure-dev 'the second guest'
 ln -s "$bin/vtpm.image" "$home/node/instances/mine/image"
+openssl ec -in owner.pem -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of=owner.key 2>/dev/null
+"$bin/make_image" machine "$home/node/instances/mine/workload" owner.key "$home/node/instances/mine/configuration"
 [ "$as" = user ] || chown -R tss: "$home/node/instances/mine"
 define two "$two" tpm-tis
 does "two starts, too" virsh start two
@@ -199,6 +201,21 @@ eventually "which measured itself into it" measured two
 says "it is the one that its owner made" "^mine$" "$state/$two/tpm2/bastide-vtpm"
 does "one answers" answers one
 does "and two" answers two
+
+# --- two's owner lets its state be taken back to what it was: it is saved and comes back, once as if from elsewhere
+first=$(resets two)
+does "two is put to sleep, with its TPM" virsh managedsave two
+ended "$two"
+does "and comes back" virsh start two
+does "its TPM answers" answers two
+check "as one that was never off" "$first" "$(resets two)"
+does "two is saved" virsh save two "$work/saved"
+ended "$two"
+rm -r "${state:?}/$two"
+does "and arrives where libvirt has nothing of it" virsh restore "$work/saved"
+says "its TPM is found by its id" "^mine$" "$state/$two/tpm2/bastide-vtpm"
+does "and answers" answers two
+check "as one that was never off" "$first" "$(resets two)"
 does "two is destroyed" virsh destroy two
 ended "$two"
 does "one answers as before" answers one
@@ -221,7 +238,7 @@ PY
 fi
 
 # --- what would take its state out of the node is refused, and it goes on
-refuses "its state is not given out" virsh save one "$work/saved"
+refuses "its state is not given out" virsh save one "$work/given"
 says "and its log says why" "refused=get_state" "$logs/one-swtpm.log"
 check "the VM goes on" running "$(virsh domstate one | head -1)"
 does "and its TPM answers" answers one
