@@ -51,7 +51,7 @@ static enum status may_start(struct vtpm *vtpm, const char **why)
     return DENIED;
 }
 
-static uint32_t init(struct vtpm *vtpm, uint32_t flags)
+static uint32_t init(struct vtpm *vtpm)
 {
     static const uint8_t nowhere[VTPM_TRANSFER_POINT_LEN];
     const char *why = "";
@@ -66,8 +66,7 @@ static uint32_t init(struct vtpm *vtpm, uint32_t flags)
     if (vtpm_policy_keep(vtpm) != OK)
         return SWTPM_FAIL;
     /* The node's own begins as after a loss of power: its log of launches begins anew with it. */
-    if ((flags & SWTPM_INIT_DELETE_VOLATILE || vtpm->machine.hypervisor) && vtpm->states[VTPM_VOLATILE].exists &&
-        vtpm_state_drop(vtpm, VTPM_VOLATILE) != OK)
+    if (vtpm->machine.hypervisor && vtpm->states[VTPM_VOLATILE].exists && vtpm_state_drop(vtpm, VTPM_VOLATILE) != OK)
         return SWTPM_FAIL;
     vtpm->locality = 0;
     result = vtpm_tpm_on(vtpm);
@@ -146,7 +145,7 @@ static void act(struct vtpm *vtpm, const struct swtpm_request *request, char **t
         reply->of.capabilities = SWTPM_CAPABILITIES;
         break;
     case SWTPM_INIT:
-        reply->result = init(vtpm, request->of.init_flags);
+        reply->result = init(vtpm);
         break;
     case SWTPM_SHUTDOWN: /* the host end stops afterwards */
     case SWTPM_STOP:

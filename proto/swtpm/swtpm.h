@@ -46,7 +46,7 @@ enum swtpm_result {
     SWTPM_RETRY = 0x800, /* also: there is no such state */
 };
 
-#define SWTPM_INIT_DELETE_VOLATILE 1u
+#define SWTPM_INIT_DELETE_VOLATILE 1u /* after it was read, as QEMU asks when a VM resumes: here it always is */
 #define SWTPM_LOCALITY_MAX 4u
 #define SWTPM_STATE_DECRYPTED 1u
 #define SWTPM_STATE_ENCRYPTED 2u
