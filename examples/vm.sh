@@ -35,7 +35,7 @@ firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
 export TPM2TOOLS_TCTI="swtpm:path=$work/vtpm.sock"
 
 say 'A node of its own: its owner, a software TPM, a hub beside the vTPM'
-"$build/bastide" --home "$home" init --insecure-dev --coap 127.0.0.1:25785 --http 127.0.0.1:28785 >"$work/init.log" 2>&1 || fail 'no node'
+"$build/bastide" --home "$home" init --insecure-dev --coap 127.0.0.1:25795 --http 127.0.0.1:28795 >"$work/init.log" 2>&1 || fail 'no node'
 
 say 'A TPM for the VM, by its UUID: an instance of the node'
 printf 'node = %s\nendorsement = none\n' "$home" >"$work/vtpm.conf"

@@ -12,7 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct permit_request request;
     if (len < 2)
         return 0;
-    struct permit_session session = {.who = (enum permit_who)(1 + data[0] % 3),
+    struct permit_session session = {.who = data[0] & 1   ? PERMIT_ENCLAVE
+                                            : data[0] & 2 ? PERMIT_GROUP
+                                                          : PERMIT_CONTROL,
                                      .state = (enum permit_state)(1 << data[1] % 5)};
     const struct permit_session before = session;
     enum status status = permit_check(&session, bytes_from(data + 2, len - 2), &request);

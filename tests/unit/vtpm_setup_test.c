@@ -6,6 +6,8 @@
 #include "vtpm_setup.h"
 #include "x509.h"
 
+#include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -292,11 +294,17 @@ static void node_init(struct node *node)
     write_configuration(below(node->home, "node/configuration"), true, 1);
 }
 
+static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *where)
+{
+    (void)facts;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 static void node_done(struct node *node)
 {
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf %s", node->root);
-    assert_int_equal(0, system(command));
+    assert_int_equal(0, nftw(node->root, remove_one, 8, FTW_DEPTH | FTW_PHYS));
 }
 
 static enum status set_up(struct node *node)
@@ -322,12 +330,13 @@ static bool is_there(const char *path)
 
 static size_t instances(const struct node *node)
 {
-    char command[128], text[16] = "";
-    snprintf(command, sizeof command, "ls -A %s/node/instances 2>/dev/null | wc -l", node->home);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(fgets(text, sizeof text, pipe));
-    pclose(pipe);
-    return (size_t)atoi(text);
+    size_t count = 0;
+    DIR *directory = opendir(below(node->home, "node/instances"));
+    for (struct dirent *entry; directory && (entry = readdir(directory)) != NULL;)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (directory)
+        closedir(directory);
+    return count;
 }
 
 static void check_reference(const struct node *node, const char *instance)
