@@ -12,6 +12,7 @@
 #define MONITOR_HASH_LEN 32
 #define MONITOR_KEY_LEN 32
 #define MONITOR_LABEL_LEN 32
+#define MONITOR_SITE_LEN 16
 #define MONITOR_INSTANCE_LEN 48 /* a name's place: 1 to 47 characters, which a UUID is */
 
 /* Every message starts with this; a reply repeats the operation and carries an enum status. */
@@ -57,12 +58,20 @@ enum monitor_operation {
                                sentence names them; MALFORMED, NO_ROOM: a descriptor or a length; WRONG_STATE: done
                                already, for a measurement belongs to one attachment; BUSY: under way. */
     MONITOR_MEASURING = 39, /* pushed meanwhile, at most once a second: monitor_measuring */
+    MONITOR_FORGET = 40,    /* monitor_forget, then the owner's word for it (proto/image: IMAGE_FORGET at the present NV
+                               counter). Reply OK: the site has no head any more, the NV counter moved; what it stored does
+                               not open again. Else a sentence that says why not: BUSY: a host end is attached; NOT_FOUND:
+                               it has no head; AUTH, DENIED: not the owner's word, or not for this site at this counter */
 };
 
 /* Which of a node's instances: letters, digits and . _ - , the first of them a letter or digit; zero padded and ended.
  */
 struct monitor_instance {
     char name[MONITOR_INSTANCE_LEN];
+};
+
+struct monitor_forget {
+    uint8_t site[MONITOR_SITE_LEN];
 };
 
 struct monitor_report {
@@ -109,8 +118,8 @@ struct monitor_advance {
 
 /* The site's head and how fresh it can be proved to be. */
 struct monitor_head_reply {
-    uint64_t sequence; /* 0: nothing was ever committed */
-    uint8_t hash[MONITOR_HASH_LEN];
+    uint64_t sequence;              /* 0: nothing was ever committed, or the site was forgotten */
+    uint8_t hash[MONITOR_HASH_LEN]; /* at sequence 0: what the first record follows */
     uint64_t nv_counter;
     uint32_t reset_count; /* the TPM's, from TPM2_ReadClock/quote */
     uint32_t restart_count;

@@ -7,7 +7,8 @@
 #include "service.h"
 
 extern const struct command command_init, command_up, command_down, command_status, command_client, command_send,
-    command_watch, command_rule, command_history, command_report, command_doctor, command_boot, command_reinitialise;
+    command_watch, command_rule, command_history, command_report, command_doctor, command_boot, command_reinitialise,
+    command_vtpm;
 
 #define COMMAND_URL_MAX 128
 #define COMMAND_TEXT_MAX (1u << 20) /* of what a command is given to send; the hub's own limit is lower */
@@ -51,6 +52,13 @@ void command_print_qr(const char *text);
 void command_explain(const struct cli *cli, const struct owner_explanation *explanation, bool verified);
 /* The links that were refused, "monitor, image"; false: none was. NUL-terminated, cut to cap. */
 bool command_refused_links(const struct owner_explanation *explanation, char *text, size_t cap);
+/* vtpm_show.c: a vTPM, or all, as they are now. What went wrong was said. */
+int command_vtpm_list(const struct cli *cli);
+int command_vtpm_show(const struct cli *cli, const char *name);
+/* How to give it to QEMU and to tpm2-tools, with `on`: it is switched on. */
+void command_vtpm_words(const struct cli *cli, const char *name, bool on);
+/* "-" or NULL: standard output. `kind` NULL: all of them, in PEM. */
+int command_vtpm_export(const struct cli *cli, const char *name, const char *kind, bool der, const char *file);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
     const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;

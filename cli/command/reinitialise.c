@@ -47,7 +47,7 @@ static int write_token(const struct cli *cli, const struct owner *owner, uint64_
     uint8_t room[IMAGE_TOKEN_MAX];
     char path[PATH_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    enum status status = image_token_sign(&writer, &owner->key, owner->configuration.site, counter);
+    enum status status = image_token_sign(&writer, &owner->key, IMAGE_REINITIALISE, owner->configuration.site, counter);
     if (status != OK)
         return cli_fail(cli, CLI_DENIED, "the owner's word could not be signed: %s",
                         owner_signing_problem(owner, status));

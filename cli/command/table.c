@@ -7,7 +7,7 @@
 static const struct command *const commands[] = {
     &command_init,   &command_up,    &command_down,         &command_status,  &command_client,
     &command_send,   &command_watch, &command_rule,         &command_history, &command_report,
-    &command_doctor, &command_boot,  &command_reinitialise,
+    &command_doctor, &command_boot,  &command_reinitialise, &command_vtpm,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

@@ -1,6 +1,8 @@
 /* Evidence held to the pins. */
 #include "owner.h"
 
+#include "vtpm_appraisal.h"
+
 #include <string.h>
 
 enum status owner_walls_parse(const char *list, uint32_t *mask, char *unknown, size_t cap)
@@ -53,11 +55,11 @@ struct references {
     struct evidence_policy policy;
 };
 
-/* Of this owner and site in development mode; empty when it cannot be told. */
-static struct bytes config_dev_of(const struct owner *owner, uint8_t hash[CRYPTO_HASH_MAX])
+/* Of the same owner and site in development mode; empty when it cannot be told. */
+static struct bytes config_dev_of(const struct image_configuration *configuration, uint8_t hash[CRYPTO_HASH_MAX])
 {
     uint8_t room[IMAGE_CONFIGURATION_MAX];
-    struct image_configuration development = owner->configuration;
+    struct image_configuration development = *configuration;
     struct writer encoded = writer_over(room, sizeof room);
     development.insecure_dev = true;
     image_put_configuration(&encoded, &development);
@@ -67,11 +69,11 @@ static struct bytes config_dev_of(const struct owner *owner, uint8_t hash[CRYPTO
                : (struct bytes){0};
 }
 
-static void take_references(struct references *references, const struct owner *owner, const struct owner_pins *pins,
-                            struct bytes nonce)
+static void take_references(struct references *references, const struct image_configuration *configuration,
+                            const uint8_t measurement[EAT_HASH_LEN], const struct owner_pins *pins, struct bytes nonce)
 {
-    memcpy(references->measurements[0], pins->measurement, EAT_HASH_LEN);
-    bool development = owner->configuration.insecure_dev;
+    memcpy(references->measurements[0], measurement, EAT_HASH_LEN);
+    bool development = configuration->insecure_dev;
     references->policy = (struct evidence_policy){
         .ek_name = pins->has_ek ? BYTES_OF(pins->ek_name) : (struct bytes){0},
         .ak_name = pins->has_ak ? BYTES_OF(pins->ak_name) : (struct bytes){0},
@@ -79,8 +81,8 @@ static void take_references(struct references *references, const struct owner *o
         .measurement_count = 1,
         .boot_digests = (const uint8_t(*)[EAT_HASH_LEN])pins->boot_digests,
         .boot_digest_count = pins->boot_digest_count,
-        .config = BYTES_OF(owner->configuration.config_id),
-        .config_dev = development ? (struct bytes){0} : config_dev_of(owner, references->config_dev),
+        .config = BYTES_OF(configuration->config_id),
+        .config_dev = development ? (struct bytes){0} : config_dev_of(configuration, references->config_dev),
         .nonce = nonce,
         .required_walls = pins->required_walls,
         .seen = pins->seen,
@@ -119,7 +121,7 @@ int owner_appraise(const struct cli *cli, const struct owner *owner, struct owne
                    struct bytes nonce, struct evidence_result *result, struct owner_explanation *explanation)
 {
     struct references references;
-    take_references(&references, owner, pins, nonce);
+    take_references(&references, &owner->configuration, pins->measurement, pins, nonce);
     enum status status = evidence_appraise(evidence, &references.policy, result);
     return judge(cli, pins, &references, status, result, explanation);
 }
@@ -130,7 +132,28 @@ int owner_appraise_session(const struct cli *cli, const struct owner *owner, str
 {
     struct references references;
     const struct evidence_session session = {hub->evidence, hub->binder, hub->credential};
-    take_references(&references, owner, pins, hub->nonce);
+    take_references(&references, &owner->configuration, pins->measurement, pins, hub->nonce);
     enum status status = evidence_appraise_session(&session, &references.policy, result);
     return judge(cli, pins, &references, status, result, explanation);
+}
+
+int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
+                        const struct owner_vtpm *vtpm, struct bytes answer, struct bytes nonce,
+                        struct vtpm_appraisal *appraisal)
+{
+    struct references references;
+    const uint64_t sequence = pins->seen.sequence;
+    if (!bytes_equal(vtpm->configuration->certificate, owner->configuration.certificate) ||
+        vtpm->configuration->insecure_dev != owner->configuration.insecure_dev)
+        return cli_fail(cli, CLI_DENIED, "its configuration is another owner's, or of another mode");
+    take_references(&references, vtpm->configuration, vtpm->measurement, pins, nonce);
+    references.policy.seen.sequence = 0; /* the pins have the hub's */
+    enum status status = vtpm_appraise(answer, &references.policy, appraisal);
+    if (status == DENIED && appraisal->said != OK)
+        return cli_fail(cli, CLI_TPM, "the vTPM does not say which keys it has: %s",
+                        appraisal->said == DENIED ? "its endorsement hierarchy is closed"
+                                                  : status_word(appraisal->said));
+    int result = judge(cli, pins, &references, status, &appraisal->evidence, NULL);
+    pins->seen.sequence = sequence;
+    return result;
 }

@@ -129,6 +129,16 @@ int owner_appraise(const struct cli *cli, const struct owner *owner, struct owne
 int owner_appraise_session(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
                            const struct client_hub *hub, struct evidence_result *result,
                            struct owner_explanation *explanation);
+struct vtpm_appraisal;
+/* A vTPM that is to be who it is said to be. Borrows. */
+struct owner_vtpm {
+    const struct image_configuration *configuration; /* its own: this owner, its id */
+    const uint8_t *measurement;                      /* EAT_HASH_LEN: of its image */
+};
+/* Its endorsement keys (proto/vtpm) held to the pins: on this node, behind the walls that they require. */
+int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
+                        const struct owner_vtpm *vtpm, struct bytes answer, struct bytes nonce,
+                        struct vtpm_appraisal *appraisal);
 #define OWNER_WALLS_ALL 0xf7fu
 /* "secret-memory,lockdown". NOT_FOUND: `unknown` has the first name that is none. */
 MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *unknown, size_t cap);
@@ -206,8 +216,8 @@ int owner_session_of(struct owner_meeting *meeting, const char *url, struct owne
 int owner_session_of_device(const struct cli *cli, struct owner_device *device, const char *url,
                             struct owner_session *session);
 void owner_session_close(struct owner_session *session);
-/* Asks, and takes the answer's JSON apart (may be NULL). An answer that is no success was said, with the field that the
- * hub named, and so was none at all. answer->payload is the text as the hub wrote it. */
+/* Asks, and takes the answer's JSON apart (NULL: it need not be JSON). An answer that is no success was said, with the
+ * field that the hub named, and so was none at all. answer->payload is the text as the hub wrote it. */
 int owner_ask(const struct cli *cli, struct owner_session *session, const struct client_request *request,
               struct client_answer *answer, json_t **json);
 /* The same for an answer that came otherwise. */

@@ -216,12 +216,11 @@ static enum cli_exit exit_of(uint8_t code)
 
 int owner_judge(const struct cli *cli, const char *path, const struct client_answer *answer, json_t **json)
 {
+    if (answer->code >> 5 == 2 && !json)
+        return CLI_OK; /* whatever it is, it is taken as it came */
     json_t *tree = json_loadb((const char *)answer->payload.data, answer->payload.len, 0, NULL);
     if (answer->code >> 5 == 2 && tree) {
-        if (json)
-            *json = tree;
-        else
-            json_decref(tree);
+        *json = tree;
         return CLI_OK;
     }
     const json_t *error = json_object_get(tree, "error");

@@ -72,7 +72,7 @@ enum service_health service_health(const char *http_address, int timeout_ms)
 
 static const char *log_path(const struct cli *cli, const char *name, char *room)
 {
-    char file[64];
+    char file[96];
     snprintf(file, sizeof file, "run/%s.log", name);
     return cli_path(cli, file, room);
 }

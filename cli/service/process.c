@@ -37,7 +37,7 @@ static unsigned long long start_time(pid_t pid)
 
 static void pid_path(const struct cli *cli, const struct service *service, char *room)
 {
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "run/%s.pid", service->name);
     cli_path(cli, name, room);
 }
@@ -77,7 +77,7 @@ static enum status write_pid(const struct cli *cli, const struct service *servic
 
 enum status service_start(const struct cli *cli, struct service *service, const char *const *argv)
 {
-    char name[64], log[PATH_MAX];
+    char name[96], log[PATH_MAX];
     snprintf(name, sizeof name, "run/%s.log", service->name);
     cli_path(cli, name, log);
     posix_spawn_file_actions_t actions;

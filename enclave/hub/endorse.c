@@ -13,21 +13,21 @@ static const struct {
     enum crypto_curve curve;
 } points[] = {{"p256", CRYPTO_P256}, {"p384", CRYPTO_P384}};
 
-static const char *const known[] = {"name",   "tenant", "model", "version", "measurement",
-                                    "signer", "rsa",    "p256",  "p384",    NULL};
+static const char *const known[] = {"name",   "instance", "tenant", "model", "version", "measurement",
+                                    "signer", "rsa",      "p256",   "p384",  NULL};
 
 static struct bytes text_of(const json_t *body, const char *field)
 {
     return bytes_from_text(json_string_value(json_object_get(body, field)));
 }
 
-static bool take_hash(struct hub_request *request, const json_t *body, const char *field, uint8_t hash[EK_HASH_LEN])
+static bool take_hex(struct hub_request *request, const json_t *body, const char *field, uint8_t *room, size_t len)
 {
     const char *text = json_string_value(json_object_get(body, field));
-    struct writer writer = writer_over(hash, EK_HASH_LEN);
-    if (text && hex_decode(text, &writer) == OK && writer.len == EK_HASH_LEN)
+    struct writer writer = writer_over(room, len);
+    if (text && hex_decode(text, &writer) == OK && writer.len == len)
         return true;
-    hub_refuse(request, COAP_UNPROCESSABLE, field, "must be %d hexadecimal digits", 2 * EK_HASH_LEN);
+    hub_refuse(request, COAP_UNPROCESSABLE, field, "must be %zu hexadecimal digits", 2 * len);
     return false;
 }
 
@@ -93,8 +93,9 @@ void hub_post_site_ek(struct hub *hub, struct hub_request *request)
                              .tenant = text_of(body, "tenant"),
                              .model = text_of(body, "model"),
                              .version = text_of(body, "version")};
-    if (take_hash(request, body, "measurement", order.measurement) &&
-        take_hash(request, body, "signer", order.signer) && take_key(request, body, &order, room))
+    if (take_hex(request, body, "instance", order.instance, sizeof order.instance) &&
+        take_hex(request, body, "measurement", order.measurement, sizeof order.measurement) &&
+        take_hex(request, body, "signer", order.signer, sizeof order.signer) && take_key(request, body, &order, room))
         certify(hub, request, &order);
     json_decref(body);
 }

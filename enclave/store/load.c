@@ -139,6 +139,8 @@ static enum status check_place(struct store *store, const struct store_header *h
     unsigned long long wanted = store->confirmed.sequence + 1, given = header->head.sequence;
     if (given != wanted)
         return store_refuse(store, STORE_GAP, "record %llu came where %llu must be", given, wanted);
+    if (wanted == 1) /* where this history began; the monitor's head tells whether it is the one that counts */
+        memcpy(store->confirmed.hash, header->head.hash, MONITOR_HASH_LEN);
     if (memcmp(header->head.hash, store->confirmed.hash, MONITOR_HASH_LEN) != 0)
         return store_refuse(store, STORE_FORKED, "record %llu does not follow the record before it", given);
     if (header->schema < store_schema_version(store->db))
@@ -202,6 +204,8 @@ static enum status check_head(struct store *store, uint64_t sequence, const uint
         return store_refuse(store, STORE_ROLLED_BACK,
                             "it ends at %llu and %llu is confirmed: an older backup, or a log that was cut", have,
                             head);
+    if (have == 0) /* both: the history begins where the monitor says */
+        memcpy(store->confirmed.hash, hash, MONITOR_HASH_LEN);
     bool follows = store->any_record && have == head + 1;
     if (have > head && !follows)
         return store_refuse(store, STORE_AHEAD,

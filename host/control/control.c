@@ -76,7 +76,7 @@ static enum status read_status(struct bytes payload, struct control_status *stat
     return OK;
 }
 
-enum status control_status(const char *path, int timeout_ms, struct control_status *status)
+static enum status ask_status(const char *path, int timeout_ms, struct bytes name, struct control_status *status)
 {
     uint8_t room[sizeof(struct monitor_header) + sizeof(struct monitor_status) + CONTROL_TEXT_MAX];
     struct ucred peer = {0};
@@ -84,13 +84,28 @@ enum status control_status(const char *path, int timeout_ms, struct control_stat
     struct bytes payload;
     int fd = -1;
     TRY(dial(path, timeout_ms, &fd));
-    enum status result = ask(fd, MONITOR_STATUS, (struct bytes){0}, writer_over(room, sizeof room), &payload);
+    enum status result = ask(fd, MONITOR_STATUS, name, writer_over(room, sizeof room), &payload);
     if (result == OK)
         result = read_status(payload, status);
     if (result == OK && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
         status->monitor = peer.pid;
     close(fd);
     return result;
+}
+
+enum status control_status(const char *path, int timeout_ms, struct control_status *status)
+{
+    return ask_status(path, timeout_ms, (struct bytes){0}, status);
+}
+
+enum status control_status_of(const char *path, int timeout_ms, const char *name, struct control_status *status)
+{
+    struct monitor_instance instance = {{0}};
+    const size_t len = strlen(name);
+    if (len == 0 || len >= sizeof instance.name)
+        return NOT_FOUND;
+    memcpy(instance.name, name, len);
+    return ask_status(path, timeout_ms, bytes_from(&instance, sizeof instance), status);
 }
 
 enum status control_activate(const char *path, int timeout_ms, struct bytes blob, struct secret *secret)
@@ -103,6 +118,27 @@ enum status control_activate(const char *path, int timeout_ms, struct bytes blob
     if (result == OK)
         result = secret_set(secret, payload);
     wipe(room, sizeof room);
+    close(fd);
+    return result;
+}
+
+enum status control_forget(const char *path, int timeout_ms, const uint8_t site[MONITOR_SITE_LEN], struct bytes token,
+                           char why[CONTROL_TEXT_MAX])
+{
+    uint8_t room[sizeof(struct monitor_header) + CONTROL_TEXT_MAX], question_room[MONITOR_SITE_LEN + 256];
+    struct writer question = writer_over(question_room, sizeof question_room);
+    struct bytes payload = {0};
+    int fd = -1;
+    why[0] = 0;
+    put_bytes(&question, bytes_from(site, MONITOR_SITE_LEN));
+    put_bytes(&question, token);
+    TRY(writer_end(&question));
+    TRY(dial(path, timeout_ms, &fd));
+    enum status result = ask(fd, MONITOR_FORGET, writer_bytes(&question), writer_over(room, sizeof room), &payload);
+    if (payload.len && payload.len < CONTROL_TEXT_MAX) {
+        memcpy(why, payload.data, payload.len);
+        why[payload.len] = 0;
+    }
     close(fd);
     return result;
 }

@@ -22,9 +22,10 @@ struct table {
     uint8_t ahead[NONCE_LEN]; /* zero, or the nonce of the slot that will be written next */
     size_t count;
     struct head heads[HEADS_SITES_MAX];
+    uint64_t epoch; /* behind the records: zero in tables of before there was one */
 };
 
-_Static_assert(8 + 3 * 8 + 2 * NONCE_LEN + 8 + HEADS_SITES_MAX * RECORD_LEN <= BODY_LEN, "a slot holds every site");
+_Static_assert(8 + 3 * 8 + 2 * NONCE_LEN + 8 + HEADS_SITES_MAX * RECORD_LEN + 8 <= BODY_LEN, "a slot holds every site");
 
 static enum status mac_of(const struct heads *heads, const uint8_t *data, uint8_t mac[CRYPTO_HASH_MAX])
 {
@@ -49,6 +50,7 @@ static enum status encode(const struct heads *heads, const struct table *table, 
         put_u64be(&writer, table->heads[i].sequence);
         put_bytes(&writer, BYTES_OF(table->heads[i].hash));
     }
+    put_u64be(&writer, table->epoch);
     TRY(writer_end(&writer));
     TRY(mac_of(heads, data, mac));
     memcpy(data + BODY_LEN, mac, MAC_LEN);
@@ -82,6 +84,7 @@ static bool decode(const struct heads *heads, const uint8_t data[HEADS_SLOT_LEN]
         table->heads[i].sequence = take_u64be(&reader);
         take_into(&reader, table->heads[i].hash, 32);
     }
+    table->epoch = take_u64be(&reader);
     return reader.status == OK;
 }
 
@@ -113,7 +116,8 @@ static enum status next_table(const struct heads *heads, struct table *table)
     *table = (struct table){.generation = heads->generation + 1,
                             .counter = heads->counter,
                             .since_s = heads->since_s,
-                            .count = heads->count};
+                            .count = heads->count,
+                            .epoch = heads->epoch};
     memcpy(table->heads, heads->released, sizeof table->heads);
     return crypto_random(table->nonce, sizeof table->nonce);
 }
@@ -133,6 +137,7 @@ static void release(struct heads *heads, const struct table *table)
     heads->count = table->count;
     heads->counter = table->counter;
     heads->since_s = table->since_s;
+    heads->epoch = table->epoch;
 }
 
 /* The table on disk is one ahead: bring the TPM there, unless it is there already. */
@@ -208,14 +213,31 @@ enum status heads_advance(struct heads *heads, const struct head *head, bool str
     return OK;
 }
 
+enum status heads_forget(struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t now_s)
+{
+    struct table table;
+    TRY(repair(heads));
+    TRY(next_table(heads, &table));
+    size_t at = find(table.heads, table.count, site);
+    if (at == table.count)
+        return NOT_FOUND;
+    table.heads[at] = table.heads[--table.count];
+    table.heads[table.count] = (struct head){0};
+    table.epoch = heads->counter + 1; /* what move() brings the counter to, so no epoch comes twice */
+    return move(heads, &table, now_s);
+}
+
 void heads_get(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], struct head *head)
 {
     size_t at = find(heads->released, heads->count, site);
     *head = (struct head){0};
-    if (at < heads->count)
+    if (at < heads->count) {
         *head = heads->released[at];
-    else
-        memcpy(head->site, site, HEADS_SITE_LEN);
+        return;
+    }
+    struct writer beginning = writer_over(head->hash, sizeof head->hash);
+    put_u64be(&beginning, heads->epoch);
+    memcpy(head->site, site, HEADS_SITE_LEN);
 }
 
 enum status heads_check_lease(struct heads *heads)
@@ -290,6 +312,7 @@ enum status heads_reinitialise(struct heads *heads, uint64_t now_s)
     struct table table;
     memcpy(fresh.key, heads->key, sizeof fresh.key);
     TRY(fresh.outside.read_counter(fresh.outside.context, &fresh.counter));
+    fresh.epoch = fresh.counter + 1;
     /* Both slots: nothing of the table that was refused may come back. */
     for (int i = 0; i < 2; i++) {
         TRY(next_table(&fresh, &table));

@@ -7,7 +7,13 @@
  *
  * Moving the counter from c to c+1: a slot with c that names the nonce of what comes (`ahead`), a slot with c+1 that
  * bears it, then the TPM. At start: table == counter is fine; table == counter+1 is a crash between the two, and only
- * the slot named ahead is taken; everything else is refused. */
+ * the slot named ahead is taken; everything else is refused.
+ *
+ * Forgetting a site, or all of them, begins an epoch, which is the counter's value then. A site without a record begins
+ * at {sequence 0, hash = its epoch}, and the first record of its log names that hash as what it follows. So what was
+ * stored before the site was forgotten does not open afterwards, however it is cut: its newest record is not the one
+ * that a head names, and of its first alone, which could pass for one that was stored and not yet confirmed, the
+ * beginning is another. And the table that still had the head is older than the counter. */
 #ifndef BASTIDE_HEADS_H
 #define BASTIDE_HEADS_H
 
@@ -20,8 +26,9 @@
 
 struct head {
     uint8_t site[HEADS_SITE_LEN];
-    uint64_t sequence; /* 0: nothing was ever committed */
-    uint8_t hash[32];
+    uint64_t sequence; /* 0: nothing was committed since the site's epoch began … */
+    uint8_t hash[32];  /* … and this is the epoch, a big-endian number and zeros; none (zeros) on a node that never
+                          forgot */
 };
 
 /* What the rule is about; injected so that tests can cut any of it. A failed write may have been done or not. */
@@ -52,6 +59,7 @@ struct heads {
     uint64_t generation;
     uint64_t counter;
     uint64_t since_s;
+    uint64_t epoch;
     unsigned slot;  /* holds the present table */
     bool unsure;    /* a write failed and may have been done: it is overwritten before the next */
     bool unsettled; /* the table is one ahead and the TPM did not say whether it followed */
@@ -63,12 +71,15 @@ MUST_USE enum status heads_start(struct heads *heads, const struct heads_outside
                                  uint64_t born, uint64_t now_s, enum heads_verdict *verdict);
 /* After heads_start() refused, and only with a token: an empty table at the present counter, then as at a start. */
 MUST_USE enum status heads_reinitialise(struct heads *heads, uint64_t now_s);
-/* A site without a record has the zero head. */
+/* A site without a record has a head of sequence 0. */
 void heads_get(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], struct head *head);
 /* OK: durable, and with `strict` the counter moved too. WRONG_STATE unless head->sequence is the present one plus one;
  * NO_ROOM past HEADS_SITES_MAX; IO: not advanced, ask heads_get() where it stands; DENIED: another monitor has moved
  * the counter, stop. */
 MUST_USE enum status heads_advance(struct heads *heads, const struct head *head, bool strict, uint64_t now_s);
+/* The site's record goes and leaves its place to another site; the counter moves. NOT_FOUND: there is none; IO: not
+ * forgotten, or only by whoever starts next; DENIED as above. On whose word is the caller's to judge. */
+MUST_USE enum status heads_forget(struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t now_s);
 /* The counter moves: clean stop. */
 MUST_USE enum status heads_move(struct heads *heads, uint64_t now_s);
 /* DENIED when the counter is above ours: another monitor lives. */

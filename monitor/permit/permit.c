@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define BLOB_MAX 1024
+#define TOKEN_MAX 256
 
 struct permission {
     enum monitor_operation operation;
@@ -41,6 +42,8 @@ static const struct permission table[] = {
      sizeof(struct monitor_instance), 0},
     {MONITOR_STOP, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, true, 0, 0, PERMIT_ENDED},
     {MONITOR_ACTIVATE, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, 1, BLOB_MAX, 0},
+    {MONITOR_FORGET, PERMIT_CONTROL, PERMIT_CALLER, false, sizeof(struct monitor_forget) + 1,
+     sizeof(struct monitor_forget) + TOKEN_MAX, 0},
 };
 
 struct permit_session permit_session_of(enum permit_who who)
@@ -131,6 +134,12 @@ static enum status decode_measure(struct bytes payload, struct monitor_measure *
 
 static enum status decode(struct bytes payload, struct permit_request *request)
 {
+    if (request->operation == MONITOR_FORGET) {
+        memcpy(&request->of.forget.what, payload.data, sizeof request->of.forget.what);
+        payload = bytes_slice(payload, sizeof request->of.forget.what, payload.len - sizeof request->of.forget.what);
+        request->of.forget.token = payload;
+        return OK;
+    }
     if (request->operation == MONITOR_REPORT)
         return decode_report(payload, &request->of.report);
     if (request->operation == MONITOR_SEAL_KEY)

@@ -37,6 +37,10 @@ struct permit_request {
         struct monitor_launches_from from;
         struct monitor_instance instance; /* MONITOR_ATTACH, MONITOR_STATUS; an empty name: the node's own */
         struct bytes blob;                /* MONITOR_ACTIVATE; borrows from the packet */
+        struct {
+            struct monitor_forget what;
+            struct bytes token; /* borrows */
+        } forget;
     } of;
 };
 

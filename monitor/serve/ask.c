@@ -109,10 +109,7 @@ static enum status advance(struct serve *serve, const struct serve_site *site, c
     memcpy(head.hash, ask->hash, sizeof head.hash);
     enum status status = heads_advance(&serve->heads, &head, ask->strict, serve_now_s());
     if (status == DENIED) {
-        node_log("error", "monitor", "lease_lost", "exit=%d reason=\"another monitor has moved the counter\"",
-                 NODE_EXIT_DENIED);
-        serve->stopping = true;
-        serve->exit_code = NODE_EXIT_DENIED;
+        serve_lease_lost(serve);
     } else if (status != OK) {
         node_log("error", "monitor", "not_advanced", "%ssequence=%llu strict=%u status=%s", site->tag,
                  (unsigned long long)ask->sequence, ask->strict, status_word(status));

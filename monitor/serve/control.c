@@ -212,6 +212,45 @@ static enum status attach(struct serve *serve, struct serve_caller *caller, cons
     return OK;
 }
 
+/* The site's own host end, or one that has just gone and whose enclave may still commit: serve_forget() comes first. */
+static bool is_served(const struct serve *serve, const uint8_t site[IMAGE_SITE_LEN])
+{
+    for (size_t i = 0; i < SITES_MAX; i++)
+        if (serve->at[i] && memcmp(serve->at[i]->is.configuration.site, site, IMAGE_SITE_LEN) == 0)
+            return true;
+    return false;
+}
+
+static enum status forget_head(struct serve *serve, const uint8_t site[IMAGE_SITE_LEN], struct bytes token,
+                               const char **why)
+{
+    *why = "it has a host end";
+    serve_forget(serve);
+    if (is_served(serve, site))
+        return BUSY;
+    *why = "that is not the word of this node's owner, for this site at the present counter";
+    TRY(image_token_check(token, &serve->own.is.configuration.owner, IMAGE_FORGET, site, serve->heads.counter));
+    enum status status = heads_forget(&serve->heads, site, serve_now_s());
+    *why = status == NOT_FOUND ? "it has no head here" : "the table of heads or the TPM's counter cannot be written";
+    if (status == DENIED)
+        serve_lease_lost(serve);
+    return status;
+}
+
+/* The node's own is always served, so never forgotten here: reinitialise is for that. */
+static enum status forget(struct serve *serve, const struct permit_request *request, struct writer *writer)
+{
+    const char *why = "";
+    char site[2 * IMAGE_SITE_LEN + 1] = "";
+    enum status status = forget_head(serve, request->of.forget.what.site, request->of.forget.token, &why);
+    if (status != OK)
+        put_text(writer, why);
+    if (hex_encode(BYTES_OF(request->of.forget.what.site), site, sizeof site) == OK)
+        node_log(status == OK ? "info" : "warning", "monitor", "forget", "site=%s counter=%llu status=%s reason=\"%s\"",
+                 site, (unsigned long long)serve->heads.counter, status_word(status), status == OK ? "" : why);
+    return status;
+}
+
 /* The counter moves; what the table then says is what the next start must find. */
 static enum status stop(struct serve *serve)
 {
@@ -243,6 +282,8 @@ static enum status act(struct serve *serve, struct serve_caller *caller, const s
         return status;
     case MONITOR_LAUNCHES:
         return serve_launches(serve, request->of.from.number, writer);
+    case MONITOR_FORGET:
+        return forget(serve, request, writer);
     case MONITOR_STOP:
         return stop(serve);
     default:

@@ -120,10 +120,7 @@ void serve_launch(struct serve *serve, struct serve_site *site)
     site->started_ms = serve_now_ms();
     enum status status = heads_check_lease(&serve->heads);
     if (status == DENIED) {
-        node_log("error", "monitor", "lease_lost", "exit=%d reason=\"another monitor has moved the counter\"",
-                 NODE_EXIT_DENIED);
-        serve->stopping = true;
-        serve->exit_code = NODE_EXIT_DENIED;
+        serve_lease_lost(serve);
         return;
     }
     if (enclave_start(&plan, &site->enclave) != OK) {

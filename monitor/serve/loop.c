@@ -33,10 +33,8 @@ void serve_enclave_hung_up(struct serve_site *site)
     site->deadline_ms = serve_now_ms() + HANG_UP_MS; /* for its exit code */
 }
 
-static void check_lease(struct serve *serve)
+void serve_lease_lost(struct serve *serve)
 {
-    if (heads_check_lease(&serve->heads) != DENIED)
-        return;
     node_log("error", "monitor", "lease_lost", "exit=%d reason=\"another monitor has moved the counter\"",
              NODE_EXIT_DENIED);
     serve->stopping = true;
@@ -65,7 +63,8 @@ static void do_what_is_due(struct serve *serve)
             do_what_is_due_for(serve, serve->at[i], now);
     if (!serve->stopping && now >= serve->lease_ms) {
         serve->lease_ms = now + LEASE_MS;
-        check_lease(serve);
+        if (heads_check_lease(&serve->heads) == DENIED)
+            serve_lease_lost(serve);
     }
 }
 

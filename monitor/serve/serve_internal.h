@@ -165,5 +165,6 @@ MUST_USE enum status serve_receive(int socket, uint8_t *room, size_t cap, size_t
 /* ---- loop.c ---- */
 
 void serve_loop(struct serve *serve);
+void serve_lease_lost(struct serve *serve); /* another monitor has moved the counter: the end */
 
 #endif

@@ -162,7 +162,7 @@ static bool reinitialised(struct serve *serve, uint64_t *counter)
         read_below(serve, "node/reinitialise", token, sizeof token, &len) != OK)
         return false;
     enum status status = image_token_check(bytes_from(token, len), &serve->own.is.configuration.owner,
-                                           serve->own.is.configuration.site, *counter);
+                                           IMAGE_REINITIALISE, serve->own.is.configuration.site, *counter);
     if (status == OK)
         status = heads_reinitialise(&serve->heads, serve_now_s());
     if (status == OK && node_path(serve->options->home, "node/reinitialise", path))

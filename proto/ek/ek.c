@@ -116,14 +116,15 @@ static void put_attribute(struct writer *writer, struct bytes oid, struct bytes 
 
 static void put_uri(struct writer *writer, const struct ek_order *order)
 {
-    char site[2 * EK_SITE_LEN + 1] = "";
-    if (hex_encode(BYTES_OF(order->site), site, sizeof site) != OK)
+    char site[2 * EK_SITE_LEN + 1] = "", instance[2 * EK_SITE_LEN + 1] = "";
+    if (hex_encode(BYTES_OF(order->site), site, sizeof site) != OK ||
+        hex_encode(BYTES_OF(order->instance), instance, sizeof instance) != OK)
         writer_fail(writer, INTERNAL);
     size_t uri = der_open(writer, DER_CONTEXT + 6);
     put_text(writer, "bastide://");
     put_text(writer, site);
     put_text(writer, "/vtpm/");
-    put_bytes(writer, order->name);
+    put_text(writer, instance);
     der_close(writer, uri);
 }
 

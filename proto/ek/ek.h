@@ -3,7 +3,7 @@
  * Written only: a verifier reads them with whatever reads a maker's.
  *
  *     subject            CN = the instance's name
- *     subjectAltName     critical: TPM manufacturer, model, version; and bastide://<site>/vtpm/<name>
+ *     subjectAltName     critical: TPM manufacturer, model, version; and bastide://<site>/vtpm/<instance>
  *     extendedKeyUsage   2.23.133.8.1 (tcg-kp-EKCertificate)
  *     subjectDirectoryAttributes   the TPM specification: "2.0", level 0, revision 164 (1.64)
  *     EK_BINDING         SEQUENCE { tenant UTF8String, measurement OCTET STRING, signer OCTET STRING } */
@@ -29,12 +29,13 @@
 #define EK_INDEX_P384 0x01c00016u
 
 struct ek_order {
-    struct bytes rsa;         /* the modulus of an RSA-2048 key whose exponent is 65537; or */
-    struct crypto_public key; /* P-256 or P-384 */
-    uint8_t site[EK_SITE_LEN];
-    struct bytes name;           /* of the instance: 1 to EK_NAME_MAX of letters, digits and . _ - */
-    struct bytes tenant;         /* 1 to EK_TENANT_MAX bytes of UTF-8 */
-    struct bytes model, version; /* of the TPM: 1 to 32 letters and digits each, and a version of 8 hex digits */
+    struct bytes rsa;              /* the modulus of an RSA-2048 key whose exponent is 65537; or */
+    struct crypto_public key;      /* P-256 or P-384 */
+    uint8_t site[EK_SITE_LEN];     /* whose CA certifies */
+    uint8_t instance[EK_SITE_LEN]; /* the vTPM's own id, which its VM has as its UUID */
+    struct bytes name;             /* of the instance: 1 to EK_NAME_MAX of letters, digits and . _ - */
+    struct bytes tenant;           /* 1 to EK_TENANT_MAX bytes of UTF-8 */
+    struct bytes model, version;   /* of the TPM: 1 to 32 letters and digits each, and a version of 8 hex digits */
     uint8_t measurement[EK_HASH_LEN], signer[EK_HASH_LEN]; /* of vtpm.enclave */
     struct bytes serial;                                   /* random, 1 to PKI_SERIAL_MAX bytes, positive */
     int64_t not_before_s, not_after_s;

@@ -144,13 +144,15 @@ unsigned image_launch_refused(const struct image_machine *machine, const struct 
 enum image_workload_kind { IMAGE_NO_WORKLOAD, IMAGE_TASKS, IMAGE_MACHINE };
 MUST_USE enum status image_workload_kind(struct bytes sign1, enum image_workload_kind *kind);
 
-/* The owner's word that a node which lost its table of heads may begin anew, with an empty store: COSE_Sign1 over
- * {purpose, site, NV counter}. Good for one re-initialisation, for the counter moves with it. */
+/* The owner's word to a node, COSE_Sign1 over {purpose, site, NV counter}: that it may begin anew, with an empty table
+ * of heads, after it lost the one it had (the site is its own); or that it may forget one site. Good once, for the
+ * counter moves with either. */
 #define IMAGE_TOKEN_MAX 256
-MUST_USE enum status image_token_sign(struct writer *writer, const struct crypto_key *owner,
+enum image_token { IMAGE_REINITIALISE = 1, IMAGE_FORGET = 2 };
+MUST_USE enum status image_token_sign(struct writer *writer, const struct crypto_key *owner, enum image_token purpose,
                                       const uint8_t site[IMAGE_SITE_LEN], uint64_t counter);
-/* AUTH: not this owner's; DENIED: for another site or another counter value. */
-MUST_USE enum status image_token_check(struct bytes token, const struct crypto_public *owner,
+/* AUTH: not this owner's; DENIED: for another purpose, another site or another counter value. */
+MUST_USE enum status image_token_check(struct bytes token, const struct crypto_public *owner, enum image_token purpose,
                                        const uint8_t site[IMAGE_SITE_LEN], uint64_t counter);
 
 #endif

@@ -86,7 +86,8 @@ static int make_token(char **argv)
     scalar.len = read_file(argv[1], scalar.data, 32);
     CLAIM("the owner's key is read", crypto_key_import(&owner, CRYPTO_P256, secret_bytes(&scalar)) == OK);
     CLAIM("the token is written",
-          image_token_sign(&writer, &owner, (const uint8_t *)"a site for tests", strtoull(argv[2], NULL, 10)) == OK &&
+          image_token_sign(&writer, &owner, IMAGE_REINITIALISE, (const uint8_t *)"a site for tests",
+                           strtoull(argv[2], NULL, 10)) == OK &&
               write_file(argv[0], writer_bytes(&writer)));
     return 0;
 }

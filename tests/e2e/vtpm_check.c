@@ -129,6 +129,7 @@ static bool certify(const struct authority *authority, const struct vtpm_apprais
                              .not_before_s = time(NULL) - DAY_S,
                              .not_after_s = time(NULL) + DAY_S};
     memcpy(order.site, site->site, sizeof order.site);
+    memcpy(order.instance, site->site, sizeof order.instance);
     memcpy(order.measurement, appraisal->evidence.report.measurement, EK_HASH_LEN);
     memcpy(order.signer, appraisal->evidence.report.signer, EK_HASH_LEN);
     if (kind == TPM2_EK_RSA_2048)

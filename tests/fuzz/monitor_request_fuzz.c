@@ -43,6 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         abort();
     if (before.who == PERMIT_GROUP && before.state == PERMIT_CALLER && !request.of.instance.name[0])
         abort();
+    if (request.operation == MONITOR_FORGET &&
+        (request.of.forget.token.len == 0 || request.of.forget.token.len > len - 2 - sizeof request.of.forget.what))
+        abort();
     if (request.operation == MONITOR_ACTIVATE && (request.of.blob.len == 0 || request.of.blob.len > len - 2))
         abort();
     return 0;

@@ -144,6 +144,44 @@ static void a_refusal_is_passed_on_and_silence_is_io(void **state)
     assert_int_equal(control_status(long_path, 300, &status), NO_ROOM);
 }
 
+static void an_instance_is_asked_for_by_its_name(void **state)
+{
+    (void)state;
+    uint8_t room[512];
+    struct control_status status = {0};
+    const struct monitor_status said = {.enclave_pid = 8};
+    struct writer reply = reply_of(room, sizeof room, MONITOR_STATUS, OK, sizeof said);
+    put_bytes(&reply, bytes_from(&said, sizeof said));
+    pid_t child = answer_once(MONITOR_STATUS, writer_bytes(&reply));
+    check_ok(control_status_of(path, 300, "vm1", &status));
+    assert_int_equal(status.status.enclave_pid, 8);
+    was_asked_well(child);
+    check_status(NOT_FOUND, control_status_of(path, 300, "", &status));
+    check_status(NOT_FOUND, control_status_of(path, 300, "a23456789-123456789-123456789-123456789-12345678", &status));
+}
+
+static void what_the_monitor_says_to_forgetting_is_passed_on(void **state)
+{
+    (void)state;
+    static const uint8_t site[MONITOR_SITE_LEN] = {1};
+    uint8_t room[128], token[257] = {2};
+    char why[CONTROL_TEXT_MAX] = "x";
+    struct writer reply = reply_of(room, sizeof room, MONITOR_FORGET, BUSY, 13);
+    put_text(&reply, "it is in use.");
+    pid_t child = answer_once(MONITOR_FORGET, writer_bytes(&reply));
+    check_status(BUSY, control_forget(path, 300, site, bytes_from(token, 256), why));
+    assert_string_equal(why, "it is in use.");
+    was_asked_well(child);
+    reply = reply_of(room, sizeof room, MONITOR_FORGET, OK, 0);
+    child = answer_once(MONITOR_FORGET, writer_bytes(&reply));
+    check_ok(control_forget(path, 300, site, bytes_from(token, 1), why));
+    assert_string_equal(why, "");
+    was_asked_well(child);
+    check_status(NO_ROOM, control_forget(path, 300, site, bytes_from(token, 257), why));
+    unlink(path);
+    check_status(NOT_FOUND, control_forget(path, 300, site, bytes_from(token, 1), why));
+}
+
 static void an_activated_credential_is_a_secret_of_bounded_length(void **state)
 {
     (void)state;
@@ -174,6 +212,8 @@ int main(void)
         cmocka_unit_test(a_header_that_lies_is_malformed),
         cmocka_unit_test(a_text_is_taken_up_to_its_limit),
         cmocka_unit_test(a_refusal_is_passed_on_and_silence_is_io),
+        cmocka_unit_test(an_instance_is_asked_for_by_its_name),
+        cmocka_unit_test(what_the_monitor_says_to_forgetting_is_passed_on),
         cmocka_unit_test(an_activated_credential_is_a_secret_of_bounded_length),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,7 @@ static struct ek_order order_for_p256(void)
 {
     return (struct ek_order){.key = node.ek.public_key,
                              .site = {0xab},
+                             .instance = {0xcd},
                              .name = bytes_from_text("vm-17"),
                              .tenant = bytes_from_text("Hôpital"),
                              .model = bytes_from_text("vtpm"),
@@ -106,7 +107,7 @@ static void an_ek_certificate_reads_like_a_makers(void **state)
     check_says(read, "X509v3 Subject Alternative Name: critical");
     check_says(read, "2.23.133.2.1=id:42415354");
     check_says(read, "2.23.133.2.3=id:00010002");
-    check_says(read, "URI:bastide://ab000000000000000000000000000000/vtpm/vm-17");
+    check_says(read, "URI:bastide://ab000000000000000000000000000000/vtpm/cd000000000000000000000000000000");
     check_says(read, EK_BINDING);
     assert_int_equal(NOW_S + DAY_S, order.not_after_s);
     X509_free(read);

@@ -163,6 +163,120 @@ static void the_table_holds_as_many_sites_as_it_says(void **state)
     check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 2}, false, 0));
 }
 
+/* Of a site without a record. */
+static void check_beginning(const struct heads *heads, uint64_t epoch)
+{
+    struct head head;
+    uint8_t expected[32] = {0};
+    struct writer writer = writer_over(expected, sizeof expected);
+    put_u64be(&writer, epoch);
+    heads_get(heads, site, &head);
+    assert_int_equal(0, head.sequence);
+    assert_memory_equal(site, head.site, sizeof site);
+    assert_memory_equal(expected, head.hash, sizeof expected);
+}
+
+static void a_forgotten_site_leaves_its_place_to_another_and_begins_another_epoch(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    enum heads_verdict verdict;
+    static const uint8_t nobody[HEADS_SITE_LEN] = {9};
+    make(&heads, &world, 0);
+    check_beginning(&heads, 0);
+    check_status(NOT_FOUND, heads_forget(&heads, site, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, false, 0));
+    for (uint8_t i = 1; i < HEADS_SITES_MAX; i++)
+        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1, .hash = {i}}, false, 0));
+    check_status(NOT_FOUND, heads_forget(&heads, nobody, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, false, 0));
+    uint64_t before = world.counter;
+    check_ok(heads_forget(&heads, site, 0));
+    assert_int_equal(before + 1, world.counter);
+    check_beginning(&heads, world.counter);
+    check_status(NOT_FOUND, heads_forget(&heads, site, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, false, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, false, 0));
+    check_ok(start(&heads, &world, 41, &verdict));
+    check_beginning(&heads, before + 1);
+    for (uint8_t i = 1; i < HEADS_SITES_MAX; i++) { /* the others have what they had */
+        struct head head;
+        heads_get(&heads, (const uint8_t[HEADS_SITE_LEN]){7, i}, &head);
+        assert_true(head.sequence == 1 && head.hash[0] == i);
+    }
+}
+
+static void the_table_that_still_had_the_site_is_refused(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    enum heads_verdict verdict;
+    make(&heads, &world, 3);
+    struct world old = world;
+    check_ok(heads_forget(&heads, site, 0));
+    old.counter = world.counter;
+    check_status(DENIED, start(&heads, &old, 41, &verdict));
+    assert_int_equal(HEADS_ROLLED_BACK, verdict);
+}
+
+static void no_epoch_comes_twice(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    uint64_t last = 0;
+    make(&heads, &world, 0);
+    for (int i = 0; i < 6; i++) {
+        struct head head;
+        heads_get(&heads, site, &head);
+        check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, false, 0));
+        check_ok(i % 2 ? heads_reinitialise(&heads, 0) : heads_forget(&heads, site, 0));
+        heads_get(&heads, site, &head);
+        struct reader reader = reader_over(BYTES_OF(head.hash));
+        uint64_t epoch = take_u64be(&reader);
+        assert_true(epoch > last && epoch <= world.counter);
+        last = epoch;
+    }
+}
+
+/* A table as it was written before there were epochs is one of epoch zero. */
+static void a_table_without_an_epoch_is_of_the_first(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    static const uint8_t none[32];
+    make(&heads, &world, 1);
+    const size_t end = 8 + 3 * 8 + 2 * 16 + 8 + (HEADS_SITE_LEN + 8 + 32);
+    assert_memory_equal(none, world.slots[heads.slot] + end, sizeof none);
+}
+
+static void a_cut_at_any_operation_of_forgetting_leaves_it_done_or_not(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++)
+        for (int stays = 0; stays < 2; stays++)
+            for (int n = 0; n < 10; n++) {
+                struct heads heads;
+                struct world world;
+                enum heads_verdict verdict;
+                make(&heads, &world, 3);
+                world.failure = failure;
+                world.stays_dead = stays;
+                world.left = n;
+                bool done = heads_forget(&heads, site, 0) == OK;
+                world.left = -1;
+                assert_int_equal(done ? 0 : 3, sequence_of(&heads)); /* what callers are told */
+                if (!stays && !done)                                 /* a passing failure: said again, it is done */
+                    check_ok(heads_forget(&heads, site, 0));
+                done = done || !stays;
+                check_ok(start(&heads, &world, 41, &verdict));
+                assert_true(sequence_of(&heads) == 0 || (!done && sequence_of(&heads) == 3));
+            }
+}
+
 static void an_older_disk_is_refused_once_the_counter_moved(void **state)
 {
     (void)state;
@@ -365,6 +479,11 @@ int main(void)
         cmocka_unit_test(heads_survive_a_restart_and_the_counter_moves_with_it),
         cmocka_unit_test(a_head_only_moves_by_one),
         cmocka_unit_test(the_table_holds_as_many_sites_as_it_says),
+        cmocka_unit_test(a_forgotten_site_leaves_its_place_to_another_and_begins_another_epoch),
+        cmocka_unit_test(the_table_that_still_had_the_site_is_refused),
+        cmocka_unit_test(no_epoch_comes_twice),
+        cmocka_unit_test(a_table_without_an_epoch_is_of_the_first),
+        cmocka_unit_test(a_cut_at_any_operation_of_forgetting_leaves_it_done_or_not),
         cmocka_unit_test(an_older_disk_is_refused_once_the_counter_moved),
         cmocka_unit_test(a_removed_table_is_refused_once_the_counter_moved),
         cmocka_unit_test(a_counter_behind_the_table_is_refused),

@@ -8,7 +8,8 @@
 #define HASHES                                                                                                         \
     "\"measurement\":\"1111111111111111111111111111111111111111111111111111111111111111\","                            \
     "\"signer\":\"2222222222222222222222222222222222222222222222222222222222222222\""
-#define NAMES "\"name\":\"vm-1\",\"tenant\":\"bank\",\"model\":\"vtpm\",\"version\":\"00010000\""
+#define INSTANCE "\"instance\":\"33333333333333333333333333333333\","
+#define NAMES "\"name\":\"vm-1\"," INSTANCE "\"tenant\":\"bank\",\"model\":\"vtpm\",\"version\":\"00010000\""
 
 static const char *body_with(const char *names, const char *hashes, const char *field, struct bytes key)
 {
@@ -89,9 +90,12 @@ static void what_is_missing_or_cannot_be_is_named(void **state)
                 body_with(NAMES, HASHES, "rsa", BYTES_OF(modulus)), "key");
     rig_refused(&rig, &owner, COAP_UNPROCESSABLE, COAP_POST, "site/ek", NULL,
                 body_with(NAMES, short_hash, "p256", point), "measurement");
+    rig_refused(
+        &rig, &owner, COAP_UNPROCESSABLE, COAP_POST, "site/ek", NULL,
+        body_with(INSTANCE "\"tenant\":\"bank\",\"model\":\"vtpm\",\"version\":\"00010000\"", HASHES, "p256", point),
+        "name");
     rig_refused(&rig, &owner, COAP_UNPROCESSABLE, COAP_POST, "site/ek", NULL,
-                body_with("\"tenant\":\"bank\",\"model\":\"vtpm\",\"version\":\"00010000\"", HASHES, "p256", point),
-                "name");
+                body_with("\"name\":\"vm-1\",\"instance\":\"33\"", HASHES, "p256", point), "instance");
     X509_free(certified(body_with(NAMES, HASHES, "p256", point)));
 }
 

@@ -211,17 +211,18 @@ static void a_token_is_one_owners_for_one_site_and_one_counter(void **state)
     check_ok(crypto_init());
     check_ok(crypto_key_generate(&owner, CRYPTO_P256));
     check_ok(crypto_key_generate(&stranger, CRYPTO_P256));
-    check_ok(image_token_sign(&writer, &owner, site, 42));
+    check_ok(image_token_sign(&writer, &owner, IMAGE_FORGET, site, 42));
     struct bytes made = writer_bytes(&writer);
-    check_ok(image_token_check(made, &owner.public_key, site, 42));
-    check_status(DENIED, image_token_check(made, &owner.public_key, site, 43));
-    check_status(DENIED, image_token_check(made, &owner.public_key, elsewhere, 42));
-    check_status(AUTH, image_token_check(made, &stranger.public_key, site, 42));
+    check_ok(image_token_check(made, &owner.public_key, IMAGE_FORGET, site, 42));
+    check_status(DENIED, image_token_check(made, &owner.public_key, IMAGE_REINITIALISE, site, 42));
+    check_status(DENIED, image_token_check(made, &owner.public_key, IMAGE_FORGET, site, 43));
+    check_status(DENIED, image_token_check(made, &owner.public_key, IMAGE_FORGET, elsewhere, 42));
+    check_status(AUTH, image_token_check(made, &stranger.public_key, IMAGE_FORGET, site, 42));
     for (size_t i = 0; i < made.len; i++) {
         token[i] ^= 4;
-        assert_int_not_equal(OK, image_token_check(made, &owner.public_key, site, 42));
+        assert_int_not_equal(OK, image_token_check(made, &owner.public_key, IMAGE_FORGET, site, 42));
         token[i] ^= 4;
-        assert_int_not_equal(OK, image_token_check(bytes_slice(made, 0, i), &owner.public_key, site, 42));
+        assert_int_not_equal(OK, image_token_check(bytes_slice(made, 0, i), &owner.public_key, IMAGE_FORGET, site, 42));
     }
     crypto_key_done(&owner);
     crypto_key_done(&stranger);

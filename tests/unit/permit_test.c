@@ -5,10 +5,10 @@
 
 #include <stdlib.h>
 
-static const uint16_t operations[] = {MONITOR_READY,    MONITOR_REPORT,  MONITOR_SEAL_KEY, MONITOR_HEAD,
-                                      MONITOR_ADVANCE,  MONITOR_ATTACH,  MONITOR_STATUS,   MONITOR_STOP,
-                                      MONITOR_LAUNCHED, MONITOR_DIED,    MONITOR_ACTIVATE, MONITOR_LAUNCH,
-                                      MONITOR_LAUNCHES, MONITOR_MEASURE, MONITOR_MEASURING};
+static const uint16_t operations[] = {MONITOR_READY,    MONITOR_REPORT,  MONITOR_SEAL_KEY,  MONITOR_HEAD,
+                                      MONITOR_ADVANCE,  MONITOR_ATTACH,  MONITOR_STATUS,    MONITOR_STOP,
+                                      MONITOR_LAUNCHED, MONITOR_DIED,    MONITOR_ACTIVATE,  MONITOR_LAUNCH,
+                                      MONITOR_LAUNCHES, MONITOR_MEASURE, MONITOR_MEASURING, MONITOR_FORGET};
 
 /* A well-formed request. */
 static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
@@ -34,6 +34,8 @@ static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
         payload = bytes_from(&advance, sizeof advance);
     if (operation == MONITOR_ACTIVATE)
         payload = bytes_from("blob", 4);
+    if (operation == MONITOR_FORGET)
+        payload = bytes_from("a site, in full.t", 17);
     struct writer writer = writer_over(room, 1024);
     check_ok(permit_put_reply(&writer, operation, OK, payload));
     return writer_bytes(&writer);
@@ -70,7 +72,7 @@ static void each_may_ask_what_the_table_says_and_nothing_else(void **unused)
         {PERMIT_ENCLAVE, PERMIT_HOST, {0}},
         {PERMIT_CONTROL,
          PERMIT_CALLER,
-         {MONITOR_ATTACH, MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE, MONITOR_LAUNCHES}},
+         {MONITOR_ATTACH, MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE, MONITOR_LAUNCHES, MONITOR_FORGET}},
         {PERMIT_CONTROL,
          PERMIT_HOST,
          {MONITOR_STATUS, MONITOR_STOP, MONITOR_ACTIVATE, MONITOR_LAUNCHES, MONITOR_MEASURE}},
@@ -232,7 +234,8 @@ static void every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed(voi
         /* and with a header that admits to it */
         room[8]++;
         struct bytes longer = bytes_from(room, whole.len + 1);
-        check_status(operations[i] == MONITOR_ACTIVATE ? OK : MALFORMED, permit_check(&session, longer, &request));
+        bool open = operations[i] == MONITOR_ACTIVATE || operations[i] == MONITOR_FORGET;
+        check_status(open ? OK : MALFORMED, permit_check(&session, longer, &request));
     }
 }
 
@@ -247,6 +250,26 @@ static void a_blob_has_a_limit(void **unused)
         struct writer writer = writer_over(room, sizeof room);
         check_ok(permit_put_reply(&writer, MONITOR_ACTIVATE, OK, bytes_from(blob, len)));
         check_status(len == 1024 ? OK : MALFORMED, permit_check(&session, writer_bytes(&writer), &request));
+    }
+}
+
+static void a_site_is_forgotten_by_its_id_and_a_bounded_word(void **unused)
+{
+    static uint8_t room[2048];
+    static const uint8_t payload[16 + 257] = {'s', [15] = 'e', [16] = 't'};
+    struct permit_request request;
+    (void)unused;
+    for (size_t len = 1; len <= sizeof payload; len++) {
+        struct permit_session session = permit_session_of(PERMIT_CONTROL);
+        struct writer writer = writer_over(room, sizeof room);
+        check_ok(permit_put_reply(&writer, MONITOR_FORGET, OK, bytes_from(payload, len)));
+        enum status expected = len < 17 ? TRUNCATED : len <= 16 + 256 ? OK : MALFORMED;
+        check_status(expected, permit_check(&session, writer_bytes(&writer), &request));
+        if (expected != OK)
+            continue;
+        assert_memory_equal(payload, request.of.forget.what.site, 16);
+        assert_int_equal(len - 16, request.of.forget.token.len);
+        assert_int_equal('t', request.of.forget.token.data[0]);
     }
 }
 
@@ -326,6 +349,7 @@ int main(void)
         cmocka_unit_test(every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed),
         cmocka_unit_test(who_is_not_the_nodes_user_has_nothing_of_the_nodes_own),
         cmocka_unit_test(a_blob_has_a_limit),
+        cmocka_unit_test(a_site_is_forgotten_by_its_id_and_a_bounded_word),
         cmocka_unit_test(a_header_with_anything_unexpected_is_refused),
         cmocka_unit_test(fields_are_held_to_their_limits),
         cmocka_unit_test(an_answer_never_exceeds_a_message),

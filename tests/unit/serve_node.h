@@ -2,7 +2,7 @@
 #ifndef BASTIDE_TESTS_SERVE_NODE_H
 #define BASTIDE_TESTS_SERVE_NODE_H
 
-static struct crypto_key owner_key;
+static struct crypto_key owner_key, other_key; /* the node's, and a stranger's */
 
 static void put_directory(const char *name)
 {
@@ -61,15 +61,14 @@ static void put_image(const struct crypto_key *key)
 static void put_node(void)
 {
     static uint8_t owner_room[1024], other_room[1024];
-    struct crypto_key other = {0};
     struct writer writer = writer_over(owner_room, sizeof owner_room);
     char name[16];
     check_ok(crypto_key_generate(&owner_key, CRYPTO_P256));
-    check_ok(crypto_key_generate(&other, CRYPTO_P256));
+    check_ok(crypto_key_generate(&other_key, CRYPTO_P256));
     check_ok(x509_issue_root(&writer, &owner_key, (const uint8_t[X509_SERIAL_LEN]){1}, 1700000000));
     const struct bytes certificate = writer_bytes(&writer);
     writer = writer_over(other_room, sizeof other_room);
-    check_ok(x509_issue_root(&writer, &other, (const uint8_t[X509_SERIAL_LEN]){2}, 1700000000));
+    check_ok(x509_issue_root(&writer, &other_key, (const uint8_t[X509_SERIAL_LEN]){2}, 1700000000));
     put_directory("node");
     put_directory("node/instances");
     put_directory("run");
@@ -80,7 +79,6 @@ static void put_node(void)
         put_instance(name, certificate, i);
     }
     put_instance("stranger", writer_bytes(&writer), 100);
-    crypto_key_done(&other);
 }
 
 static int set_up(void **unused)
@@ -104,6 +102,7 @@ static int tear_down(void **unused)
 {
     (void)unused;
     crypto_key_done(&owner_key);
+    crypto_key_done(&other_key);
     return nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -162,6 +162,99 @@ static void a_named_instance_that_lacks_a_wall_is_refused_alone(void **unused)
     close(own), close(one), close(two);
 }
 
+/* ---- Forgetting ---- */
+
+/* What an enclave does whose store took one record. */
+static void commits(uint8_t site_number, int enclave, uint64_t sequence)
+{
+    uint8_t room[256];
+    const struct monitor_advance advance = {.sequence = sequence, .hash = {site_number}};
+    const struct monitor_header header = {
+        .version = MONITOR_VERSION, .operation = MONITOR_ADVANCE, .len = sizeof advance};
+    struct writer writer = writer_over(room, sizeof room);
+    struct heard heard;
+    put_bytes(&writer, bytes_from(&header, sizeof header));
+    put_bytes(&writer, bytes_from(&advance, sizeof advance));
+    assert_int_equal(writer.len, send(enclaves[enclave].socket, room, writer.len, MSG_NOSIGNAL));
+    do
+        assert_true(hear(enclaves[enclave].socket, &heard));
+    while (heard.header.operation != MONITOR_ADVANCE);
+    check_status(OK, heard.header.status);
+}
+
+static enum status forget(uint8_t site_number, const struct crypto_key *by, enum image_token purpose, uint64_t at,
+                          const char *why)
+{
+    uint8_t room[512], token_room[IMAGE_TOKEN_MAX];
+    const uint8_t site[IMAGE_SITE_LEN] = {site_number};
+    struct writer token = writer_over(token_room, sizeof token_room), writer = writer_over(room, sizeof room);
+    struct heard heard;
+    check_ok(image_token_sign(&token, by, purpose, site, at));
+    const struct monitor_header header = {
+        .version = MONITOR_VERSION, .operation = MONITOR_FORGET, .len = (uint32_t)(sizeof site + token.len)};
+    put_bytes(&writer, bytes_from(&header, sizeof header));
+    put_bytes(&writer, BYTES_OF(site));
+    put_bytes(&writer, writer_bytes(&token));
+    int fd = reach();
+    assert_int_equal(writer.len, send(fd, room, writer.len, MSG_NOSIGNAL));
+    assert_true(hear(fd, &heard) && heard.header.operation == MONITOR_FORGET);
+    close(fd);
+    if (!strstr((const char *)heard.payload, why))
+        fail_msg("\"%s\" does not say \"%s\"", heard.payload, why);
+    return (enum status)heard.header.status;
+}
+
+static void a_site_is_forgotten_on_its_owners_word_once_and_while_nobody_has_it(void **unused)
+{
+    (void)unused;
+    int own = attached(""), one = attached("vm1");
+    commits(1, launches, 1);
+    check_status(BUSY, forget(1, &owner_key, IMAGE_FORGET, counter, "host end"));
+    close(one);
+    is_forgotten("vm1");
+    const uint64_t before = counter;
+    check_status(AUTH, forget(1, &other_key, IMAGE_FORGET, before, "not the word"));
+    check_status(DENIED, forget(1, &owner_key, IMAGE_REINITIALISE, before, "not the word"));
+    check_status(DENIED, forget(1, &owner_key, IMAGE_FORGET, before - 1, "not the word"));
+    check_status(DENIED, forget(1, &owner_key, IMAGE_FORGET, before + 1, "not the word"));
+    check_status(NOT_FOUND, forget(2, &owner_key, IMAGE_FORGET, before, "no head"));
+    check_status(BUSY, forget(200, &owner_key, IMAGE_FORGET, before, "host end")); /* the node's own */
+    assert_int_equal(before, counter);
+    check_status(OK, forget(1, &owner_key, IMAGE_FORGET, before, ""));
+    assert_int_equal(before + 1, counter);
+    check_status(DENIED, forget(1, &owner_key, IMAGE_FORGET, before, "not the word")); /* it was good once */
+    check_status(NOT_FOUND, forget(1, &owner_key, IMAGE_FORGET, counter, "no head"));
+    one = attached("vm1");
+    commits(1, launches, 1); /* and lives again from its beginning */
+    assert_true(is_quiet(own));
+    close(own), close(one);
+}
+
+static void as_many_sites_live_as_the_table_holds_and_the_next_after_one_was_forgotten(void **unused)
+{
+    char name[16], next[16];
+    int fd, own = attached("");
+    (void)unused;
+    commits(200, launches, 1);
+    for (int i = 1; i <= NAMED_MAX; i++) {
+        snprintf(name, sizeof name, "vm%d", i);
+        fd = attached(name);
+        commits((uint8_t)i, launches, 1);
+        close(fd);
+        is_forgotten(name);
+    }
+    snprintf(next, sizeof next, "vm%d", NAMED_MAX + 1);
+    is_refused(next, NO_ROOM, "holds no more sites");
+    check_status(OK, forget(7, &owner_key, IMAGE_FORGET, counter, ""));
+    fd = attached(next);
+    commits(NAMED_MAX + 1, launches, 1);
+    close(fd);
+    is_refused("vm7", NO_ROOM, "holds no more sites");
+    fd = attached("vm8");
+    commits(8, launches, 2); /* who was there is who it was */
+    close(fd), close(own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +262,8 @@ int main(void)
         SERVED(who_is_refused_changes_nothing),
         SERVED(as_many_as_said_are_served_at_once_and_the_next_takes_the_place_of_who_goes),
         SERVED(callers_that_do_not_attach_keep_nobody_out_who_did),
+        SERVED(a_site_is_forgotten_on_its_owners_word_once_and_while_nobody_has_it),
+        SERVED(as_many_sites_live_as_the_table_holds_and_the_next_after_one_was_forgotten),
         SERVED(a_named_instance_that_lacks_a_wall_is_refused_alone),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

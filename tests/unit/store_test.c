@@ -228,6 +228,53 @@ static void exactly_one_record_beyond_the_head_is_accepted(void **state)
     rig_free(&rig);
 }
 
+/* The monitor forgot the site: its head is the beginning of another history, of which nothing is confirmed yet. However
+ * much of the former one is kept back, none of it opens; not even its first record alone, which looks as if it had been
+ * stored and not yet confirmed, and after which every next one would. */
+static void nothing_of_a_history_that_was_forgotten_opens_again(void **state)
+{
+    (void)state;
+    for (int compacted = 0; compacted < 2; compacted++) {
+        struct rig rig = history(1, 3);
+        if (compacted) {
+            check_ok(rig_start(&rig));
+            check_ok(rig_compact(&rig));
+            put(&rig, 9);
+            check_ok(rig_commit(&rig));
+        }
+        const size_t count = rig.log_count;
+        rig.sequence = 0;
+        memset(rig.hash, 0, sizeof rig.hash);
+        rig.hash[0] = 44;
+        for (size_t kept = compacted ? 0 : 1; kept <= count; kept++) {
+            rig.log_count = kept;
+            check_refused(&rig, !compacted && kept == 1 ? STORE_FORKED : STORE_AHEAD);
+        }
+        rig.log_count = count;
+        rig_free(&rig);
+    }
+}
+
+static void a_history_begins_where_the_monitor_says(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    rig.hash[0] = 44;
+    check_ok(rig_start(&rig));
+    assert_false(rig.advance);
+    put(&rig, 1);
+    check_ok(rig_seal(&rig, true)); /* durable at the host, and then the enclave is killed */
+    check_ok(rig_start(&rig));
+    assert_true(rig.advance);
+    store_sealed_head(rig.store, &rig.sequence, rig.hash);
+    put(&rig, 2);
+    check_ok(rig_commit(&rig));
+    check_ok(rig_start(&rig));
+    assert_false(rig.advance);
+    assert_int_equal(store_confirmed_sequence(rig.store), 2);
+    rig_free(&rig);
+}
+
 /* A record that was sealed, not confirmed and sealed anew is authentic; it is still another history. */
 static void a_record_of_a_commit_taken_back_cannot_stand_for_the_confirmed_one(void **state)
 {
@@ -440,6 +487,8 @@ int main(void)
         cmocka_unit_test(discarding_leaves_what_was_sealed),
         cmocka_unit_test(a_group_that_sqlite_took_back_is_not_sealed),
         cmocka_unit_test(a_log_that_is_cut_reordered_or_repeated_at_any_write_is_refused),
+        cmocka_unit_test(nothing_of_a_history_that_was_forgotten_opens_again),
+        cmocka_unit_test(a_history_begins_where_the_monitor_says),
         cmocka_unit_test(exactly_one_record_beyond_the_head_is_accepted),
         cmocka_unit_test(a_record_of_a_commit_taken_back_cannot_stand_for_the_confirmed_one),
         cmocka_unit_test(every_bit_and_every_length_of_a_record_counts),

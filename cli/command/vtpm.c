@@ -1,0 +1,299 @@
+/* bastide vtpm: TPMs for VMs, each in an enclave of this home's node, from their making to their end. */
+#include "command_internal.h"
+#include "instance.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: bastide vtpm create NAME [--id UUID] [--tenant TEXT] [--image DIR] [--start]\n"
+    "       bastide vtpm list\n"
+    "       bastide vtpm show NAME\n"
+    "       bastide vtpm start NAME [--on] [--foreground]\n"
+    "       bastide vtpm stop NAME\n"
+    "       bastide vtpm export-ek NAME [--kind KIND] [--pem | --der] [-o FILE]\n"
+    "       bastide vtpm delete NAME [--yes]\n\n"
+    "A vTPM is a TPM 2.0 for one VM. It runs in an enclave of this home's node, and its state is sealed: nobody who\n"
+    "administers the machine can read it, copy it, or bring an earlier one back.\n\n"
+    "create makes one: has the node launch it, holds its evidence to owner/pins.json (this owner, this node's TPM, "
+    "the\n"
+    "measurement of --image), has the site CA certify its endorsement keys, and writes the certificates into it, "
+    "where\n"
+    "TPM users look for them. It needs the node and its hub to be up. If it is cut, the same words take it up, or "
+    "delete\n"
+    "undoes it. start puts bastide-vtpm in front of it, in the background, with its sockets in run/vtpm/NAME/, and "
+    "says\n"
+    "what to tell QEMU. A VM switches its TPM on itself; --on does it for tools that use one without a VM. bastide "
+    "down\n"
+    "stops those that run. export-ek writes the certificates without starting anything. delete has the monitor forget\n"
+    "it, on the owner's signed word; what VMs sealed to it cannot be opened again, not even with a copy of its "
+    "files.\n\n"
+    "  --id UUID           the VM's UUID, which the certificates name (random if left out)\n"
+    "  --tenant TEXT       whose VM it is, up to 63 bytes, in the certificates (\"default\")\n"
+    "  --image DIR         its enclave image (vtpm.image beside this program); other images of the same signer may\n"
+    "                      take its place later\n"
+    "  --start             start it as well\n"
+    "  --on                switch it on\n"
+    "  --foreground        be bastide-vtpm, until SIGTERM: for systemd\n"
+    "  --kind KIND         rsa2048, p256 or p384 (all three if left out, in PEM)\n"
+    "  --pem, --der        the form (PEM)\n"
+    "  -o, --output FILE   where to write (standard output)\n"
+    "  --yes               do not ask\n\n"
+    "Examples:\n"
+    "  bastide vtpm create web1 --tenant acme --start\n"
+    "  bastide vtpm show web1\n"
+    "  bastide vtpm export-ek web1 --kind p256 -o web1.pem\n"
+    "  bastide vtpm start tools --on && TPM2TOOLS_TCTI=swtpm:path=$HOME/.bastide/run/vtpm/tools/tpm tpm2_getrandom 8\n"
+    "  bastide vtpm list --json | jq -r '.[] | select(.state == \"running\") | .name'\n"
+    "  bastide vtpm stop web1 && bastide vtpm delete web1 --yes\n";
+
+struct words {
+    const char *name, *id, *tenant, *image, *kind, *file;
+    bool start, on, foreground, pem, der, yes;
+};
+
+/* ---- create ---- */
+
+static int find_image(const struct cli *cli, const char *name, const char *given, char image[PATH_MAX])
+{
+    char beside[PATH_MAX + 16];
+    if (!given && instance_name_is_good(name) && instance_image(cli, name, image))
+        return CLI_OK; /* the one it was begun with */
+    snprintf(beside, sizeof beside, "%s/vtpm.image", cli->program);
+    char *whole = realpath(given ? given : beside, NULL);
+    if (!whole)
+        return cli_fail(cli, CLI_IMAGE, "image refused: %s is not there", given ? given : beside);
+    int result = (size_t)snprintf(image, PATH_MAX, "%s", whole) < PATH_MAX
+                     ? CLI_OK
+                     : cli_fail(cli, CLI_IMAGE, "image refused: its name is too long");
+    free(whole);
+    return result;
+}
+
+static int check_create(const struct cli *cli, const struct words *words, uint8_t id[IMAGE_SITE_LEN])
+{
+    if (words->id && instance_take_uuid(words->id, id) != OK)
+        return cli_usage(cli, "vtpm", "--id \"%.80s\" is no UUID: 8-4-4-4-12 hexadecimal digits", words->id);
+    if (words->tenant && !instance_tenant_is_good(words->tenant))
+        return cli_usage(cli, "vtpm", "--tenant: 1 to %d bytes of text", INSTANCE_TENANT_MAX);
+    return CLI_OK;
+}
+
+static int check_remote(const struct cli *cli)
+{
+    struct service_settings settings;
+    if (service_settings_load(cli, &settings) == OK && settings.remote)
+        return cli_fail(cli, CLI_DENIED, "the node of %s is another machine's: make its vTPMs there", cli->home);
+    return CLI_OK;
+}
+
+static int create(const struct cli *cli, const struct words *words)
+{
+    char image[PATH_MAX];
+    uint8_t id[IMAGE_SITE_LEN];
+    struct owner_session session;
+    const struct instance_order order = {words->name, words->id ? id : NULL, words->tenant, image};
+    int result = check_create(cli, words, id);
+    if (result == CLI_OK)
+        result = find_image(cli, words->name, words->image, image);
+    if (result == CLI_OK)
+        result = check_remote(cli);
+    if (result == CLI_OK)
+        result = instance_check_node(cli);
+    if (result == CLI_OK)
+        result = command_open(cli, &session);
+    if (result)
+        return result;
+    result = instance_create(cli, &order, &session);
+    owner_session_close(&session);
+    cli_progress(cli, NULL);
+    if (result == CLI_OK && words->start)
+        result = instance_start(cli, words->name, words->on);
+    return result ? result : command_vtpm_show(cli, words->name);
+}
+
+/* ---- start and stop ---- */
+
+static int check_startable(const struct cli *cli, const char *name)
+{
+    struct instance instance;
+    int result = instance_look(cli, name, false, &instance);
+    if (result == CLI_OK && !instance.has_place)
+        result = cli_fail(cli, CLI_NOT_FOUND, "vTPM %s was never finished: bastide vtpm create %s", name, name);
+    if (result == CLI_OK && instance.is_foreign)
+        result = cli_fail(cli, CLI_DENIED, "node/instances/%s is another owner's, or of another mode", name);
+    if (result == CLI_OK && instance.has_record && !instance.record.whole)
+        result =
+            cli_fail(cli, CLI_DENIED, "vTPM %s is not whole, its making was cut: bastide vtpm create %s", name, name);
+    return result;
+}
+
+static int start(const struct cli *cli, const struct words *words)
+{
+    int lock = -1, result = check_startable(cli, words->name);
+    if (result == CLI_OK && !words->foreground)
+        result = instance_check_node(cli);
+    if (result == CLI_OK)
+        result = instance_lock(cli, words->name, &lock);
+    if (result)
+        return result;
+    result =
+        words->foreground ? instance_become(cli, words->name, words->on) : instance_start(cli, words->name, words->on);
+    close(lock);
+    if (result == CLI_OK)
+        command_vtpm_words(cli, words->name, words->on);
+    return result;
+}
+
+static int stop(const struct cli *cli, const struct words *words)
+{
+    struct instance instance;
+    bool was = false;
+    int lock = -1, result = instance_look(cli, words->name, false, &instance);
+    if (result == CLI_OK)
+        result = instance_lock(cli, words->name, &lock);
+    if (result)
+        return result;
+    result = instance_stop(cli, words->name, &was);
+    close(lock);
+    if (result)
+        return result;
+    if (cli->json)
+        cli_print_json(json_pack("{s:s,s:b}", "name", words->name, "stopped", was));
+    else
+        cli_line(cli, "vTPM", "%s %s", words->name, was ? "stopped" : "was stopped");
+    return CLI_OK;
+}
+
+/* ---- delete ---- */
+
+static int ask(const struct cli *cli, const char *name)
+{
+    char line[128] = "";
+    if (cli->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return cli_usage(cli, "vtpm", "delete forgets the keys of %s for good: say --yes", name);
+    fprintf(stderr,
+            "What was sealed to vTPM %s, and its keys, are gone for good then.\nType its name to delete it: ", name);
+    if (!fgets(line, sizeof line, stdin))
+        line[0] = 0;
+    line[strcspn(line, "\n")] = 0;
+    return strcmp(line, name) == 0 ? CLI_OK : cli_fail(cli, CLI_DENIED, "vTPM %s stays", name);
+}
+
+static int delete_it(const struct cli *cli, const struct words *words)
+{
+    struct owner owner = {0};
+    struct instance instance;
+    int result = instance_look(cli, words->name, false, &instance);
+    if (result == CLI_OK)
+        result = check_remote(cli);
+    if (result == CLI_OK && !words->yes)
+        result = ask(cli, words->name);
+    if (result == CLI_OK)
+        result = owner_open(cli, false, &owner);
+    if (result == CLI_OK)
+        result = owner_unlock(cli, &owner);
+    if (result == CLI_OK)
+        result = instance_delete(cli, &owner, &instance);
+    owner_done(&owner);
+    if (result)
+        return result;
+    if (cli->json)
+        cli_print_json(json_pack("{s:s,s:b}", "name", words->name, "deleted", true));
+    else
+        cli_line(cli, "vTPM", "%s deleted", words->name);
+    return CLI_OK;
+}
+
+/* ---- The table ---- */
+
+static int list(const struct cli *cli, const struct words *words)
+{
+    (void)words;
+    return command_vtpm_list(cli);
+}
+
+static int show(const struct cli *cli, const struct words *words)
+{
+    return command_vtpm_show(cli, words->name);
+}
+
+static int export_ek(const struct cli *cli, const struct words *words)
+{
+    if (words->pem && words->der)
+        return cli_usage(cli, "vtpm", "--pem or --der, not both");
+    if (words->der && !words->kind)
+        return cli_usage(cli, "vtpm", "--der holds one certificate: say its --kind");
+    return command_vtpm_export(cli, words->name, words->kind, words->der, words->file);
+}
+
+enum option { O_ID, O_TENANT, O_IMAGE, O_START, O_ON, O_FOREGROUND, O_KIND, O_PEM, O_DER, O_FILE, O_YES, O_COUNT };
+#define WITH(option) (1u << (option))
+
+static const struct {
+    const char *verb;
+    bool named;
+    unsigned options; /* that it has */
+    int (*run)(const struct cli *cli, const struct words *words);
+} verbs[] = {
+    {"create", true, WITH(O_ID) | WITH(O_TENANT) | WITH(O_IMAGE) | WITH(O_START) | WITH(O_ON), create},
+    {"list", false, 0, list},
+    {"show", true, 0, show},
+    {"start", true, WITH(O_ON) | WITH(O_FOREGROUND), start},
+    {"stop", true, 0, stop},
+    {"export-ek", true, WITH(O_KIND) | WITH(O_PEM) | WITH(O_DER) | WITH(O_FILE), export_ek},
+    {"delete", true, WITH(O_YES), delete_it},
+};
+
+/* "-o FILE" is --output FILE. */
+static void spell_out(int argc, char **argv)
+{
+    static char output[] = "--output";
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-o") == 0)
+            argv[i] = output;
+}
+
+static int check_options(const struct cli *cli, const char *verb, unsigned has, const struct cli_option *options)
+{
+    for (unsigned i = 0; i < O_COUNT; i++)
+        if (!(has >> i & 1) && (options[i].flag ? *options[i].flag : *options[i].value != NULL))
+            return cli_usage(cli, "vtpm", "%s has no --%s", verb, options[i].name);
+    return CLI_OK;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    struct words words = {.name = NULL};
+    const struct cli_option options[O_COUNT] = {
+        [O_ID] = {"id", &words.id, NULL, NULL},          [O_TENANT] = {"tenant", &words.tenant, NULL, NULL},
+        [O_IMAGE] = {"image", &words.image, NULL, NULL}, [O_START] = {"start", NULL, &words.start, NULL},
+        [O_ON] = {"on", NULL, &words.on, NULL},          [O_FOREGROUND] = {"foreground", NULL, &words.foreground, NULL},
+        [O_KIND] = {"kind", &words.kind, NULL, NULL},    [O_PEM] = {"pem", NULL, &words.pem, NULL},
+        [O_DER] = {"der", NULL, &words.der, NULL},       [O_FILE] = {"output", &words.file, NULL, NULL},
+        [O_YES] = {"yes", NULL, &words.yes, NULL},
+    };
+    spell_out(argc, argv);
+    int result = cli_options(cli, "vtpm", options, O_COUNT, &argc, argv);
+    const char *verb = result == CLI_OK && argc > 1 ? argv[1] : "";
+    for (size_t i = 0; result == CLI_OK && i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].verb, verb) != 0)
+            continue;
+        if (argc != 2 + verbs[i].named)
+            return cli_usage(cli, "vtpm", "%s takes %s", verb, verbs[i].named ? "one NAME" : "no name");
+        words.name = verbs[i].named ? argv[2] : NULL;
+        if (words.on && strcmp(verb, "create") == 0 && !words.start)
+            return cli_usage(cli, "vtpm", "--on belongs to --start");
+        result = words.name ? instance_check_name(cli, words.name) : CLI_OK;
+        if (result == CLI_OK)
+            result = check_options(cli, verb, verbs[i].options, options);
+        return result ? result : verbs[i].run(cli, &words);
+    }
+    return result ? result
+                  : cli_usage(cli, "vtpm", "give create, list, show, start, stop, export-ek or delete, then a NAME");
+}
+
+const struct command command_vtpm = {"vtpm", "TPMs for VMs: create, list, show, start, stop, export-ek, delete", help,
+                                     run};

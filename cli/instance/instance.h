@@ -1,0 +1,153 @@
+/* instance: the vTPMs of this home, from their making to their end — the directory that the node makes each of, what
+ * its owner keeps of it, the process in front of it, and what is asked at its sockets.
+ * Never sees a TPM's state; never has a key certified that was not appraised; never forgets one without its owner's
+ * word.
+ *
+ *     node/instances/NAME/configuration, image    what the monitor makes it of (monitor/sites)
+ *     owner/vtpm/NAME/instance.json               who it is; written first, so that a making that was cut is taken up
+ *     owner/vtpm/NAME/ek-KIND.der                 its EK certificates, kept before they are put into it
+ *     run/vtpm/NAME/tpm.ctrl, tpm, keys           its sockets; host.pid, host.log
+ *
+ * Functions that give an int give an enum cli_exit, and what went wrong was said. */
+#ifndef BASTIDE_INSTANCE_H
+#define BASTIDE_INSTANCE_H
+
+#include "cli.h"
+#include "ek.h"
+#include "image.h"
+#include "owner.h"
+#include "swtpm.h"
+#include "tpm2.h"
+#include "vtpm_keys.h"
+
+#define INSTANCE_NAME_MAX 47
+#define INSTANCE_UUID_LEN 37 /* of the text, its NUL included */
+#define INSTANCE_PRODUCT "vtpm"
+#define INSTANCE_TENANT_MAX IMAGE_TENANT_MAX
+#define INSTANCE_SOCKET_MAX 108
+#define INSTANCE_ASK_MS 60000 /* of patience at a socket: a TPM may make RSA keys meanwhile */
+
+/* ---- record.c: who a vTPM is, as its owner keeps it ---- */
+
+struct instance_record {
+    uint8_t id[IMAGE_SITE_LEN]; /* its VM's UUID */
+    char tenant[INSTANCE_TENANT_MAX + 1];
+    uint8_t measurement[IMAGE_HASH_LEN], signer[IMAGE_HASH_LEN]; /* of the image that it was certified with */
+    uint32_t security_version;
+    int64_t created_s;
+    bool whole; /* its keys are certified, and the certificates are in it */
+};
+
+/* 1 to INSTANCE_NAME_MAX letters, digits and . _ - , a letter or digit first: as the monitor takes it, and a shell. */
+bool instance_name_is_good(const char *name);
+/* CLI_USAGE was said unless it is. */
+int instance_check_name(const struct cli *cli, const char *name);
+/* 8-4-4-4-12 hexadecimal digits, in either case. MALFORMED. */
+MUST_USE enum status instance_take_uuid(const char *text, uint8_t id[IMAGE_SITE_LEN]);
+void instance_put_uuid(const uint8_t id[IMAGE_SITE_LEN], char text[INSTANCE_UUID_LEN]);
+/* 1 to INSTANCE_TENANT_MAX bytes of UTF-8 without control characters. */
+bool instance_tenant_is_good(const char *tenant);
+
+/* As a shell takes it for one word: in quotes where it needs them. Cut to cap. */
+void instance_quote(const char *text, char *room, size_t cap);
+
+/* gives: free the text. NULL: no memory. */
+char *instance_record_encode(const struct instance_record *record);
+/* MALFORMED: not all of it is there, or more. */
+MUST_USE enum status instance_record_decode(struct bytes text, struct instance_record *record);
+/* NOT_FOUND, MALFORMED, IO. */
+MUST_USE enum status instance_record_load(const struct cli *cli, const char *name, struct instance_record *record);
+int instance_record_save(const struct cli *cli, const char *name, const struct instance_record *record);
+
+/* "rsa2048", "p256", "p384". */
+const char *instance_kind_word(enum tpm2_ek_kind kind);
+MUST_USE enum status instance_kind_of(const char *word, enum tpm2_ek_kind *kind); /* NOT_FOUND */
+/* What of an EK certificate of ours is told or compared. Borrows. */
+struct instance_certificate {
+    int64_t not_before_s, not_after_s;
+    struct bytes key; /* an RSA modulus, or 0x04 || x || y */
+};
+MUST_USE enum status instance_certificate_read(struct bytes der, struct instance_certificate *certificate);
+/* NOT_FOUND, NO_ROOM, IO. */
+MUST_USE enum status instance_certificate_load(const struct cli *cli, const char *name, enum tpm2_ek_kind kind,
+                                               uint8_t room[EK_CERTIFICATE_MAX], struct bytes *der);
+int instance_certificate_save(const struct cli *cli, const char *name, enum tpm2_ek_kind kind, struct bytes der);
+
+/* ---- place.c: its directories ---- */
+
+struct instance {
+    char name[INSTANCE_NAME_MAX + 1];
+    bool has_record, has_place; /* owner/vtpm/NAME; a configuration in node/instances/NAME */
+    bool is_foreign;            /* its configuration is another owner's, or of another mode */
+    struct instance_record record;
+    uint8_t id[IMAGE_SITE_LEN]; /* as the configuration has it, else the record */
+    uint8_t config_id[IMAGE_HASH_LEN];
+};
+
+const char *instance_path(const struct cli *cli, const char *directory, const char *name, const char *file, char *room);
+/* What there is by this name. CLI_NOT_FOUND: nothing at all; with `quiet` that is not said. */
+int instance_look(const struct cli *cli, const char *name, bool quiet, struct instance *instance);
+/* gives: free(names). Of all that there are, in order. */
+int instance_list(const struct cli *cli, char (**names)[INSTANCE_NAME_MAX + 1], size_t *count);
+/* owner/vtpm/NAME. */
+int instance_make_record_place(const struct cli *cli, const char *name);
+/* node/instances/NAME: configuration and a link to the image; what is there already stays. */
+int instance_make_place(const struct cli *cli, const struct owner *owner, const char *name,
+                        const uint8_t id[IMAGE_SITE_LEN], const char *image);
+/* DIRECTORY/NAME and all below; what is not there is no failure. */
+int instance_remove(const struct cli *cli, const char *directory, const char *name);
+/* The directory its image is in, with links followed. False: there is none. */
+bool instance_image(const struct cli *cli, const char *name, char image[PATH_MAX]);
+
+/* ---- process.c: bastide-vtpm in front of it ---- */
+
+struct instance_sockets {
+    char control[INSTANCE_SOCKET_MAX], data[INSTANCE_SOCKET_MAX], keys[INSTANCE_SOCKET_MAX];
+};
+
+/* CLI_USAGE: home and name together are too long for a socket's name. */
+int instance_sockets(const struct cli *cli, const char *name, struct instance_sockets *sockets);
+/* One program at a time begins, ends or makes an instance: waits its turn. The descriptor is the caller's to close. */
+int instance_lock(const struct cli *cli, const char *name, int *lock);
+/* What the monitor must be there for. CLI_UNREACHABLE was said. */
+int instance_check_node(const struct cli *cli);
+bool instance_is_running(const struct cli *cli, const char *name, pid_t *pid); /* pid may be NULL */
+/* In the background, and waits until it answers. `on`: the TPM is switched on with it. */
+int instance_start(const struct cli *cli, const char *name, bool on);
+/* This process becomes it. Comes back only to say why not. */
+int instance_become(const struct cli *cli, const char *name, bool on);
+/* SHUTDOWN, then SIGTERM. *was: it ran. */
+int instance_stop(const struct cli *cli, const char *name, bool *was);
+/* All that run below this home; gives: free(names) of those that did. */
+int instance_stop_all(const struct cli *cli, char (**names)[INSTANCE_NAME_MAX + 1], size_t *count);
+
+/* ---- talk.c: what is asked at its sockets ---- */
+
+/* A connection, which waits so long for each read and write. IO: nobody listens. */
+MUST_USE enum status instance_reach(const char *path, int timeout_ms, int *fd);
+/* One control command. IO, MALFORMED; whether it was refused is in the reply. */
+MUST_USE enum status instance_control(const char *path, int timeout_ms, const struct swtpm_request *request,
+                                      struct swtpm_reply *reply, uint8_t *room, size_t cap);
+/* Its endorsement keys and the evidence over them (proto/vtpm). */
+MUST_USE enum status instance_ask_keys(const char *path, struct bytes nonce, uint8_t room[VTPM_KEYS_ANSWER_MAX],
+                                       struct bytes *answer);
+/* One TPM command: struct provision's `ask`, its user an int *, the data channel. */
+MUST_USE enum status instance_ask_tpm(void *user, struct bytes command, struct writer *response);
+
+/* ---- create.c, delete.c ---- */
+
+struct instance_order {
+    const char *name;
+    const uint8_t *id;  /* NULL: as it is, else at random */
+    const char *tenant; /* NULL: as it is, else "default" */
+    const char *image;  /* a directory's whole path; of one that has an image it must be that */
+};
+
+/* Makes it, appraises it against the session's pins, has the hub certify its keys and puts the certificates into it. It
+ * is stopped afterwards. Said again, it goes on where it was cut; CLI_DENIED when it is whole already. */
+int instance_create(const struct cli *cli, const struct instance_order *order, struct owner_session *session);
+/* Stops it, has the monitor forget its head on the owner's word (the key is unlocked), removes all that is left. Said
+ * again, it goes on where it was cut. */
+int instance_delete(const struct cli *cli, const struct owner *owner, const struct instance *instance);
+
+#endif
