@@ -6,7 +6,6 @@ set -uo pipefail
 build=$(realpath "$1")
 source=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
-cache=$build/../boot # the kernel package stays between runs
 owner=$work/owner http=127.0.0.1:28741
 failed=0
 machine= tpm=
@@ -94,21 +93,8 @@ image() { # out programs signer kernel-words...
   "$source/integrations/boot/bastide-node-image" --programs "$programs" --signer "$signer" --kernel "$cache/kernel" \
     --out "$out" "$@" >"$work/image.log" 2>&1 || { tail -3 "$work/image.log"; tell "FAILED: $out is not made"; failed=1; exit 1; }
 }
-install_once() {
-  local missing=()
-  for package in qemu-system-x86 ovmf systemd-boot-efi busybox-static swtpm kmod cpio zstd binutils e2fsprogs; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null)" = installed ] || missing+=($package)
-  done
-  [ ${#missing[@]} = 0 ] || { echo "skipped: missing ${missing[*]} (make deps installs them)"; exit 77; }
-  ls "$cache"/kernel/boot/vmlinuz-* >/dev/null 2>&1 && return
-  mkdir -p "$cache"
-  local name
-  name=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-6/ {print $2; exit}')
-  (cd "$cache" && apt-get download "${name:-linux-image-cloud-amd64}" >apt.log 2>&1 && rm -rf kernel && dpkg -x linux-image-6*.deb kernel.new &&
-    mv kernel.new kernel) || { echo "skipped: Debian's kernel cannot be downloaded: $(tail -1 "$cache/apt.log")"; exit 77; }
-}
-[ "$(uname -m)" = x86_64 ] || { echo "skipped: the machine is emulated for x86-64 only here"; exit 77; }
-install_once
+. "$source/tests/e2e/machine.sh"
+machine_needs systemd-boot-efi kmod binutils e2fsprogs
 trap finish EXIT
 PATH=$PATH:/usr/sbin:/sbin
 
