@@ -20,19 +20,31 @@ static void watch(struct vtpm_host *host, struct peer *peer)
         peer_close(host, peer, true);
 }
 
-void peer_open(struct vtpm_host *host, int fd, enum door_transport transport, bool handed)
+struct peer *peer_place(struct vtpm_host *host, uint64_t until)
 {
-    struct peer *place = NULL;
-    for (size_t i = 0; i < VTPM_HOST_PEERS && !place; i++)
-        if (host->peers[i].fd < 0)
-            place = &host->peers[i];
+    struct peer *silent = NULL;
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++) {
+        struct peer *peer = &host->peers[i];
+        if (peer->fd < 0)
+            return peer;
+        if (!peer->heard && peer->channel < until && (!silent || peer->channel < silent->channel))
+            silent = peer;
+    }
+    return silent;
+}
+
+struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport)
+{
+    struct peer *place = peer_place(host, UINT64_MAX);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = host->next_channel};
+    if (place)
+        peer_close(host, place, true);
     if (!place || epoll_ctl(host->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);
-        return;
+        return NULL;
     }
-    *place = (struct peer){
-        .fd = fd, .channel = host->next_channel++, .transport = transport, .handed = handed, .passed = -1};
+    *place = (struct peer){.fd = fd, .channel = host->next_channel++, .transport = transport, .passed = -1};
+    return place;
 }
 
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell)
@@ -110,10 +122,12 @@ static void take_data_socket(struct vtpm_host *host, struct peer *peer)
     for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
         taken |= host->peers[i].fd >= 0 && host->peers[i].handed;
     const bool fits = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
-    if (fits && !taken)
-        peer_open(host, fd, DOOR_VTPM_DATA, true);
-    else if (fd >= 0)
+    struct peer *opened = fits && !taken ? peer_open(host, fd, DOOR_VTPM_DATA) : NULL;
+    if (opened)
+        opened->handed = opened->heard = true;
+    else if (fd >= 0 && (!fits || taken))
         close(fd);
+    taken = !opened;
     answer_result(host, peer, !fits ? SWTPM_BAD_PARAMETER : taken ? SWTPM_IO_ERROR : SWTPM_OK);
 }
 
@@ -133,6 +147,7 @@ static void hand_on(struct vtpm_host *host, struct peer *peer, size_t len)
     enum status status =
         data_socket ? OK : host->config.ask(host->config.context, peer->channel, peer->transport, frame);
     take_out(peer, len);
+    peer->heard = true;
     if (status != OK) {
         peer_close(host, peer, false);
         return;

@@ -93,19 +93,11 @@ uint32_t vtpm_host_refusal(const struct vtpm_host *host)
 
 /* ---- The enclave comes and goes ---- */
 
-static bool has_place(const struct vtpm_host *host)
-{
-    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
-        if (host->peers[i].fd < 0)
-            return true;
-    return false;
-}
-
 /* Whoever finds no place waits in the kernel's backlog, and wakes nobody. */
 static void listen_or_not(struct vtpm_host *host)
 {
     const int fds[] = {host->control, host->data, host->keys, host->transfer};
-    const bool wanted = host->ready && has_place(host);
+    const bool wanted = host->ready && peer_place(host, UINT64_MAX);
     if (wanted == host->listening)
         return;
     host->listening = wanted;
@@ -116,6 +108,13 @@ static void listen_or_not(struct vtpm_host *host)
     }
 }
 
+static void take_client(struct vtpm_host *host, int fd, enum door_transport transport)
+{
+    struct peer *client = peer_open(host, fd, transport);
+    if (client)
+        client->heard = true;
+}
+
 static void be_ready(struct vtpm_host *host)
 {
     host->first = 0;
@@ -123,9 +122,9 @@ static void be_ready(struct vtpm_host *host)
     if (!host->clients_taken) {
         host->clients_taken = true;
         if (host->config.control.kind == VTPM_AT_CLIENT)
-            peer_open(host, host->config.control.fd, DOOR_VTPM_CONTROL, false);
+            take_client(host, host->config.control.fd, DOOR_VTPM_CONTROL);
         if (host->config.data.kind == VTPM_AT_CLIENT)
-            peer_open(host, host->config.data.fd, DOOR_VTPM_DATA, false);
+            take_client(host, host->config.data.fd, DOOR_VTPM_DATA);
     }
     listen_or_not(host);
 }
@@ -206,6 +205,7 @@ enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct byt
     return OK;
 }
 
+/* Who came before this turn had his chance to be read, and may have to give way. */
 static void accept_some(struct vtpm_host *host, uint64_t which)
 {
     const struct {
@@ -215,28 +215,30 @@ static void accept_some(struct vtpm_host *host, uint64_t which)
                 {host->data, DOOR_VTPM_DATA},
                 {host->keys, DOOR_VTPM_KEYS},
                 {host->transfer, DOOR_VTPM_TRANSFER}};
-    while (has_place(host)) {
+    const uint64_t until = host->next_channel;
+    while (peer_place(host, until)) {
         int fd = accept4(from[which - CONTROL_EVENT].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        peer_open(host, fd, from[which - CONTROL_EVENT].transport, false);
+        (void)peer_open(host, fd, from[which - CONTROL_EVENT].transport);
     }
 }
 
 void vtpm_host_run(struct vtpm_host *host)
 {
-    struct epoll_event events[VTPM_HOST_PEERS];
-    int count = epoll_wait(host->epoll, events, VTPM_HOST_PEERS, 0);
+    struct epoll_event events[VTPM_HOST_PEERS + TRANSFER_EVENT];
+    int count = epoll_wait(host->epoll, events, VTPM_HOST_PEERS + TRANSFER_EVENT, 0);
     for (int i = 0; i < count; i++) {
         struct peer *peer = peer_of(host, events[i].data.u64);
-        if (events[i].data.u64 <= TRANSFER_EVENT)
-            accept_some(host, events[i].data.u64);
-        else if (peer && events[i].events & EPOLLOUT)
+        if (peer && events[i].events & EPOLLOUT)
             peer_write(host, peer);
         else if (peer && (events[i].events & EPOLLIN) && !peer->asked && !peer->out_len)
             peer_read(host, peer);
         else if (peer && events[i].events & (EPOLLHUP | EPOLLERR))
             peer_close(host, peer, true);
     }
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u64 <= TRANSFER_EVENT)
+            accept_some(host, events[i].data.u64);
     listen_or_not(host);
 }

@@ -12,7 +12,9 @@
 #include "base.h"
 #include "vtpm_options.h"
 
-#define VTPM_HOST_PEERS 64 /* connections of any kind; more wait in the kernel's backlog */
+/* Connections of any kind. When all places are taken, one that never sent a whole frame gives way to a newcomer, the
+ * one that has been silent for longest first; where there is none, newcomers wait in the kernel's backlog. */
+#define VTPM_HOST_PEERS 64
 
 struct vtpm_host_config {
     struct vtpm_place control;  /* texts are borrowed, descriptors change hands */

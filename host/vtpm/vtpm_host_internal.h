@@ -15,6 +15,7 @@ struct peer {
     bool asked;      /* a frame is with the enclave */
     bool pending;    /* more may stand in `in` than was looked at */
     bool handed;     /* came by SET_DATAFD */
+    bool heard;      /* sent a whole frame, or was brought: keeps its place */
     uint32_t asking; /* the control command under way */
     int passed;      /* a descriptor that came with what is in `in`; -1 */
     uint8_t *in;
@@ -43,7 +44,10 @@ int place_listen(const struct vtpm_place *place, const char **why);
 void place_leave(const struct vtpm_place *place, int fd); /* -1 is allowed */
 
 /* peer.c */
-void peer_open(struct vtpm_host *host, int fd, enum door_transport transport, bool handed);
+/* A free place; else that of the one that has been silent for longest, of those before channel `until`; or NULL. */
+struct peer *peer_place(struct vtpm_host *host, uint64_t until);
+/* Takes the descriptor; NULL: there is no place, and it is closed. */
+struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport);
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell);
 void peer_read(struct vtpm_host *host, struct peer *peer);  /* what came; frames go to the enclave */
 void peer_write(struct vtpm_host *host, struct peer *peer); /* what is left of an answer; then what it sent meanwhile */

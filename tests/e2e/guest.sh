@@ -105,6 +105,7 @@ replayed() { # bank: index and value, as tpm2_eventlog has them
   sed -n "/^pcrs:/,\$ { /^  $1:/,/^  [a-z]/ s/^ *\([0-9]*\) *: 0x\([0-9a-f]*\)\$/\1 \2/p }" event.yaml | tr a-f A-F
 }
 check "replayed it gives what is in the PCRs" "$(cat pcrs)" "$(replayed sha256)"
+check "and so has the verifier's own code it, to which the kernel is Debian's" "$(cat pcrs)" "$("$build/tests/log_check" event.log "$kernel")"
 check "nine of them" 9 "$(wc -l <pcrs)"
 check "none is empty" 0 "$(grep -c ' 0*$' pcrs)"
 utf16() { printf '%s' "$1" | sed 's/./&\x00/g'; printf '\0\0'; }

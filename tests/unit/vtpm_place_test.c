@@ -257,6 +257,45 @@ static void a_path_is_given_to_whom_it_is_said(void **state)
     vtpm_host_free(rig.host);
 }
 
+static void who_is_silent_gives_way_and_who_was_heard_does_not(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int fds[3 * VTPM_HOST_PEERS], heard;
+    uint8_t got[64];
+    begin(&rig, false, VTPM_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    heard = reach(rig.control);
+    say(&rig, heard, CAPABILITY, 4);
+    check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from("\0\0\0\0", 4)));
+    assert_int_equal(4, hear(heard, got));
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        fds[i] = reach(rig.data);
+    /* All came before anybody was looked at; the last has something to say, the one before half of it. */
+    const size_t last = sizeof fds / sizeof *fds - 1;
+    assert_int_equal(2, send(fds[last - 1], RANDOM, 2, MSG_NOSIGNAL));
+    say(&rig, fds[last], RANDOM, 12);
+    assert_int_equal(2, rig.asked_count);
+    assert_int_equal(12, rig.asked[1].len);
+    assert_int_equal(0, hear(fds[0], got));
+    assert_int_equal(-1, hear(fds[last - 1], got));
+    /* They keep their places while the silent come and go. */
+    for (size_t i = 0; i < 2 * VTPM_HOST_PEERS; i++) {
+        close(fds[i]);
+        fds[i] = reach(rig.keys);
+        run(&rig);
+    }
+    assert_int_equal(0, hear(fds[last - 1], got));
+    check_ok(vtpm_host_reply(rig.host, rig.asked[1].channel, bytes_from("1234567890", 10)));
+    assert_int_equal(10, hear(fds[last], got));
+    say(&rig, heard, CAPABILITY, 4);
+    assert_int_equal(3, rig.asked_count);
+    close(heard);
+    for (size_t i = 0; i <= last; i++)
+        close(fds[i]);
+    done(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_came_with_us_is_served_once_there_is_a_tpm),
         cmocka_unit_test(terminate_waits_for_a_data_connection_to_end),
         cmocka_unit_test(disconnect_is_one_command_and_its_answer),
+        cmocka_unit_test(who_is_silent_gives_way_and_who_was_heard_does_not),
         cmocka_unit_test(a_path_is_given_to_whom_it_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
