@@ -10,6 +10,7 @@ packages=(
   libtss2-dev swtpm tpm2-tools libseccomp-dev libqrencode-dev
   libtpms-dev                                                                 # the TPM inside vtpm.enclave
   libp11-kit-dev softhsm2 libtpm2-pkcs11-1                                    # the owner's key in a token; two to test with
+  tpm2-openssl                                                                # a TLS key in a vTPM
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime bsdutils zbar-tools             # tests and their peers
   bubblewrap                                                                  # a container that has a vTPM
   nodejs npm git python3
