@@ -2,6 +2,8 @@
  *     vtpm_check keys SOCKET HOME IMAGE DIR   ask for its endorsement keys, appraise, certify by a CA made here:
  *                                                KEY.tpmt and KEY.der for rsa, p256, p384, and ca.der in DIR
  *     vtpm_check provision SOCKET DIR            put DIR's certificates where TPM users look, by its data channel
+ *     vtpm_check seen SOCKET HOME IMAGE FILE     appraise with what was seen last, which FILE keeps; tells what is seen
+ *                                                now: NV counter, resets, sequence; exit code 5: it is older
  * Every step is a claim; the first that does not hold is named and the exit code is 1. */
 #include "crypto.h"
 #include "ek.h"
@@ -11,6 +13,7 @@
 #include "vtpm_keys.h"
 #include "x509.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,43 +187,90 @@ static bool tell_launch(const struct vtpm_appraisal *appraisal)
     return printf("\n") > 0;
 }
 
+/* Who it should be, and what it answered. */
+struct meeting {
+    uint8_t room[VTPM_KEYS_ANSWER_MAX], signed_manifest[IMAGE_MANIFEST_MAX], configuration[IMAGE_CONFIGURATION_MAX];
+    uint8_t nonce[32], measurement[1][EAT_HASH_LEN];
+    struct image_configuration site;
+    struct evidence_policy policy;
+    struct bytes answer;
+};
+
+static int meet(struct meeting *meeting, char **argv)
+{
+    struct image_manifest manifest;
+    CLAIM("the site is read", image_configuration_decode(read_file(argv[1], "node/configuration", "",
+                                                                   meeting->configuration, IMAGE_CONFIGURATION_MAX),
+                                                         &meeting->site) == OK);
+    CLAIM("the image is measured",
+          image_manifest_open(read_file(argv[2], IMAGE_MANIFEST_NAME, "", meeting->signed_manifest, IMAGE_MANIFEST_MAX),
+                              &manifest, meeting->measurement[0]) == OK);
+    int fd = reach(argv[0]);
+    CLAIM("its keys are asked for", fd >= 0 && crypto_random(meeting->nonce, sizeof meeting->nonce) == OK);
+    meeting->answer = ask_keys(fd, meeting->nonce, meeting->room);
+    close(fd);
+    meeting->policy = (struct evidence_policy){.nonce = BYTES_OF(meeting->nonce),
+                                               .config = BYTES_OF(meeting->site.config_id),
+                                               .measurements = (const uint8_t(*)[EAT_HASH_LEN])meeting->measurement,
+                                               .measurement_count = 1,
+                                               .allow_insecure_dev = true,
+                                               .allow_unmeasured_monitor = true,
+                                               .allow_unproved_ak = true};
+    return 0;
+}
+
 static int keys(char **argv)
 {
-    static uint8_t room[VTPM_KEYS_ANSWER_MAX], signed_manifest[IMAGE_MANIFEST_MAX];
-    uint8_t configuration[IMAGE_CONFIGURATION_MAX], nonce[32], measurement[1][EAT_HASH_LEN];
+    static struct meeting meeting;
     uint8_t ek_name[TPM2_NAME_LEN];
-    struct image_configuration site;
-    struct image_manifest manifest;
     struct vtpm_appraisal appraisal;
     struct vtpm_keys_answer parts;
     struct authority authority = {0};
-    CLAIM("the site is read",
-          image_configuration_decode(read_file(argv[1], "node/configuration", "", configuration, sizeof configuration),
-                                     &site) == OK);
-    CLAIM("the image is measured",
-          image_manifest_open(read_file(argv[2], IMAGE_MANIFEST_NAME, "", signed_manifest, sizeof signed_manifest),
-                              &manifest, measurement[0]) == OK);
-    int fd = reach(argv[0]);
-    CLAIM("its keys are asked for", fd >= 0 && crypto_random(nonce, sizeof nonce) == OK);
-    const struct bytes answer = ask_keys(fd, nonce, room);
-    struct evidence_policy policy = {.nonce = BYTES_OF(nonce),
-                                     .config = BYTES_OF(site.config_id),
-                                     .measurements = (const uint8_t(*)[EAT_HASH_LEN])measurement,
-                                     .measurement_count = 1,
-                                     .allow_insecure_dev = true,
-                                     .allow_unmeasured_monitor = true,
-                                     .allow_unproved_ak = true};
-    CLAIM("they are accepted", vtpm_appraise(answer, &policy, &appraisal) == OK);
+    if (meet(&meeting, argv) != 0)
+        return 1;
+    const struct bytes answer = meeting.answer;
+    CLAIM("they are accepted", vtpm_appraise(answer, &meeting.policy, &appraisal) == OK);
     memcpy(ek_name, appraisal.evidence.ek_name, sizeof ek_name);
-    policy.ek_name = BYTES_OF(ek_name);
-    CLAIM("with the node's TPM pinned, too", vtpm_appraise(answer, &policy, &appraisal) == OK);
+    meeting.policy.ek_name = BYTES_OF(ek_name);
+    CLAIM("with the node's TPM pinned, too", vtpm_appraise(answer, &meeting.policy, &appraisal) == OK);
     CLAIM("what was launched is told", tell_launch(&appraisal));
     CLAIM("and are read", vtpm_keys_answer_decode(answer, &parts) == OK && make_authority(&authority, argv[3]) == 0);
     for (int kind = 0; kind < TPM2_EK_KINDS; kind++)
         CLAIM(names[kind], write_file(argv[3], names[kind], ".tpmt", parts.areas[kind]) &&
-                               certify(&authority, &appraisal, (enum tpm2_ek_kind)kind, &site, argv[3]));
+                               certify(&authority, &appraisal, (enum tpm2_ek_kind)kind, &meeting.site, argv[3]));
     crypto_key_done(&authority.key);
-    return refuse_what_differs(answer, &policy);
+    return refuse_what_differs(answer, &meeting.policy);
+}
+
+/* ---- Whether it is older than it was ---- */
+
+static int seen(char **argv)
+{
+    static struct meeting meeting;
+    struct vtpm_appraisal appraisal;
+    struct evidence_freshness *last = &meeting.policy.seen;
+    if (meet(&meeting, argv) != 0)
+        return 1;
+    FILE *file = fopen(argv[3], "re");
+    if (file) {
+        int got =
+            fscanf(file, "%" SCNu64 " %" SCNu32 " %" SCNu64, &last->nv_counter, &last->reset_count, &last->sequence);
+        fclose(file);
+        CLAIM("what was seen is read", got == 3);
+    }
+    enum status status = vtpm_appraise(meeting.answer, &meeting.policy, &appraisal);
+    const struct evidence_freshness *now = &appraisal.evidence.freshness;
+    if (status == DENIED && appraisal.evidence.reasons == 1u << EVIDENCE_ROLLED_BACK) {
+        printf("older: %" PRIu64 " %" PRIu32 " %" PRIu64 "\n", now->nv_counter, now->reset_count, now->sequence);
+        return 5;
+    }
+    CLAIM("it is accepted", status == OK);
+    file = fopen(argv[3], "we");
+    CLAIM("what is seen is kept", file &&
+                                      fprintf(file, "%" PRIu64 " %" PRIu32 " %" PRIu64 "\n", now->nv_counter,
+                                              now->reset_count, now->sequence) > 0 &&
+                                      fclose(file) == 0);
+    return 0;
 }
 
 /* ---- Their certificates ---- */
@@ -270,8 +320,11 @@ int main(int argc, char **argv)
 {
     if (crypto_init() == OK && argc == 6 && strcmp(argv[1], "keys") == 0)
         return keys(argv + 2);
+    if (crypto_init() == OK && argc == 6 && strcmp(argv[1], "seen") == 0)
+        return seen(argv + 2);
     if (argc == 4 && strcmp(argv[1], "provision") == 0)
         return provision(argv + 2);
-    fprintf(stderr, "usage: vtpm_check keys SOCKET HOME IMAGE DIR | provision SOCKET DIR\n");
+    fprintf(stderr,
+            "usage: vtpm_check keys SOCKET HOME IMAGE DIR | provision SOCKET DIR | seen SOCKET HOME IMAGE FILE\n");
     return 2;
 }

@@ -159,7 +159,7 @@ def localities():
         wrong = [ask(number, bytes([locality]))[0] for locality in range(5, 256)]
         claim(f'{name}: 251 localities that there are not', set(wrong) == {BAD_LOCALITY}, wrong)
     reset = tpm(0x13d, u32(20, 9) + u32(0x40000009) + b'\0\0\0\0\0', 0x8002) # PCR 20, which locality 2 may
-    for locality, expected in ((0, 0x907), (1, 0x907), (2, 0), (3, 0x907), (4, 0)):
+    for locality, expected in ((0, 0x907), (1, 0x907), (2, 0), (3, 0x907), (4, 0x907)):
         ask(5, bytes([locality]))
         code = command(reset)
         claim(f'PCR 20 at locality {locality}', code == expected, hex(code))
@@ -318,4 +318,4 @@ elif phase == 'end':
     claim('nobody is at its sockets', True)
 stop.set()
 watcher.join()
-claim('the neighbour answered all the while', count[0] > (5 if phase == 'end' else 20) or phase == 'end', count[0])
+claim('the neighbour answered all the while', count[0] > 3, count[0])
