@@ -12,6 +12,8 @@ qemu=
 extra() { machine_off; }
 make_node
 cd "$work" || exit 1
+openssl ec -in owner.pem -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of=owner.key 2>/dev/null
+"$bin/make_image" machine "$home/node/workload" owner.key "$home/node/configuration" || exit 1 # it may be saved and come back
 
 # --- the guest: busybox, tpm2-tools and their libraries; it does what it is told on its console
 guest=$work/guest
@@ -45,13 +47,13 @@ machine_off() { # as when the cable is pulled
   [ -z "$qemu" ] || { kill -9 "$qemu"; wait "$qemu"; } 2>/dev/null
   qemu=
 }
-machine_on() { # interface kernel-words...
+machine_on() { # interface kernel-words more-options...
   machine_off
   nice -n 19 qemu-system-x86_64 -M q35,smm=off -cpu max -accel tcg -m 256 -display none -nodefaults -serial pipe:serial \
     -chardev pipe,id=mon,path=monitor -mon mon \
     -drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd -drive if=pflash,unit=1,format=raw,file=variables \
     -chardev socket,id=c,path=own.ctrl -tpmdev emulator,id=t,chardev=c -device "tpm-$1,tpmdev=t" \
-    -kernel "$kernel" -initrd initrd -append "$2" >>qemu.log 2>&1 & qemu=$!
+    -kernel "$kernel" -initrd initrd -append "$2" "${@:3}" >>qemu.log 2>&1 & qemu=$!
 }
 ready() { # what: it is up
   local line
@@ -142,6 +144,18 @@ unseals "and unseals"
 echo system_reset >&"$order"
 ready "it is reset"
 unseals "and unseals"
+run "it keeps something in memory" "tpm2 createprimary -Q -C o -G ecc -c kept.ctx && tpm2 pcrextend 16:sha256=$quoted && tpm2 readclock | grep reset_count"
+resets=$(cat out)
+echo 'migrate "exec:cat >vm.saving && mv vm.saving vm.saved"' >&"$order"
+for _ in $(seq 1200); do [ -s vm.saved ] && break; sleep 0.1; done
+check "it is saved, as it runs" yes "$([ -s vm.saved ] && echo yes)"
+machine_off
+machine_on crb "$words" -incoming "exec:cat vm.saved"
+run "and comes back: a context of before is good" "tpm2 create -Q -C kept.ctx -G ecc -u k.pub -r k.priv"
+check "its TPM was not reset" "$resets" "$(ask 'tpm2 readclock | grep reset_count')"
+check "a PCR is what it was" "$(cat <(head -c 32 /dev/zero) <(xxd -r -p <<<"$quoted") | sha256sum | cut -c1-64 | tr a-f A-F)" \
+  "$(ask 'tpm2 pcrread sha256:16' | sed -n 's/.*0x\([0-9A-F]*\)$/\1/p')"
+unseals "and it unseals"
 machine_off
 machine_on tis "$words"
 ready "it is killed, and started again over TIS"
