@@ -1,5 +1,7 @@
-/* POST /site/ek: the site CA certifies the endorsement key of a vTPM, on the word of the owner, who has verified what
- * it lives in. Nothing is kept: the certificate says what there is to know. */
+/* POST /site/ek, /site/platform: the site CA certifies the endorsement key of a vTPM and the platform it is part of, on
+ * the word of the owner, who has verified what it lives in. Nothing is kept: the certificate says what there is to
+ * know.
+ */
 #include "hub_internal.h"
 
 #include "ek.h"
@@ -53,34 +55,55 @@ static bool take_key(struct hub_request *request, const json_t *body, struct ek_
     return false;
 }
 
-static void certify(struct hub *hub, struct hub_request *request, struct ek_order *order)
-{
-    uint8_t room[EK_CERTIFICATE_MAX], serial[X509_SERIAL_LEN];
-    struct writer certificate = writer_over(room, sizeof room);
+/* What every certificate of the CA's has of its own. NOT_FOUND: there is no CA yet. */
+struct issue {
     struct pki_certificate issuer;
-    enum status status =
-        hub->authority.certificate.len ? pki_certificate_decode(hub->authority.certificate, &issuer) : NOT_FOUND;
+    uint8_t serial[X509_SERIAL_LEN];
+    int64_t not_before_s, not_after_s;
+};
+
+static enum status prepare(struct hub *hub, struct issue *issue)
+{
+    if (hub->authority.certificate.len == 0)
+        return NOT_FOUND;
+    TRY(pki_certificate_decode(hub->authority.certificate, &issue->issuer));
+    TRY(crypto_random(issue->serial, sizeof issue->serial));
+    issue->serial[0] = (uint8_t)((issue->serial[0] & 0x7f) | 0x40); /* positive, and as long as it is */
+    issue->not_before_s = (int64_t)(hub->now_ms / 1000) - X509_BACKDATE_S;
+    issue->not_after_s = issue->not_before_s + HUB_EK_DAYS * DAY_S;
+    if (issue->not_after_s > issue->issuer.not_after_s)
+        issue->not_after_s = issue->issuer.not_after_s;
+    return OK;
+}
+
+static void answer(struct hub_request *request, enum status status, uint16_t format, const struct writer *certificate)
+{
     if (status == OK)
-        status = crypto_random(serial, sizeof serial);
-    if (status == OK) {
-        serial[0] = (uint8_t)((serial[0] & 0x7f) | 0x40); /* positive, and as long as it is */
-        order->serial = BYTES_OF(serial);
-        order->not_before_s = (int64_t)(hub->now_ms / 1000) - X509_BACKDATE_S;
-        order->not_after_s = order->not_before_s + HUB_EK_DAYS * DAY_S;
-        if (order->not_after_s > issuer.not_after_s)
-            order->not_after_s = issuer.not_after_s;
-        memcpy(order->site, hub->site_id, sizeof order->site);
-        status = ek_certificate_sign(&certificate, &hub->authority.key, &issuer, order);
-    }
-    if (status == OK)
-        hub_answer_bytes(request, COAP_CHANGED, COAP_FORMAT_PKIX_CERT, writer_bytes(&certificate));
+        hub_answer_bytes(request, COAP_CHANGED, format, writer_bytes(certificate));
     else if (status == NOT_FOUND)
         hub_refuse(request, COAP_CONFLICT, "site", "has no CA that could issue: bastide init has the owner sign it");
-    else if (status == MALFORMED)
+    else
+        hub_refuse(request, COAP_INTERNAL_ERROR, "certificate", "could not be made: %s", status_word(status));
+}
+
+static void certify(struct hub *hub, struct hub_request *request, struct ek_order *order)
+{
+    uint8_t room[EK_CERTIFICATE_MAX];
+    struct writer certificate = writer_over(room, sizeof room);
+    struct issue issue;
+    enum status status = prepare(hub, &issue);
+    if (status == OK) {
+        order->serial = BYTES_OF(issue.serial);
+        order->not_before_s = issue.not_before_s;
+        order->not_after_s = issue.not_after_s;
+        memcpy(order->site, hub->site_id, sizeof order->site);
+        status = ek_certificate_sign(&certificate, &hub->authority.key, &issue.issuer, order);
+    }
+    if (status == MALFORMED)
         hub_refuse(request, COAP_UNPROCESSABLE, "name",
                    "(letters, digits, . _ -), tenant (text), each of 1 to %d, model or version cannot be", EK_NAME_MAX);
     else
-        hub_refuse(request, COAP_INTERNAL_ERROR, "certificate", "could not be made: %s", status_word(status));
+        answer(request, status, COAP_FORMAT_PKIX_CERT, &certificate);
 }
 
 void hub_post_site_ek(struct hub *hub, struct hub_request *request)
@@ -97,5 +120,50 @@ void hub_post_site_ek(struct hub *hub, struct hub_request *request)
         take_hex(request, body, "measurement", order.measurement, sizeof order.measurement) &&
         take_hex(request, body, "signer", order.signer, sizeof order.signer) && take_key(request, body, &order, room))
         certify(hub, request, &order);
+    json_decref(body);
+}
+
+static void certify_platform(struct hub *hub, struct hub_request *request, struct ek_platform *order)
+{
+    uint8_t room[EK_CERTIFICATE_MAX];
+    struct writer certificate = writer_over(room, sizeof room);
+    struct issue issue;
+    enum status status = prepare(hub, &issue);
+    if (status == OK) {
+        order->serial = BYTES_OF(issue.serial);
+        order->not_before_s = issue.not_before_s;
+        order->not_after_s = issue.not_after_s;
+        memcpy(order->site, hub->site_id, sizeof order->site);
+        status = ek_platform_sign(&certificate, &hub->authority.key, &issue.issuer, order);
+    }
+    if (status == MALFORMED)
+        hub_refuse(request, COAP_UNPROCESSABLE, "holder",
+                   "(a positive number), tenant (text of 1 to %d), model or version (letters and digits) cannot be",
+                   EK_TENANT_MAX);
+    else
+        answer(request, status, COAP_FORMAT_OCTETS, &certificate);
+}
+
+void hub_post_site_platform(struct hub *hub, struct hub_request *request)
+{
+    static const char *const fields[] = {"holder", "instance",      "tenant",      "model", "version",
+                                         "node",   "configuration", "measurement", NULL};
+    uint8_t holder[PKI_SERIAL_MAX];
+    struct writer number = writer_over(holder, sizeof holder);
+    json_t *body = hub_json_body(request, fields);
+    if (!body)
+        return;
+    const char *text = json_string_value(json_object_get(body, "holder"));
+    struct ek_platform order = {
+        .tenant = text_of(body, "tenant"), .model = text_of(body, "model"), .version = text_of(body, "version")};
+    const bool named = text && hex_decode(text, &number) == OK && number.len > 0;
+    order.holder = writer_bytes(&number);
+    if (!named)
+        hub_refuse(request, COAP_UNPROCESSABLE, "holder", "must be the serial number of an EK certificate, in hex");
+    else if (take_hex(request, body, "instance", order.instance, sizeof order.instance) &&
+             take_hex(request, body, "node", order.node, sizeof order.node) &&
+             take_hex(request, body, "configuration", order.configuration, sizeof order.configuration) &&
+             take_hex(request, body, "measurement", order.measurement, sizeof order.measurement))
+        certify_platform(hub, request, &order);
     json_decref(body);
 }

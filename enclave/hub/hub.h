@@ -58,10 +58,14 @@ struct script_engine;
  *                            the owner's own it ends the former one at once, else by its first use
  *   POST /site/ek            {"name","instance","tenant","model","version","measurement","signer", "rsa" | "p256" |
  *                            "p384"}, id and hashes in hex, the key in base64url (proto/ek) -> 2.04, 287: an EK
- * certificate for a vTPM GET  /clients            -> {"clients":[{"name","created","algorithm" | "certificate_expires"
- * | "code_expires"}…]} POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out),
- * "AES-CCM-16-128-128", "A128GCM", "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client
- * holds it}
+ *                            certificate for a vTPM
+ *   POST /site/platform      {"holder": serial number of one of its EK certificates, in hex, "instance","tenant",
+ *                            "model","version","node","configuration","measurement"} -> 2.04, 42: the platform
+ *                            certificate of a VM (proto/ek), an attribute certificate
+ *   GET  /clients            -> {"clients":[{"name","created","algorithm" | "certificate_expires" | "code_expires"}…]}
+ *   POST /clients            {"name","algorithm"?: "AES-CCM-16-64-128" (if left out), "AES-CCM-16-128-128", "A128GCM",
+ *                            "A256GCM"} -> 2.01 {"name","input": base64url of oscore_put_input(), as the client holds
+ *                            it}
  *                            {"name","code":true,"valid_s"?} -> 2.01 {"name","code": base64url,"expires"}
  *   DELETE /clients/NAME     -> 2.02 {"name"}; its sessions end
  *   GET  /rules              -> {"rules":[see engine_list_rules()]}

@@ -304,7 +304,8 @@ MUST_USE enum status hub_issue(struct hub *hub, enum x509_role role, struct byte
 void hub_get_site(struct hub *hub, struct hub_request *request);
 void hub_post_site_request(struct hub *hub, struct hub_request *request);
 void hub_post_site_certificate(struct hub *hub, struct hub_request *request);
-void hub_post_site_ek(struct hub *hub, struct hub_request *request); /* endorse.c */
+void hub_post_site_ek(struct hub *hub, struct hub_request *request);       /* endorse.c */
+void hub_post_site_platform(struct hub *hub, struct hub_request *request); /* so too */
 void hub_post_site_owner(struct hub *hub, struct hub_request *request);
 
 /* enrol.c: from a one-time code to a certificate */

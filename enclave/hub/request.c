@@ -33,6 +33,7 @@ static const struct route routes[] = {
     {COAP_POST, "site/certificate", HUB_OWNER, WRITES, hub_post_site_certificate},
     {COAP_POST, "site/owner", HUB_OWNER, WRITES, hub_post_site_owner},
     {COAP_POST, "site/ek", HUB_OWNER, AT_ONCE, hub_post_site_ek},
+    {COAP_POST, "site/platform", HUB_OWNER, AT_ONCE, hub_post_site_platform},
     {COAP_POST, "events", HUB_CLIENT, WRITES, hub_post_events},
     {COAP_GET, "actions", HUB_CLIENT, AT_ONCE, hub_get_actions},
     {COAP_GET, "clients", HUB_OWNER, WITH_GROUP, hub_get_clients},

@@ -168,7 +168,7 @@ static void put_digits(struct writer *writer, int64_t number, int64_t place)
 #define FIRST_TIME (-631152000)      /* 1950-01-01 */
 #define FIRST_GENERALIZED 2524608000 /* 2050-01-01 */
 
-void der_put_time(struct writer *writer, int64_t time_s)
+static void put_time(struct writer *writer, int64_t time_s, bool utc)
 {
     if (time_s < FIRST_TIME || time_s > DER_NO_END) {
         writer_fail(writer, MALFORMED);
@@ -181,7 +181,6 @@ void der_put_time(struct writer *writer, int64_t time_s)
         year++;
     while (days_before(year, month, 1) > days)
         month--;
-    bool utc = time_s < FIRST_GENERALIZED;
     size_t opened = der_open(writer, utc ? DER_UTC_TIME : DER_GENERALIZED_TIME);
     put_digits(writer, utc ? year % 100 : year, utc ? 10 : 1000);
     put_digits(writer, month, 10);
@@ -191,6 +190,16 @@ void der_put_time(struct writer *writer, int64_t time_s)
     put_digits(writer, rest % 60, 10);
     put_u8(writer, 'Z');
     der_close(writer, opened);
+}
+
+void der_put_time(struct writer *writer, int64_t time_s)
+{
+    put_time(writer, time_s, time_s < FIRST_GENERALIZED);
+}
+
+void der_put_generalized_time(struct writer *writer, int64_t time_s)
+{
+    put_time(writer, time_s, false);
 }
 
 /* ---- Writing: one byte is kept for the length, and the contents make way when it needs more ---- */

@@ -46,5 +46,7 @@ void der_put_positive(struct writer *writer, struct bytes number);
 void der_put_small(struct writer *writer, uint16_t number);
 void der_put_bits(struct writer *writer, struct bytes whole_bytes);
 void der_put_time(struct writer *writer, int64_t time_s); /* MALFORMED outside of the years 1950 to 9999 */
+void der_put_generalized_time(struct writer *writer,
+                              int64_t time_s); /* so too; RFC 5755 §4.2.6 wants this form always */
 
 #endif

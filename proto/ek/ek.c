@@ -1,7 +1,5 @@
 /* An EK certificate as bytes. Secret: the issuer's key alone. */
-#include "ek.h"
-
-#include "der.h"
+#include "ek_internal.h"
 
 #include <string.h>
 
@@ -21,16 +19,17 @@ static const uint8_t tpm_specification[] = {0x67, 0x81, 0x05, 0x02, 0x10}; /* 2.
 static const uint8_t ek_purpose[] = {0x67, 0x81, 0x05, 0x08, 0x01};        /* 2.23.133.8.1 */
 static const uint8_t directory_attributes[] = {0x55, 0x1d, 0x09};
 static const uint8_t key_usage[] = {0x55, 0x1d, 0x0f};
-static const uint8_t alternative_name[] = {0x55, 0x1d, 0x11};
 static const uint8_t basic_constraints[] = {0x55, 0x1d, 0x13};
 static const uint8_t authority_key_id[] = {0x55, 0x1d, 0x23};
 static const uint8_t extended_key_usage[] = {0x55, 0x1d, 0x25};
 static const uint8_t binding[] = {0x69, 0xdc, 0xc6, 0x9c, 0x9e, 0x8e, 0xec, 0xd2, 0x8f, 0xcb,
                                   0x94, 0xcb, 0x9b, 0xfd, 0xbd, 0xf3, 0x8b, 0xae, 0x1a};
 
-#define OID(array) BYTES_OF(array)
+#define OID(array) EK_OID(array)
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
+
+const uint8_t ek_alternative_name[3] = {0x55, 0x1d, 0x11};
 
 /* ---- What may be in it ---- */
 
@@ -42,25 +41,32 @@ static bool consists_of(struct bytes text, const char *letters)
     return true;
 }
 
-static bool is_text(struct bytes text)
+bool ek_text_fits(struct bytes text)
 {
     uint8_t room[PKI_NAME_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    return pki_put_name(&writer, text) == OK; /* UTF-8 without control characters */
+    return text.len > 0 && text.len <= EK_TENANT_MAX && pki_put_name(&writer, text) == OK;
+}
+
+bool ek_word_fits(struct bytes word)
+{
+    return word.len > 0 && word.len <= MODEL_MAX && consists_of(word, LETTERS DIGITS);
+}
+
+bool ek_serial_fits(struct bytes serial)
+{
+    return serial.len > 0 && serial.len <= PKI_SERIAL_MAX && serial.data[0] > 0 &&
+           (serial.len < PKI_SERIAL_MAX || serial.data[0] < 0x80);
 }
 
 static bool fits(const struct ek_order *order)
 {
     bool rsa = order->rsa.len == EK_RSA_LEN && (order->rsa.data[0] & 0x80) && (order->rsa.data[EK_RSA_LEN - 1] & 1);
     bool ec = order->rsa.len == 0 && (order->key.curve == CRYPTO_P256 || order->key.curve == CRYPTO_P384);
-    bool serial = order->serial.len > 0 && order->serial.len <= PKI_SERIAL_MAX && order->serial.data[0] > 0 &&
-                  (order->serial.len < PKI_SERIAL_MAX || order->serial.data[0] < 0x80);
-    return (rsa || ec) && serial && order->name.len > 0 && order->name.len <= EK_NAME_MAX &&
-           order->name.data[0] != '.' && consists_of(order->name, LETTERS DIGITS "._-") && order->tenant.len > 0 &&
-           order->tenant.len <= EK_TENANT_MAX && is_text(order->tenant) && order->model.len > 0 &&
-           order->model.len <= MODEL_MAX && consists_of(order->model, LETTERS DIGITS) &&
-           order->version.len == VERSION_LEN && consists_of(order->version, DIGITS "abcdefABCDEF") &&
-           order->not_before_s <= order->not_after_s;
+    return (rsa || ec) && ek_serial_fits(order->serial) && order->name.len > 0 && order->name.len <= EK_NAME_MAX &&
+           order->name.data[0] != '.' && consists_of(order->name, LETTERS DIGITS "._-") &&
+           ek_text_fits(order->tenant) && ek_word_fits(order->model) && order->version.len == VERSION_LEN &&
+           consists_of(order->version, DIGITS "abcdefABCDEF") && order->not_before_s <= order->not_after_s;
 }
 
 /* ---- Its parts ---- */
@@ -96,7 +102,7 @@ static void put_ec(struct writer *writer, const struct crypto_public *key)
     der_put_bits(writer, crypto_public_bytes(key));
 }
 
-static size_t open_extension(struct writer *writer, struct bytes oid, bool critical)
+size_t ek_open_extension(struct writer *writer, struct bytes oid, bool critical)
 {
     size_t opened = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_OID, oid);
@@ -105,7 +111,7 @@ static size_t open_extension(struct writer *writer, struct bytes oid, bool criti
     return opened;
 }
 
-static void put_attribute(struct writer *writer, struct bytes oid, struct bytes text)
+void ek_put_attribute(struct writer *writer, struct bytes oid, struct bytes text)
 {
     size_t set = der_open(writer, DER_SET), pair = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_OID, oid);
@@ -114,34 +120,36 @@ static void put_attribute(struct writer *writer, struct bytes oid, struct bytes 
     der_close(writer, set);
 }
 
-static void put_uri(struct writer *writer, const struct ek_order *order)
+void ek_put_uri(struct writer *writer, const uint8_t site[EK_SITE_LEN], const uint8_t instance[EK_SITE_LEN])
 {
-    char site[2 * EK_SITE_LEN + 1] = "", instance[2 * EK_SITE_LEN + 1] = "";
-    if (hex_encode(BYTES_OF(order->site), site, sizeof site) != OK ||
-        hex_encode(BYTES_OF(order->instance), instance, sizeof instance) != OK)
+    char of_site[2 * EK_SITE_LEN + 1] = "", of_instance[2 * EK_SITE_LEN + 1] = "";
+    if (hex_encode(bytes_from(site, EK_SITE_LEN), of_site, sizeof of_site) != OK ||
+        hex_encode(bytes_from(instance, EK_SITE_LEN), of_instance, sizeof of_instance) != OK)
         writer_fail(writer, INTERNAL);
     size_t uri = der_open(writer, DER_CONTEXT + 6);
     put_text(writer, "bastide://");
-    put_text(writer, site);
+    put_text(writer, of_site);
     put_text(writer, "/vtpm/");
-    put_text(writer, instance);
+    put_text(writer, of_instance);
     der_close(writer, uri);
 }
 
-/* §3.1.2: who made which TPM, and below it which instance this is. */
+/* §3.1.2: who made which TPM, and below it which instance this is. Not critical, for there is a subject (RFC 5280
+ * §4.2.1.6): who does not know TCG's names can still use the rest. */
 static void put_alternative_names(struct writer *writer, const struct ek_order *order)
 {
-    size_t extension = open_extension(writer, OID(alternative_name), true), value = der_open(writer, DER_OCTET_STRING);
+    size_t extension = ek_open_extension(writer, OID(ek_alternative_name), false),
+           value = der_open(writer, DER_OCTET_STRING);
     size_t names = der_open(writer, DER_SEQUENCE), directory = der_open(writer, DER_CONTEXT_HELD + 4);
     size_t name = der_open(writer, DER_SEQUENCE);
-    put_attribute(writer, OID(tpm_manufacturer), bytes_from_text(EK_MANUFACTURER));
-    put_attribute(writer, OID(tpm_model), order->model);
+    ek_put_attribute(writer, OID(tpm_manufacturer), bytes_from_text(EK_MANUFACTURER));
+    ek_put_attribute(writer, OID(tpm_model), order->model);
     uint8_t version[3 + VERSION_LEN] = "id:";
     memcpy(version + 3, order->version.data, VERSION_LEN);
-    put_attribute(writer, OID(tpm_version), BYTES_OF(version));
+    ek_put_attribute(writer, OID(tpm_version), BYTES_OF(version));
     der_close(writer, name);
     der_close(writer, directory);
-    put_uri(writer, order);
+    ek_put_uri(writer, order->site, order->instance);
     der_close(writer, names);
     der_close(writer, value);
     der_close(writer, extension);
@@ -150,7 +158,7 @@ static void put_alternative_names(struct writer *writer, const struct ek_order *
 /* §3.1.3: TPMSpecification. */
 static void put_specification(struct writer *writer)
 {
-    size_t extension = open_extension(writer, OID(directory_attributes), false);
+    size_t extension = ek_open_extension(writer, OID(directory_attributes), false);
     size_t value = der_open(writer, DER_OCTET_STRING), attributes = der_open(writer, DER_SEQUENCE);
     size_t attribute = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_OID, OID(tpm_specification));
@@ -166,14 +174,25 @@ static void put_specification(struct writer *writer)
     der_close(writer, extension);
 }
 
+void ek_put_authority(struct writer *writer, const struct pki_certificate *issuer)
+{
+    size_t extension = ek_open_extension(writer, OID(authority_key_id), false);
+    size_t value = der_open(writer, DER_OCTET_STRING), id = der_open(writer, DER_SEQUENCE);
+    der_put(writer, DER_CONTEXT, issuer->key_id);
+    der_close(writer, id);
+    der_close(writer, value);
+    der_close(writer, extension);
+}
+
 static void put_small_extensions(struct writer *writer, const struct ek_order *order,
                                  const struct pki_certificate *issuer)
 {
-    size_t extension = open_extension(writer, OID(basic_constraints), true), value = der_open(writer, DER_OCTET_STRING);
+    size_t extension = ek_open_extension(writer, OID(basic_constraints), true),
+           value = der_open(writer, DER_OCTET_STRING);
     der_put(writer, DER_SEQUENCE, (struct bytes){0}); /* no CA */
     der_close(writer, value);
     der_close(writer, extension);
-    extension = open_extension(writer, OID(key_usage), true);
+    extension = ek_open_extension(writer, OID(key_usage), true);
     value = der_open(writer, DER_OCTET_STRING);
     if (order->rsa.len)
         put_bits(writer, 0x20, 5); /* keyEncipherment */
@@ -181,25 +200,19 @@ static void put_small_extensions(struct writer *writer, const struct ek_order *o
         put_bits(writer, 0x08, 3); /* keyAgreement */
     der_close(writer, value);
     der_close(writer, extension);
-    extension = open_extension(writer, OID(extended_key_usage), false);
+    extension = ek_open_extension(writer, OID(extended_key_usage), false);
     value = der_open(writer, DER_OCTET_STRING);
     size_t purposes = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_OID, OID(ek_purpose));
     der_close(writer, purposes);
     der_close(writer, value);
     der_close(writer, extension);
-    extension = open_extension(writer, OID(authority_key_id), false);
-    value = der_open(writer, DER_OCTET_STRING);
-    size_t id = der_open(writer, DER_SEQUENCE);
-    der_put(writer, DER_CONTEXT, issuer->key_id);
-    der_close(writer, id);
-    der_close(writer, value);
-    der_close(writer, extension);
+    ek_put_authority(writer, issuer);
 }
 
 static void put_binding(struct writer *writer, const struct ek_order *order)
 {
-    size_t extension = open_extension(writer, OID(binding), false), value = der_open(writer, DER_OCTET_STRING);
+    size_t extension = ek_open_extension(writer, OID(binding), false), value = der_open(writer, DER_OCTET_STRING);
     size_t fields = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_UTF8, order->tenant);
     der_put(writer, DER_OCTET_STRING, BYTES_OF(order->measurement));
@@ -240,21 +253,34 @@ static enum status put_signed_part(struct writer *writer, enum crypto_curve sign
     return writer_end(writer);
 }
 
-enum status ek_certificate_sign(struct writer *writer, const struct crypto_key *key,
-                                const struct pki_certificate *issuer, const struct ek_order *order)
+enum status ek_may_sign(const struct pki_certificate *issuer, const struct crypto_key *key)
 {
-    uint8_t room[EK_CERTIFICATE_MAX], whole[EK_CERTIFICATE_MAX];
-    struct writer signed_part = writer_over(room, sizeof room), out = writer_over(whole, sizeof whole);
-    if (!issuer->is_ca || !(issuer->usage & PKI_KEY_CERT_SIGN) || issuer->key_id.len == 0 ||
-        !bytes_equal(crypto_public_bytes(&issuer->key), crypto_public_bytes(&key->public_key)))
-        return DENIED;
-    if (!fits(order))
-        return MALFORMED;
-    TRY(put_signed_part(&signed_part, key->public_key.curve, issuer, order));
-    TRY(pki_put_signed(&out, key, writer_bytes(&signed_part)));
+    const bool may = issuer->is_ca && issuer->usage & PKI_KEY_CERT_SIGN && issuer->key_id.len > 0 &&
+                     bytes_equal(crypto_public_bytes(&issuer->key), crypto_public_bytes(&key->public_key));
+    return may ? OK : DENIED;
+}
+
+enum status ek_put_signed(struct writer *writer, const struct crypto_key *key, struct bytes signed_part)
+{
+    uint8_t whole[EK_CERTIFICATE_MAX];
+    struct writer out = writer_over(whole, sizeof whole);
+    TRY(pki_put_signed(&out, key, signed_part));
+    TRY(writer_end(&out));
     TRY(writer_end(writer));
     if (out.len > writer->cap - writer->len)
         return NO_ROOM;
     put_bytes(writer, writer_bytes(&out));
     return writer_end(writer);
+}
+
+enum status ek_certificate_sign(struct writer *writer, const struct crypto_key *key,
+                                const struct pki_certificate *issuer, const struct ek_order *order)
+{
+    uint8_t room[EK_CERTIFICATE_MAX];
+    struct writer signed_part = writer_over(room, sizeof room);
+    TRY(ek_may_sign(issuer, key));
+    if (!fits(order))
+        return MALFORMED;
+    TRY(put_signed_part(&signed_part, key->public_key.curve, issuer, order));
+    return ek_put_signed(writer, key, writer_bytes(&signed_part));
 }

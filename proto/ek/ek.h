@@ -1,9 +1,9 @@
-/* ek: certificates for the endorsement keys of TPMs that are ours, as TCG has them (EK Credential Profile for TPM
- * Family 2.0, §3): what a TPM user's tools expect of a maker's, and beside it which instance, whose, and running what.
- * Written only: a verifier reads them with whatever reads a maker's.
+/* ek: certificates for the endorsement keys and platforms of TPMs that are ours, as TCG has them (EK Credential Profile
+ * for TPM Family 2.0, §3): what a TPM user's tools expect of a maker's, and beside it which instance, whose, and
+ * running what. Written only: a verifier reads them with whatever reads a maker's.
  *
  *     subject            CN = the instance's name
- *     subjectAltName     critical: TPM manufacturer, model, version; and bastide://<site>/vtpm/<instance>
+ *     subjectAltName     TPM manufacturer, model, version; and bastide://<site>/vtpm/<instance>
  *     extendedKeyUsage   2.23.133.8.1 (tcg-kp-EKCertificate)
  *     subjectDirectoryAttributes   the TPM specification: "2.0", level 0, revision 164 (1.64)
  *     EK_BINDING         SEQUENCE { tenant UTF8String, measurement OCTET STRING, signer OCTET STRING } */
@@ -45,5 +45,33 @@ struct ek_order {
  * certificates, or `key` is not its key. */
 MUST_USE enum status ek_certificate_sign(struct writer *writer, const struct crypto_key *key,
                                          const struct pki_certificate *issuer, const struct ek_order *order);
+
+/* ---- platform.c: of the platform that the TPM is part of: a VM's, on the node where it was made ---- */
+
+/* An attribute certificate (RFC 5755, TCG Platform Certificate Profile 1.1), for NV:
+ *
+ *     holder             the certificate of one of its endorsement keys: the same issuer, by its number
+ *     subjectAltName     platform manufacturer "Bastide", model, version, serial = the VM's UUID; and the URI as above
+ *     attributes         TCG's platform specification (class virtualization), credential specification and type; and
+ *     EK_PLATFORM        SEQUENCE { tenant UTF8String, node OCTET STRING, configuration OCTET STRING,
+ *                        measurement OCTET STRING }: where, as what and in which image of vtpm.enclave it was made */
+#define EK_INDEX_PLATFORM 0x01c08000u
+#define EK_PLATFORM "2.25.122898915368401732794719524281580743377"
+#define EK_NODE_LEN 34 /* name of the node's endorsement key (TPM2_NAME_LEN) */
+
+struct ek_platform {
+    struct bytes holder; /* serial number of the endorsement key's certificate */
+    uint8_t site[EK_SITE_LEN], instance[EK_SITE_LEN];
+    struct bytes tenant;         /* as in struct ek_order */
+    struct bytes model, version; /* 1 to 32 letters and digits each */
+    uint8_t node[EK_NODE_LEN];
+    uint8_t configuration[EK_HASH_LEN], measurement[EK_HASH_LEN];
+    struct bytes serial;
+    int64_t not_before_s, not_after_s;
+};
+
+/* As ek_certificate_sign(). */
+MUST_USE enum status ek_platform_sign(struct writer *writer, const struct crypto_key *key,
+                                      const struct pki_certificate *issuer, const struct ek_platform *order);
 
 #endif

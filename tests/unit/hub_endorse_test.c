@@ -99,6 +99,58 @@ static void what_is_missing_or_cannot_be_is_named(void **state)
     X509_free(certified(body_with(NAMES, HASHES, "p256", point)));
 }
 
+#define PLATFORM                                                                                                       \
+    "{\"holder\":\"41aa07\",\"instance\":\"33333333333333333333333333333333\",\"tenant\":\"bank\",\"model\":\"vm\","   \
+    "\"version\":\"1\",\"node\":"                                                                                      \
+    "\"000b1111111111111111111111111111111111111111111111111111111111111111\",\"configuration\":"                      \
+    "\"4444444444444444444444444444444444444444444444444444444444444444\",\"measurement\":"                            \
+    "\"1111111111111111111111111111111111111111111111111111111111111111\"}"
+
+/* PLATFORM with another value in the place of one of its own. */
+static const char *platform_but(const char *own, const char *other)
+{
+    static char body[1024];
+    const char *at = strstr(PLATFORM, own);
+    assert_non_null(at);
+    snprintf(body, sizeof body, "%.*s%s%s", (int)(strlen(PLATFORM) - strlen(at)), PLATFORM, other, at + strlen(own));
+    return body;
+}
+
+static void the_owner_gets_a_platform_certificate_and_nobody_else_does(void **state)
+{
+    (void)state;
+    struct rig_question question = {
+        .code = COAP_POST, .path = "site/platform", .format = COAP_FORMAT_JSON, .payload = bytes_from_text(PLATFORM)};
+    struct rig_answer answer = rig_ask(&rig, &owner, &question);
+    check_ok(answer.status);
+    assert_int_equal(COAP_CHANGED, answer.code);
+    assert_int_equal(0x30, answer.payload.data[0]);
+    assert_non_null(memmem(answer.payload.data, answer.payload.len, "\x02\x03\x41\xaa\x07", 5)); /* its holder */
+    assert_non_null(memmem(answer.payload.data, answer.payload.len, "33333333-3333-3333-3333-333333333333", 36));
+    refused_as(rig_ask(&rig, &sensor, &question), COAP_FORBIDDEN);
+}
+
+static void what_a_platform_lacks_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *own, *other, *named;
+    } table[] = {
+        {"41aa07", "", "holder"},
+        {"41aa07", "zz", "holder"},
+        {"41aa07", "00", "holder"},
+        {"41aa07", "7f00000000000000000000000000000000000000aa", "holder"},
+        {"33333333333333333333333333333333", "33", "instance"},
+        {"000b11", "0b11", "node"},
+        {"4444444444", "", "configuration"},
+        {"\"bank\"", "\"\"", "holder"},
+        {"\"vm\"", "\"v m\"", "holder"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        rig_refused(&rig, &owner, COAP_UNPROCESSABLE, COAP_POST, "site/platform", NULL,
+                    platform_but(table[i].own, table[i].other), table[i].named);
+}
+
 static void without_a_site_ca_there_is_none(void **state)
 {
     (void)state;
@@ -106,6 +158,7 @@ static void without_a_site_ca_there_is_none(void **state)
     check_ok(crypto_key_generate(&key, CRYPTO_P256));
     rig_refused(&rig, &owner, COAP_CONFLICT, COAP_POST, "site/ek", NULL,
                 body_with(NAMES, HASHES, "p256", crypto_public_bytes(&key.public_key)), "site");
+    rig_refused(&rig, &owner, COAP_CONFLICT, COAP_POST, "site/platform", NULL, PLATFORM, "site");
     crypto_key_done(&key);
 }
 
@@ -116,6 +169,8 @@ int main(void)
         site_test(the_owner_gets_a_certificate_for_each_kind_of_key),
         site_test(nobody_else_does),
         site_test(what_is_missing_or_cannot_be_is_named),
+        site_test(the_owner_gets_a_platform_certificate_and_nobody_else_does),
+        site_test(what_a_platform_lacks_is_named),
         cmocka_unit_test_setup_teardown(without_a_site_ca_there_is_none, set_up, tear_down),
     };
     if (crypto_init() != OK)
