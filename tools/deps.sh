@@ -14,6 +14,7 @@ packages=(
   libcmocka-dev libcoap3-bin valgrind curl openssl jq xxd procps faketime bsdutils zbar-tools             # tests and their peers
   bubblewrap                                                                  # a container that has a vTPM
   nodejs npm git python3
+  python3-pyasn1-modules                                                      # reads attribute certificates, which openssl 3.0 does not
   busybox-static cpio zstd binutils kmod systemd-boot-efi e2fsprogs           # a node's image
 )
 # The machine it is booted in is emulated for x86-64 only.

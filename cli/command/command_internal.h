@@ -50,6 +50,14 @@ int command_enrol(const struct cli *cli, const char *operand, const char *url); 
 void command_print_qr(const char *text);
 /* explain.c: the chain, for people or as JSON. */
 void command_explain(const struct cli *cli, const struct owner_explanation *explanation, bool verified);
+/* One link of a chain: where the expectation comes from, and what to do. */
+struct command_remedy {
+    const char *from, *refused, *allowed; /* `allowed` may be NULL */
+};
+const struct command_remedy *command_remedy_of(enum evidence_link link);
+void command_print_link(const struct cli *cli, const char *name, const struct evidence_step *step,
+                        const struct command_remedy *remedy);
+json_t *command_link_json(const char *name, const struct evidence_step *step, const struct command_remedy *remedy);
 /* The links that were refused, "monitor, image"; false: none was. NUL-terminated, cut to cap. */
 bool command_refused_links(const struct owner_explanation *explanation, char *text, size_t cap);
 /* vtpm_show.c: a vTPM, or all, as they are now. What went wrong was said. */
@@ -59,6 +67,9 @@ int command_vtpm_show(const struct cli *cli, const char *name);
 void command_vtpm_words(const struct cli *cli, const char *name, bool on);
 /* "-" or NULL: standard output. `kind` NULL: all of them, in PEM. */
 int command_vtpm_export(const struct cli *cli, const char *name, const char *kind, bool der, const char *file);
+int command_vtpm_export_platform(const struct cli *cli, const char *name, const char *file);
+/* vtpm_verify.c: its words and options, the verb first. */
+int command_vtpm_verify(const struct cli *cli, int argc, char **argv);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
     const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;

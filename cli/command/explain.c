@@ -4,21 +4,14 @@
 
 #include <string.h>
 
-/* Where the expectation comes from, and what to do. */
-struct remedy {
-    const char *from;
-    const char *refused;
-    const char *allowed;
-};
-
-static const struct remedy of_hub = {
+static const struct command_remedy of_hub = {
     "owner/owner.crt",
     "somebody else's node answers at this address, or one whose store is new: look at \"http\" in run/node.json, and "
     "who serves there; after bastide reinitialise it is bastide init --renew",
     "bastide init signs the site CA",
 };
 
-static const struct remedy remedies[EVIDENCE_LINK_COUNT] = {
+static const struct command_remedy remedies[EVIDENCE_LINK_COUNT] = {
     [EVIDENCE_LINK_EVIDENCE] = {"", "the node's programs and this one are of versions that do not fit: upgrade both",
                                 NULL},
     [EVIDENCE_LINK_NONCE] = {"made for this request",
@@ -82,7 +75,12 @@ static const char *const states[] = {
     [EVIDENCE_UNPROVED] = "unproved", [EVIDENCE_REFUSED] = "refused",
 };
 
-static const char *advice_of(const struct evidence_step *step, const struct remedy *remedy)
+const struct command_remedy *command_remedy_of(enum evidence_link link)
+{
+    return &remedies[link];
+}
+
+static const char *advice_of(const struct evidence_step *step, const struct command_remedy *remedy)
 {
     if (step->outcome == EVIDENCE_REFUSED)
         return remedy->refused;
@@ -98,8 +96,8 @@ static void print_value(const struct cli *cli, const char *label, const char *va
                cli_plain(cli));
 }
 
-static void print_link(const struct cli *cli, const char *name, const struct evidence_step *step,
-                       const struct remedy *remedy)
+void command_print_link(const struct cli *cli, const char *name, const struct evidence_step *step,
+                        const struct command_remedy *remedy)
 {
     bool refused = step->outcome == EVIDENCE_REFUSED;
     const char *advice = advice_of(step, remedy);
@@ -134,10 +132,10 @@ static void print_unseen(const struct cli *cli, const struct owner_explanation *
 static void print_for_people(const struct cli *cli, const struct owner_explanation *explanation)
 {
     cli_progress(cli, NULL);
-    print_link(cli, "hub", &explanation->hub, &of_hub);
+    command_print_link(cli, "hub", &explanation->hub, &of_hub);
     for (enum evidence_link link = 0; link < EVIDENCE_LINK_COUNT; link++)
         if (explanation->links[link].outcome != EVIDENCE_UNSEEN)
-            print_link(cli, evidence_link_word(link), &explanation->links[link], &remedies[link]);
+            command_print_link(cli, evidence_link_word(link), &explanation->links[link], &remedies[link]);
     print_unseen(cli, explanation);
     fflush(stdout);
 }
@@ -150,7 +148,7 @@ static void put_text_of(json_t *object, const char *name, const char *text)
         json_object_set_new(object, name, json_string(text));
 }
 
-static json_t *link_json(const char *name, const struct evidence_step *step, const struct remedy *remedy)
+json_t *command_link_json(const char *name, const struct evidence_step *step, const struct command_remedy *remedy)
 {
     json_t *link = json_pack("{s:s,s:s}", "link", name, "state", states[step->outcome]);
     put_text_of(link, "expected", step->expected);
@@ -164,9 +162,10 @@ static json_t *link_json(const char *name, const struct evidence_step *step, con
 static json_t *links_json(const struct owner_explanation *explanation)
 {
     json_t *links = json_array();
-    json_array_append_new(links, link_json("hub", &explanation->hub, &of_hub));
+    json_array_append_new(links, command_link_json("hub", &explanation->hub, &of_hub));
     for (enum evidence_link link = 0; link < EVIDENCE_LINK_COUNT; link++)
-        json_array_append_new(links, link_json(evidence_link_word(link), &explanation->links[link], &remedies[link]));
+        json_array_append_new(links,
+                              command_link_json(evidence_link_word(link), &explanation->links[link], &remedies[link]));
     return links;
 }
 

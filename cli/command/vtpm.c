@@ -14,6 +14,9 @@ static const char help[] =
     "       bastide vtpm start NAME [--on] [--foreground]\n"
     "       bastide vtpm stop NAME\n"
     "       bastide vtpm export-ek NAME [--kind KIND] [--pem | --der] [-o FILE]\n"
+    "       bastide vtpm export-platform NAME [-o FILE]\n"
+    "       bastide vtpm verify NAME --ak HANDLE --quote FILE --signature FILE --nonce HEX [--pcrs FILE]\n"
+    "                           [--answer FILE | --save FILE] [--ek-certificate FILE]\n"
     "       bastide vtpm delete NAME [--yes]\n\n"
     "A vTPM is a TPM 2.0 for one VM. It runs in an enclave of this home's node, and its state is sealed: nobody who\n"
     "administers the machine can read it, copy it, or bring an earlier one back.\n\n"
@@ -30,6 +33,11 @@ static const char help[] =
     "stops those that run. export-ek writes the certificates without starting anything. delete has the monitor forget\n"
     "it, on the owner's signed word; what VMs sealed to it cannot be opened again, not even with a copy of its "
     "files.\n\n"
+    "export-platform writes the platform certificate, a DER attribute certificate. verify walks from a quote that the "
+    "VM\n"
+    "gave to the node's hardware, and tells each link: TPM, monitor, image, configuration, the vTPM's keys, the VM's\n"
+    "attestation key, its quote, the nonce and the PCRs. It says what the vTPM was told, not who told it: whoever has\n"
+    "the vTPM's socket can. Exit code 5 when a link is refused.\n\n"
     "  --id UUID           the VM's UUID, which the certificates name (random if left out)\n"
     "  --tenant TEXT       whose VM it is, up to 63 bytes, in the certificates (\"default\")\n"
     "  --image DIR         its enclave image (vtpm.image beside this program); other images of the same signer may\n"
@@ -40,12 +48,19 @@ static const char help[] =
     "  --kind KIND         rsa2048, p256 or p384 (all three if left out, in PEM)\n"
     "  --pem, --der        the form (PEM)\n"
     "  -o, --output FILE   where to write (standard output)\n"
-    "  --yes               do not ask\n\n"
+    "  --yes               do not ask\n"
+    "  --ak HANDLE         where the VM's attestation key persists (tpm2_evictcontrol): 0x81000000 to 0x81ffffff\n"
+    "  --quote FILE        what tpm2_quote -m writes; --signature FILE: what -s writes; --nonce HEX: what -q was "
+    "given\n"
+    "  --pcrs FILE         the values to expect, as tpm2_pcrread prints them (any, and that is said)\n"
+    "  --save FILE         keep the vTPM's answer; --answer FILE: take it from there instead of asking the vTPM\n"
+    "  --ek-certificate FILE  an EK certificate, DER, to hold to this site's CA (the one that is kept)\n\n"
     "Examples:\n"
     "  bastide vtpm create web1 --tenant acme --start\n"
     "  bastide vtpm show web1\n"
     "  bastide vtpm export-ek web1 --kind p256 -o web1.pem\n"
     "  bastide vtpm start tools --on && TPM2TOOLS_TCTI=swtpm:path=$HOME/.bastide/run/vtpm/tools/tpm tpm2_getrandom 8\n"
+    "  bastide vtpm verify web1 --ak 0x81010002 --quote attest --signature sig --nonce \"$NONCE\" --pcrs pcrs\n"
     "  bastide vtpm list --json | jq -r '.[] | select(.state == \"running\") | .name'\n"
     "  bastide vtpm stop web1 && bastide vtpm delete web1 --yes\n";
 
@@ -229,6 +244,11 @@ static int export_ek(const struct cli *cli, const struct words *words)
     return command_vtpm_export(cli, words->name, words->kind, words->der, words->file);
 }
 
+static int export_platform(const struct cli *cli, const struct words *words)
+{
+    return command_vtpm_export_platform(cli, words->name, words->file);
+}
+
 enum option { O_ID, O_TENANT, O_IMAGE, O_START, O_ON, O_FOREGROUND, O_KIND, O_PEM, O_DER, O_FILE, O_YES, O_COUNT };
 #define WITH(option) (1u << (option))
 
@@ -244,6 +264,7 @@ static const struct {
     {"start", true, WITH(O_ON) | WITH(O_FOREGROUND), start},
     {"stop", true, 0, stop},
     {"export-ek", true, WITH(O_KIND) | WITH(O_PEM) | WITH(O_DER) | WITH(O_FILE), export_ek},
+    {"export-platform", true, WITH(O_FILE), export_platform},
     {"delete", true, WITH(O_YES), delete_it},
 };
 
@@ -276,6 +297,8 @@ static int run(struct cli *cli, int argc, char **argv)
         [O_YES] = {"yes", NULL, &words.yes, NULL},
     };
     spell_out(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "verify") == 0)
+        return command_vtpm_verify(cli, argc - 1, argv + 1); /* it has options of its own */
     int result = cli_options(cli, "vtpm", options, O_COUNT, &argc, argv);
     const char *verb = result == CLI_OK && argc > 1 ? argv[1] : "";
     for (size_t i = 0; result == CLI_OK && i < sizeof verbs / sizeof *verbs; i++) {
@@ -291,9 +314,12 @@ static int run(struct cli *cli, int argc, char **argv)
             result = check_options(cli, verb, verbs[i].options, options);
         return result ? result : verbs[i].run(cli, &words);
     }
-    return result ? result
-                  : cli_usage(cli, "vtpm", "give create, list, show, start, stop, export-ek or delete, then a NAME");
+    return result
+               ? result
+               : cli_usage(
+                     cli, "vtpm",
+                     "give create, list, show, start, stop, verify, export-ek, export-platform or delete, then a NAME");
 }
 
-const struct command command_vtpm = {"vtpm", "TPMs for VMs: create, list, show, start, stop, export-ek, delete", help,
-                                     run};
+const struct command command_vtpm = {
+    "vtpm", "TPMs for VMs: create, list, show, start, stop, verify, export-ek, export-platform, delete", help, run};

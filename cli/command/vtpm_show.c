@@ -353,3 +353,18 @@ int command_vtpm_export(const struct cli *cli, const char *name, const char *kin
             result = put_certificate(cli, name, (enum tpm2_ek_kind)i, der, &out);
     return result ? result : write_out(cli, file, writer_bytes(&out));
 }
+
+int command_vtpm_export_platform(const struct cli *cli, const char *name, const char *file)
+{
+    uint8_t room[EK_CERTIFICATE_MAX];
+    struct bytes certificate;
+    struct instance instance;
+    int result = instance_look(cli, name, false, &instance);
+    if (result)
+        return result;
+    enum status status = instance_platform_load(cli, name, room, &certificate);
+    if (status != OK)
+        return cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED, "owner/vtpm/%s/platform.der %s", name,
+                        cli_file_problem(status));
+    return write_out(cli, file, certificate);
+}

@@ -22,6 +22,8 @@ struct creation {
     struct instance_sockets sockets;
     uint8_t certificates[TPM2_EK_KINDS][EK_CERTIFICATE_MAX];
     struct bytes der[TPM2_EK_KINDS]; /* in `certificates` */
+    uint8_t platform_room[EK_CERTIFICATE_MAX];
+    struct bytes platform; /* in it */
 };
 
 /* ---- Who it is to be ---- */
@@ -106,22 +108,6 @@ static int write_down(struct creation *made)
 
 /* ---- What it is ---- */
 
-static int read_configuration(const struct creation *made, uint8_t room[IMAGE_CONFIGURATION_MAX],
-                              struct image_configuration *configuration)
-{
-    char path[PATH_MAX];
-    uint8_t *data = NULL;
-    size_t len = 0;
-    enum status status = cli_read_file(instance_path(made->cli, "node/instances", made->is.name, "configuration", path),
-                                       IMAGE_CONFIGURATION_MAX, &data, &len);
-    if (status == OK) {
-        memcpy(room, data, len);
-        free(data);
-        status = image_configuration_decode(bytes_from(room, len), configuration);
-    }
-    return status == OK ? CLI_OK : cli_fail(made->cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
-}
-
 /* The three keys, if the evidence over them holds against the pins: this owner, this id, this image, this TPM. */
 static int appraise(struct creation *made, struct vtpm_appraisal *appraisal)
 {
@@ -130,9 +116,10 @@ static int appraise(struct creation *made, struct vtpm_appraisal *appraisal)
     struct owner_meeting *meeting = made->session->meeting;
     struct image_configuration configuration;
     struct bytes answer = {0};
-    int result = read_configuration(made, configuration_room, &configuration);
+    int result = instance_read_configuration(made->cli, made->is.name, configuration_room, &configuration);
     if (result)
         return result;
+    memcpy(made->is.config_id, configuration.config_id, sizeof made->is.config_id);
     cli_progress(made->cli, "asking vTPM %s who it is …", made->is.name);
     enum status status = crypto_random(nonce, sizeof nonce);
     if (status == OK)
@@ -222,12 +209,61 @@ static int certify(struct creation *made, const struct tpm2_ek *ek)
                     made->is.name, instance_kind_word(ek->kind), made->is.name, made->is.name);
 }
 
-static int explain_refusal(const struct creation *made, const struct provision *tpm, enum tpm2_ek_kind kind,
-                           enum status status)
+/* ---- The platform's: this VM, where it was made ---- */
+
+/* gives; NULL: something is missing. It is held by the RSA key's certificate, which every TPM user looks for. */
+static char *platform_question(const struct creation *made, const uint8_t node[TPM2_NAME_LEN])
+{
+    const struct instance_record *record = &made->is.record;
+    struct instance_certificate holder;
+    char id[2 * IMAGE_SITE_LEN + 1] = "", measurement[2 * IMAGE_HASH_LEN + 1] = "", serial[64] = "", version[16];
+    char tpm[2 * TPM2_NAME_LEN + 1] = "", configuration[2 * IMAGE_HASH_LEN + 1] = "";
+    if (instance_certificate_read(made->der[TPM2_EK_RSA_2048], &holder) != OK ||
+        hex_encode(holder.serial, serial, sizeof serial) != OK ||
+        hex_encode(BYTES_OF(record->id), id, sizeof id) != OK ||
+        hex_encode(bytes_from(node, TPM2_NAME_LEN), tpm, sizeof tpm) != OK ||
+        hex_encode(BYTES_OF(made->is.config_id), configuration, sizeof configuration) != OK ||
+        hex_encode(BYTES_OF(record->measurement), measurement, sizeof measurement) != OK)
+        return NULL;
+    snprintf(version, sizeof version, "%u", record->security_version);
+    json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "holder", serial, "instance", id, "tenant",
+                             record->tenant, "model", INSTANCE_PRODUCT, "version", version, "node", tpm,
+                             "configuration", configuration, "measurement", measurement);
+    char *encoded = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    return encoded;
+}
+
+static int certify_platform(struct creation *made, const uint8_t node[TPM2_NAME_LEN])
+{
+    struct client_answer answer;
+    if (instance_platform_load(made->cli, made->is.name, made->platform_room, &made->platform) == OK)
+        return CLI_OK; /* it may be in the TPM already */
+    char *text = platform_question(made, node);
+    if (!text)
+        return cli_fail(made->cli, CLI_INTERNAL, "out of memory");
+    const struct client_request question = {.code = COAP_POST,
+                                            .path = "site/platform",
+                                            .content_format = COAP_FORMAT_JSON,
+                                            .payload = bytes_from_text(text)};
+    int result = owner_ask(made->cli, made->session, &question, &answer, NULL);
+    free(text);
+    if (result)
+        return result;
+    if (answer.payload.len == 0 || answer.payload.len > EK_CERTIFICATE_MAX)
+        return cli_fail(made->cli, CLI_INTERNAL, "/site/platform was answered without a certificate");
+    memcpy(made->platform_room, answer.payload.data, answer.payload.len);
+    made->platform = bytes_from(made->platform_room, answer.payload.len);
+    return instance_platform_save(made->cli, made->is.name, made->platform);
+}
+
+/* ---- Into its NV ---- */
+
+static int explain_refusal(const struct creation *made, const struct provision *tpm, uint32_t index, enum status status)
 {
     if (status == DENIED && tpm->refused == 0)
-        return cli_fail(made->cli, CLI_DENIED, "vTPM %s holds another certificate for its %s key, and keeps it",
-                        made->is.name, instance_kind_word(kind));
+        return cli_fail(made->cli, CLI_DENIED, "vTPM %s holds another certificate at %#x, and keeps it", made->is.name,
+                        index);
     if (status == DENIED)
         return cli_fail(made->cli, CLI_DENIED,
                         "vTPM %s did not take its certificate (%#x): was it given to a VM before it was whole? The "
@@ -255,7 +291,12 @@ static int provision(struct creation *made)
     for (int kind = 0; kind < TPM2_EK_KINDS && result == CLI_OK; kind++) {
         enum status status = provision_certificate(&tpm, indices[kind], made->der[kind]);
         if (status != OK)
-            result = explain_refusal(made, &tpm, (enum tpm2_ek_kind)kind, status);
+            result = explain_refusal(made, &tpm, indices[kind], status);
+    }
+    if (result == CLI_OK) {
+        enum status status = provision_certificate(&tpm, EK_INDEX_PLATFORM, made->platform);
+        if (status != OK)
+            result = explain_refusal(made, &tpm, EK_INDEX_PLATFORM, status);
     }
     if (result == CLI_OK)
         shut_down(&fd);
@@ -270,6 +311,8 @@ static int make_whole(struct creation *made)
     int result = appraise(made, &appraisal);
     for (int kind = 0; kind < TPM2_EK_KINDS && result == CLI_OK; kind++)
         result = certify(made, &appraisal.keys[kind]);
+    if (result == CLI_OK)
+        result = certify_platform(made, appraisal.evidence.ek_name);
     if (result == CLI_OK)
         result = provision(made);
     if (result)

@@ -5,7 +5,7 @@
  *
  *     node/instances/NAME/configuration, image    what the monitor makes it of (monitor/sites)
  *     owner/vtpm/NAME/instance.json               who it is; written first, so that a making that was cut is taken up
- *     owner/vtpm/NAME/ek-KIND.der                 its EK certificates, kept before they are put into it
+ *     owner/vtpm/NAME/ek-KIND.der, platform.der   its certificates, kept before they are put into it
  *     run/vtpm/NAME/tpm.ctrl, tpm, keys           its sockets; host.pid, host.log
  *
  * Functions that give an int give an enum cli_exit, and what went wrong was said. */
@@ -65,6 +65,7 @@ MUST_USE enum status instance_kind_of(const char *word, enum tpm2_ek_kind *kind)
 /* What of an EK certificate of ours is told or compared. Borrows. */
 struct instance_certificate {
     int64_t not_before_s, not_after_s;
+    struct bytes serial;
     struct bytes key; /* an RSA modulus, or 0x04 || x || y */
 };
 MUST_USE enum status instance_certificate_read(struct bytes der, struct instance_certificate *certificate);
@@ -72,6 +73,10 @@ MUST_USE enum status instance_certificate_read(struct bytes der, struct instance
 MUST_USE enum status instance_certificate_load(const struct cli *cli, const char *name, enum tpm2_ek_kind kind,
                                                uint8_t room[EK_CERTIFICATE_MAX], struct bytes *der);
 int instance_certificate_save(const struct cli *cli, const char *name, enum tpm2_ek_kind kind, struct bytes der);
+/* The same of the platform certificate. */
+MUST_USE enum status instance_platform_load(const struct cli *cli, const char *name, uint8_t room[EK_CERTIFICATE_MAX],
+                                            struct bytes *der);
+int instance_platform_save(const struct cli *cli, const char *name, struct bytes der);
 
 /* ---- place.c: its directories ---- */
 
@@ -94,6 +99,9 @@ int instance_make_record_place(const struct cli *cli, const char *name);
 /* node/instances/NAME: configuration and a link to the image; what is there already stays. */
 int instance_make_place(const struct cli *cli, const struct owner *owner, const char *name,
                         const uint8_t id[IMAGE_SITE_LEN], const char *image);
+/* Its launch configuration, borrowing from `room`. */
+int instance_read_configuration(const struct cli *cli, const char *name, uint8_t room[IMAGE_CONFIGURATION_MAX],
+                                struct image_configuration *configuration);
 /* DIRECTORY/NAME and all below; what is not there is no failure. */
 int instance_remove(const struct cli *cli, const char *directory, const char *name);
 /* The directory its image is in, with links followed. False: there is none. */
@@ -131,6 +139,9 @@ MUST_USE enum status instance_control(const char *path, int timeout_ms, const st
 /* Its endorsement keys and the evidence over them (proto/vtpm). */
 MUST_USE enum status instance_ask_keys(const char *path, struct bytes nonce, uint8_t room[VTPM_KEYS_ANSWER_MAX],
                                        struct bytes *answer);
+/* And the attestation key that persists at this handle. */
+MUST_USE enum status instance_ask_ak(const char *path, struct bytes nonce, uint32_t handle,
+                                     uint8_t room[VTPM_KEYS_ANSWER_MAX], struct bytes *answer);
 /* One TPM command: struct provision's `ask`, its user an int *, the data channel. */
 MUST_USE enum status instance_ask_tpm(void *user, struct bytes command, struct writer *response);
 

@@ -195,6 +195,22 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
     return remove(path);
 }
 
+int instance_read_configuration(const struct cli *cli, const char *name, uint8_t room[IMAGE_CONFIGURATION_MAX],
+                                struct image_configuration *configuration)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    enum status status = cli_read_file(instance_path(cli, "node/instances", name, "configuration", path),
+                                       IMAGE_CONFIGURATION_MAX, &data, &len);
+    if (status == OK) {
+        memcpy(room, data, len);
+        free(data);
+        status = image_configuration_decode(bytes_from(room, len), configuration);
+    }
+    return status == OK ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s %s", path, cli_file_problem(status));
+}
+
 /* Under a name that is no instance's first: whoever looks finds all of it or nothing. */
 int instance_remove(const struct cli *cli, const char *directory, const char *name)
 {

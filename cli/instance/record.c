@@ -206,7 +206,7 @@ enum status instance_certificate_read(struct bytes der, struct instance_certific
     struct reader fields = reader_over(der_take(&whole, DER_SEQUENCE));
     TRY(reader_end(&outer));
     (void)der_take(&fields, DER_CONTEXT_HELD); /* version */
-    (void)der_take_positive(&fields);
+    found.serial = der_take_positive(&fields);
     (void)der_take(&fields, DER_SEQUENCE); /* algorithm */
     (void)der_take(&fields, DER_SEQUENCE); /* issuer */
     struct reader validity = reader_over(der_take(&fields, DER_SEQUENCE));
@@ -226,13 +226,12 @@ static void file_of(enum tpm2_ek_kind kind, char file[32])
     snprintf(file, 32, "ek-%s.der", kinds[kind]);
 }
 
-enum status instance_certificate_load(const struct cli *cli, const char *name, enum tpm2_ek_kind kind,
-                                      uint8_t room[EK_CERTIFICATE_MAX], struct bytes *der)
+static enum status load(const struct cli *cli, const char *name, const char *file, uint8_t room[EK_CERTIFICATE_MAX],
+                        struct bytes *der)
 {
-    char file[32], path[PATH_MAX];
+    char path[PATH_MAX];
     uint8_t *data = NULL;
     size_t len = 0;
-    file_of(kind, file);
     TRY(cli_read_file(instance_path(cli, "owner/vtpm", name, file, path), EK_CERTIFICATE_MAX, &data, &len));
     memcpy(room, data, len);
     free(data);
@@ -240,9 +239,28 @@ enum status instance_certificate_load(const struct cli *cli, const char *name, e
     return OK;
 }
 
+enum status instance_certificate_load(const struct cli *cli, const char *name, enum tpm2_ek_kind kind,
+                                      uint8_t room[EK_CERTIFICATE_MAX], struct bytes *der)
+{
+    char file[32];
+    file_of(kind, file);
+    return load(cli, name, file, room, der);
+}
+
 int instance_certificate_save(const struct cli *cli, const char *name, enum tpm2_ek_kind kind, struct bytes der)
 {
     char file[32];
     file_of(kind, file);
     return save(cli, name, file, der);
+}
+
+enum status instance_platform_load(const struct cli *cli, const char *name, uint8_t room[EK_CERTIFICATE_MAX],
+                                   struct bytes *der)
+{
+    return load(cli, name, "platform.der", room, der);
+}
+
+int instance_platform_save(const struct cli *cli, const char *name, struct bytes der)
+{
+    return save(cli, name, "platform.der", der);
 }

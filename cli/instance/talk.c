@@ -75,17 +75,14 @@ enum status instance_control(const char *path, int timeout_ms, const struct swtp
     return status;
 }
 
-enum status instance_ask_keys(const char *path, struct bytes nonce, uint8_t room[VTPM_KEYS_ANSWER_MAX],
-                              struct bytes *answer)
+static enum status ask_keys(const char *path, const struct writer *question, uint8_t room[VTPM_KEYS_ANSWER_MAX],
+                            struct bytes *answer)
 {
-    uint8_t question_room[VTPM_KEYS_QUESTION_MAX];
-    struct writer question = writer_over(question_room, sizeof question_room);
     size_t have = 0, len = 0;
     int fd = -1;
-    vtpm_keys_put_question(&question, nonce);
-    TRY(writer_end(&question));
+    TRY(writer_end(question));
     TRY(instance_reach(path, INSTANCE_ASK_MS, &fd));
-    enum status status = say(fd, writer_bytes(&question));
+    enum status status = say(fd, writer_bytes(question));
     for (enum status whole = TRUNCATED; status == OK && whole == TRUNCATED;) {
         status = hear(fd, room, VTPM_KEYS_ANSWER_MAX, &have);
         whole = vtpm_keys_answer_len(bytes_from(room, have), &len);
@@ -96,6 +93,24 @@ enum status instance_ask_keys(const char *path, struct bytes nonce, uint8_t room
     if (status == OK)
         *answer = bytes_from(room, have);
     return status;
+}
+
+enum status instance_ask_keys(const char *path, struct bytes nonce, uint8_t room[VTPM_KEYS_ANSWER_MAX],
+                              struct bytes *answer)
+{
+    uint8_t question_room[VTPM_KEYS_QUESTION_MAX];
+    struct writer question = writer_over(question_room, sizeof question_room);
+    vtpm_keys_put_question(&question, nonce);
+    return ask_keys(path, &question, room, answer);
+}
+
+enum status instance_ask_ak(const char *path, struct bytes nonce, uint32_t handle, uint8_t room[VTPM_KEYS_ANSWER_MAX],
+                            struct bytes *answer)
+{
+    uint8_t question_room[VTPM_KEYS_QUESTION_MAX];
+    struct writer question = writer_over(question_room, sizeof question_room);
+    vtpm_keys_put_ak_question(&question, nonce, handle);
+    return ask_keys(path, &question, room, answer);
 }
 
 enum status instance_ask_tpm(void *user, struct bytes command, struct writer *response)

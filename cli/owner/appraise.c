@@ -137,23 +137,56 @@ int owner_appraise_session(const struct cli *cli, const struct owner *owner, str
     return judge(cli, pins, &references, status, result, explanation);
 }
 
+static int take_vtpm(const struct cli *cli, const struct owner *owner, const struct owner_pins *pins,
+                     const struct owner_vtpm *vtpm, struct bytes nonce, struct references *references)
+{
+    if (!bytes_equal(vtpm->configuration->certificate, owner->configuration.certificate) ||
+        vtpm->configuration->insecure_dev != owner->configuration.insecure_dev)
+        return cli_fail(cli, CLI_DENIED, "its configuration is another owner's, or of another mode");
+    take_references(references, vtpm->configuration, vtpm->measurement, pins, nonce);
+    references->policy.seen.sequence = 0; /* the pins have the hub's */
+    return CLI_OK;
+}
+
+static int say_why_silent(const struct cli *cli, enum status said)
+{
+    return cli_fail(cli, said == NOT_FOUND ? CLI_NOT_FOUND : CLI_TPM, "the vTPM does not say which keys it has: %s",
+                    said == DENIED      ? "its endorsement hierarchy is closed"
+                    : said == NOT_FOUND ? "nothing persists at that handle (tpm2_evictcontrol)"
+                                        : status_word(said));
+}
+
 int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
                         const struct owner_vtpm *vtpm, struct bytes answer, struct bytes nonce,
                         struct vtpm_appraisal *appraisal)
 {
     struct references references;
     const uint64_t sequence = pins->seen.sequence;
-    if (!bytes_equal(vtpm->configuration->certificate, owner->configuration.certificate) ||
-        vtpm->configuration->insecure_dev != owner->configuration.insecure_dev)
-        return cli_fail(cli, CLI_DENIED, "its configuration is another owner's, or of another mode");
-    take_references(&references, vtpm->configuration, vtpm->measurement, pins, nonce);
-    references.policy.seen.sequence = 0; /* the pins have the hub's */
+    int result = take_vtpm(cli, owner, pins, vtpm, nonce, &references);
+    if (result)
+        return result;
     enum status status = vtpm_appraise(answer, &references.policy, appraisal);
     if (status == DENIED && appraisal->said != OK)
-        return cli_fail(cli, CLI_TPM, "the vTPM does not say which keys it has: %s",
-                        appraisal->said == DENIED ? "its endorsement hierarchy is closed"
-                                                  : status_word(appraisal->said));
-    int result = judge(cli, pins, &references, status, &appraisal->evidence, NULL);
+        return say_why_silent(cli, appraisal->said);
+    result = judge(cli, pins, &references, status, &appraisal->evidence, NULL);
     pins->seen.sequence = sequence;
     return result;
+}
+
+int owner_walk_vtpm(const struct cli *cli, const struct owner *owner, const struct owner_pins *pins,
+                    const struct owner_vtpm *vtpm, const struct vtpm_quote *quote, struct bytes answer,
+                    struct vtpm_walk *walk, struct evidence_step links[EVIDENCE_LINK_COUNT])
+{
+    struct references references;
+    int result = take_vtpm(cli, owner, pins, vtpm, quote->nonce, &references);
+    if (result)
+        return result;
+    enum status status = vtpm_walk(quote, answer, &references.policy, walk);
+    if (status != OK && status != DENIED)
+        return cli_fail(cli, CLI_INTERNAL, "the quote could not be appraised: %s", status_word(status));
+    if (walk->vtpm.said != OK)
+        return say_why_silent(cli, walk->vtpm.said);
+    for (enum evidence_link link = 0; link < EVIDENCE_LINK_COUNT; link++)
+        evidence_explain(link, &references.policy, &walk->vtpm.evidence, &links[link]);
+    return status == OK ? CLI_OK : CLI_EVIDENCE;
 }

@@ -130,6 +130,8 @@ int owner_appraise_session(const struct cli *cli, const struct owner *owner, str
                            const struct client_hub *hub, struct evidence_result *result,
                            struct owner_explanation *explanation);
 struct vtpm_appraisal;
+struct vtpm_quote;
+struct vtpm_walk;
 /* A vTPM that is to be who it is said to be. Borrows. */
 struct owner_vtpm {
     const struct image_configuration *configuration; /* its own: this owner, its id */
@@ -139,6 +141,11 @@ struct owner_vtpm {
 int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
                         const struct owner_vtpm *vtpm, struct bytes answer, struct bytes nonce,
                         struct vtpm_appraisal *appraisal);
+/* A VM's quote by an attestation key that the answer is about, held to the pins; both with the quote's nonce. The
+ * evidence's links are told in `links`. CLI_EVIDENCE: refused, which was not said. */
+int owner_walk_vtpm(const struct cli *cli, const struct owner *owner, const struct owner_pins *pins,
+                    const struct owner_vtpm *vtpm, const struct vtpm_quote *quote, struct bytes answer,
+                    struct vtpm_walk *walk, struct evidence_step links[EVIDENCE_LINK_COUNT]);
 #define OWNER_WALLS_ALL 0xf7fu
 /* "secret-memory,lockdown". NOT_FOUND: `unknown` has the first name that is none. */
 MUST_USE enum status owner_walls_parse(const char *list, uint32_t *walls, char *unknown, size_t cap);
