@@ -207,6 +207,9 @@ static const struct command_remedy remedies[VTPM_LINK_COUNT] = {
                         "look at who gave the answer: it was put together from several, or asked for without --ak",
                         NULL},
     [VTPM_LINK_CERTIFICATE] = {"owner/site-ca.crt", "the certificate is not this vTPM's, or not of this site", NULL},
+    [VTPM_LINK_LAUNCH] = {"--measured-launch",
+                          "have its VM started from what the monitor measures: its machine policy can insist",
+                          "a machine policy with a launch policy has the monitor measure it"},
     [VTPM_LINK_ATTESTATION_KEY] = {"", "have the VM make one with tpm2_createak, and quote with that", NULL},
     [VTPM_LINK_QUOTE] = {"the attestation key above",
                          "the quote was made with another key, of another VM or by hand: believe nothing of it", NULL},
@@ -311,6 +314,7 @@ int command_vtpm_verify(const struct cli *cli, int argc, char **argv)
         {"answer", &verification.answer_file, NULL, NULL},
         {"save", &verification.save_file, NULL, NULL},
         {"ek-certificate", &verification.certificate_file, NULL, NULL},
+        {"measured-launch", NULL, &verification.quote.measured_launch, NULL},
     };
     int result = cli_options(cli, "vtpm", options, sizeof options / sizeof *options, &argc, argv);
     if (result)

@@ -12,7 +12,7 @@ certificate, rest = decoder.decode(der, asn1Spec=rfc5755.AttributeCertificate())
 assert not rest and encoder.encode(certificate) == der, 'not DER'
 info = certificate['acinfo']
 open(sys.argv[2], 'wb').write(encoder.encode(info))
-open(sys.argv[3], 'wb').write(certificate['signature'].asOctets())
+open(sys.argv[3], 'wb').write(certificate['signatureValue'].asOctets())
 
 
 def common_name(general_names):

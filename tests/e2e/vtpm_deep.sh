@@ -52,8 +52,8 @@ key() { # name handle algorithm scheme: an attestation key of tpm2-tools' making
     tpm "$1" tpm2_flushcontext -t && tpm "$1" tpm2_evictcontrol -C o -c "$1.$2.ctx" "$2" && tpm "$1" tpm2_flushcontext -t
 }
 nonce=$(openssl rand -hex 20)
-quote() { # name handle nonce: attest, signature
-  tpm "$1" tpm2_quote -c "$2" -l sha256:0,7,16 -q "$3" -g sha256 -m attest -s signature
+quote() { # name handle nonce scheme: attest, signature
+  tpm "$1" tpm2_quote -c "$2" -l sha256:0,7,16 -q "$3" -g sha256 ${4:+--scheme "$4"} -m attest -s signature
 }
 verify() { # name handle arguments...: words of the links that are refused
   local name=$1 handle=$2; shift 2
@@ -70,7 +70,7 @@ at=$((0x81010002))
 for kind in ecc:ecdsa rsa:rsassa rsa:rsapss; do
   handle=$(printf '0x%x' $at); at=$((at + 1))
   works "an attestation key, $kind" key one "$handle" "${kind%:*}" "${kind#*:}"
-  works "quotes" quote one "$handle" "$nonce"
+  works "quotes" quote one "$handle" "$nonce" "${kind#*:}"
   check "and the quote leads to the hardware" "0 " "$(links=$(verify one "$handle" --pcrs pcrs); echo "$? $links")"
 done
 ak=0x81010002
@@ -81,6 +81,8 @@ for link in tpm attestation-key quote monitor image configuration vtpm-keys vm-a
 done
 does "without the vTPM, of the answer that was kept" vtpm verify one --ak $ak --quote attest --signature signature --nonce "$nonce" --pcrs pcrs --answer answer
 check "what no value is expected of is allowed, and said" allowed "$(verify one $ak >/dev/null; jq -r '.links[] | select(.link == "vm-pcrs") | .state' "$work/out")"
+
+check "that nobody measured what the VM starts from, too" allowed "$(jq -r '.links[] | select(.link == "vm-launch") | .state' "$work/out")"
 
 # --- each link broken once
 broken() { # what links arguments of verify...
@@ -100,7 +102,7 @@ works "an attestation key of the other VM's" key two $ak ecc ecdsa
 quote two $ak "$nonce" >/dev/null
 broken "another vTPM's quote" "vm-quote" one $ak
 does "is that one's" vtpm verify two --ak $ak --quote attest --signature signature --nonce "$nonce" --save two.answer
-broken "another vTPM's answer" "configuration" one $ak --answer two.answer
+broken "another vTPM's answer" "configuration ek-certificate" one $ak --answer two.answer
 good
 nonce=$(openssl rand -hex 20) broken "an answer for another request" "nonce quote vm-nonce" one $ak --answer answer
 tpm one tpm2_createprimary -C o -G ecc -c prim.ctx >/dev/null
@@ -112,7 +114,7 @@ works "a key that signs whatever it is given" tpm one tpm2_evictcontrol -C o -c 
 works "quotes too" quote one 0x81010009 "$nonce"
 broken "and is no attestation key" "vm-attestation-key" one 0x81010009
 mkdir software
-swtpm socket --tpm2 --server type=unixio,path="$work/software.sock" --ctrl type=unixio,path="$work/software.ctrl" \
+swtpm socket --tpm2 --server type=unixio,path="$work/software.sock" --ctrl type=unixio,path="$work/software.sock.ctrl" \
   --tpmstate dir=software --flags startup-clear >software.log 2>&1 & software=$!
 for _ in $(seq 100); do [ -S software.sock ] && break; sleep 0.05; done
 soft() { local command=$1; shift; "$command" -T "swtpm:path=$work/software.sock" "$@"; }
@@ -127,7 +129,7 @@ works "its key, without the private half, goes into the vTPM" bash -c "
   tpm2_loadexternal -T swtpm:path=$home/run/vtpm/one/tpm -C e -u soft.ak.pub -c outside.ctx"
 refuses "and does not persist there" tpm one tpm2_evictcontrol -C o -c outside.ctx 0x8101000a
 tpm one tpm2_flushcontext -t
-check "so nothing is told of it" 9 "$(run vtpm verify one --ak 0x8101000a --quote attest --signature signature --nonce "$nonce"; echo $?)"
+check "so nothing is told of it" 6 "$(run vtpm verify one --ak 0x8101000a --quote attest --signature signature --nonce "$nonce"; echo $?)"
 with() { # what links file change: what is kept of the owner's changed by jq
   cp "$home/$3" kept; jq "$4" kept >"$home/$3"
   broken "$1" "$2" one $ak --answer answer
@@ -136,6 +138,7 @@ with() { # what links file change: what is kept of the owner's changed by jq
 with "another node's TPM" "tpm" owner/pins.json '.ek_name = (.ek_name[0:66] + "00")'
 with "another attestation key of the node's" "attestation-key" owner/pins.json '.ak_name = (.ak_name[0:66] + "00")'
 with "another enclave image" "image" owner/vtpm/one/instance.json '.measurement = (.measurement[0:62] + "00")'
+broken "who insists on a measured launch" "vm-launch" one $ak --answer answer --measured-launch
 check "unbent it holds" "0 " "$(links=$(verify one $ak --answer answer); echo "$? $links")"
 
 # --- the certificate of the endorsement key, and by it the key the other way, as Keylime has it
