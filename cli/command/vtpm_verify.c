@@ -15,10 +15,11 @@
 
 struct verification {
     const char *name, *handle_text, *quote_file, *signature_file, *nonce_text, *pcrs_file, *answer_file, *save_file;
-    const char *certificate_file;
+    const char *certificate_file, *policy_file;
     uint32_t handle;
     uint8_t nonce[EAT_NONCE_MAX], answer_room[VTPM_KEYS_ANSWER_MAX];
     uint8_t pcrs[TPM2_PCR_COUNT][EAT_HASH_LEN];
+    struct image_machine machine;
     uint8_t *attest, *signature;      /* owned */
     uint8_t *certificate, *authority; /* so too; DER */
     uint8_t kept[EK_CERTIFICATE_MAX], pem[PEM_MAX];
@@ -171,6 +172,23 @@ static int take_answer(const struct cli *cli, struct verification *verification)
     return CLI_OK;
 }
 
+/* The machine policy that it is to run under, as the owner signed it for this instance. */
+static int take_policy(const struct cli *cli, struct verification *verification,
+                       const struct image_configuration *configuration)
+{
+    uint8_t *data = NULL;
+    struct bytes content;
+    if (!verification->policy_file)
+        return CLI_OK;
+    int result = read_file(cli, verification->policy_file, IMAGE_WORKLOAD_MAX, &data, &content);
+    if (result == CLI_OK && (content.len == 0 || image_machine_open(content, &configuration->owner, configuration->site,
+                                                                    &verification->machine) != OK))
+        result = cli_fail(cli, CLI_DENIED, "%s is no machine policy of this owner's for vTPM %s",
+                          verification->policy_file, verification->name);
+    free(data);
+    return result;
+}
+
 /* ---- What comes of it ---- */
 
 static int appraise(const struct cli *cli, struct verification *verification)
@@ -187,11 +205,15 @@ static int appraise(const struct cli *cli, struct verification *verification)
     if (result == CLI_OK)
         result = instance_read_configuration(cli, verification->name, room, &configuration);
     if (result == CLI_OK)
+        result = take_policy(cli, verification, &configuration);
+    if (result == CLI_OK)
         result = owner_open(cli, false, &owner);
     if (result)
         return result;
     enum status status = owner_pins_load(cli, &pins);
-    const struct owner_vtpm vtpm = {&configuration, instance.record.measurement};
+    struct owner_vtpm vtpm = {.configuration = &configuration, .measurement = instance.record.measurement};
+    if (verification->policy_file)
+        vtpm.workload = BYTES_OF(verification->machine.hash);
     if (status != OK)
         result = cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED,
                           "%s/owner/pins.json %s: bastide init makes it", cli->home, cli_file_problem(status));
@@ -225,9 +247,9 @@ static struct command_remedy remedy_of(enum evidence_link link)
     if (link == EVIDENCE_LINK_NONCE)
         remedy.from = "--nonce";
     else if (link == EVIDENCE_LINK_IMAGE)
-        remedy = (struct command_remedy){"owner/vtpm/NAME/instance.json",
-                                         "another program than vtpm.enclave of that image holds this TPM: give it "
-                                         "nothing",
+        remedy = (struct command_remedy){"owner/vtpm/NAME/instance.json, --policy",
+                                         "another program than that vtpm.enclave holds this TPM, or it runs under "
+                                         "another policy: give it nothing",
                                          NULL};
     else if (link == EVIDENCE_LINK_CONFIGURATION)
         remedy = (struct command_remedy){"node/instances/NAME/configuration",
@@ -314,6 +336,7 @@ int command_vtpm_verify(const struct cli *cli, int argc, char **argv)
         {"answer", &verification.answer_file, NULL, NULL},
         {"save", &verification.save_file, NULL, NULL},
         {"ek-certificate", &verification.certificate_file, NULL, NULL},
+        {"policy", &verification.policy_file, NULL, NULL},
         {"measured-launch", NULL, &verification.quote.measured_launch, NULL},
     };
     int result = cli_options(cli, "vtpm", options, sizeof options / sizeof *options, &argc, argv);

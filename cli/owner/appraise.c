@@ -144,6 +144,7 @@ static int take_vtpm(const struct cli *cli, const struct owner *owner, const str
         vtpm->configuration->insecure_dev != owner->configuration.insecure_dev)
         return cli_fail(cli, CLI_DENIED, "its configuration is another owner's, or of another mode");
     take_references(references, vtpm->configuration, vtpm->measurement, pins, nonce);
+    references->policy.workload = vtpm->workload;
     references->policy.seen.sequence = 0; /* the pins have the hub's */
     return CLI_OK;
 }

@@ -136,6 +136,7 @@ struct vtpm_walk;
 struct owner_vtpm {
     const struct image_configuration *configuration; /* its own: this owner, its id */
     const uint8_t *measurement;                      /* EAT_HASH_LEN: of its image */
+    struct bytes workload;                           /* EAT_HASH_LEN: of its machine policy; empty: any */
 };
 /* Its endorsement keys (proto/vtpm) held to the pins: on this node, behind the walls that they require. */
 int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
