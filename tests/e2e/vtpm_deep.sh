@@ -84,6 +84,25 @@ check "what no value is expected of is allowed, and said" allowed "$(verify one 
 
 check "that nobody measured what the VM starts from, too" allowed "$(jq -r '.links[] | select(.link == "vm-launch") | .state' "$work/out")"
 
+# --- words
+wrong() { # what code arguments of verify...
+  local what=$1 code=$2; shift 2
+  run vtpm verify one --quote attest --signature signature "$@"
+  check "$what" "$code" $?
+}
+printf 'sha256:\n  7 : 0x%s\n' "$(openssl rand -hex 31)" >bad.pcrs
+wrong "a value of 31 bytes is named by its line" 2 --ak $ak --nonce "$nonce" --pcrs bad.pcrs
+check "and why is said" yes "$(grep -q 'bad.pcrs, line 2' "$work/err" && echo yes)"
+sed -n '2p;2p' pcrs >bad.pcrs
+wrong "a PCR twice" 2 --ak $ak --nonce "$nonce" --pcrs bad.pcrs
+echo sha256: >bad.pcrs
+wrong "no PCR at all" 2 --ak $ak --nonce "$nonce" --pcrs bad.pcrs
+wrong "without a nonce" 2 --ak $ak
+wrong "with one of 7 bytes" 2 --ak $ak --nonce 01020304050607
+wrong "a handle of nothing that persists" 2 --ak 0x80000000 --nonce "$nonce"
+wrong "a file that is not there" 6 --ak $ak --nonce "$nonce" --answer nothing
+wrong "a policy that is none" 3 --ak $ak --nonce "$nonce" --policy pcrs
+
 # --- each link broken once
 broken() { # what links arguments of verify...
   local what=$1 expected=$2; shift 2
