@@ -36,8 +36,8 @@ for attribute in info['attributes']:
     assert len(values) == 1
     flat = []
     def walk(value):
-        if isinstance(value, univ.Sequence):
-            for part in value.values():
+        if isinstance(value, (univ.Sequence, univ.SequenceOf)):
+            for part in value.values() if isinstance(value, univ.Sequence) else value:
                 walk(part)
         elif isinstance(value, univ.OctetString) and not isinstance(value, char.UTF8String):
             flat.append(value.asOctets().hex())
