@@ -1,7 +1,7 @@
 /* vtpm: whatever a host sends, in any order. The input is a list of {kind, length, bytes}: messages of the host as they
- * are, control frames, questions for its keys, TPM commands raw or with a sound header, and the host's and the
- * monitor's answers, honest or not. The vTPM lives on, or stops with a code and a sentence; no channel is answered
- * twice, and what changed something is not answered before the monitor's head moved. */
+ * are, control frames, questions for its keys and where its state is, TPM commands raw or with a sound header, and the
+ * host's and the monitor's answers, honest or not. The vTPM lives on, or stops with a code and a sentence; no channel
+ * is answered twice, and what changed something is not answered before the monitor's head moved. */
 #include "../vtpm_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -92,7 +92,7 @@ static void take_item(uint8_t kind, struct bytes bytes)
         vtpm_receive(rig.vtpm, &header, bytes);
         break;
     case 1:
-        request(DOOR_VTPM_CONTROL, bytes);
+        request(kind & 8 ? DOOR_VTPM_TRANSFER : DOOR_VTPM_CONTROL, bytes);
         break;
     case 2:
         request(kind & 8 ? DOOR_VTPM_KEYS : DOOR_VTPM_DATA, bytes);
@@ -142,6 +142,11 @@ static void launch(bool on)
     if (prepared)
         rig_copy(kept, rig.path);
     if (!prepared) {
+        struct crypto_key owner = {0};
+        must(crypto_key_import(&owner, CRYPTO_P256, bytes_from_text("a key of 32 bytes, which is none")) == OK);
+        rig.configuration.owner = owner.public_key;
+        rig.machine = (struct image_machine){.serial = 1, .snapshots = true};
+        crypto_key_done(&owner);
         rig_on(&rig);
         rig_stop(&rig);
         rig_copy(rig.path, kept);
