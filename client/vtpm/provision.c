@@ -18,6 +18,7 @@
 
 /* PPWRITE, WRITEDEFINE, PPREAD, OWNERREAD, AUTHREAD, NO_DA, PLATFORMCREATE; and what becomes of it. */
 #define ATTRIBUTES 0x42072001u
+#define POLICY_DELETE 0x00000400u /* and with a policy that no session has: deleted by nobody */
 #define WRITE_LOCKED 0x00000800u
 #define WRITTEN 0x20000000u
 
@@ -99,7 +100,7 @@ static enum status read_public(struct provision *provision, uint32_t index, stru
                                                                                                                : DENIED;
 }
 
-static enum status define(struct provision *provision, uint32_t index, size_t len)
+static enum status define(struct provision *provision, uint32_t index, uint32_t attributes, size_t len)
 {
     static const uint32_t platform = RH_PLATFORM;
     uint8_t room[PROVISION_RESPONSE_MAX], command_room[64], parameters_room[32];
@@ -110,7 +111,7 @@ static enum status define(struct provision *provision, uint32_t index, size_t le
     put_u16be(&parameters, 14); /* TPMS_NV_PUBLIC */
     put_u32be(&parameters, index);
     put_u16be(&parameters, ALG_SHA256);
-    put_u32be(&parameters, ATTRIBUTES);
+    put_u32be(&parameters, attributes);
     put_u16be(&parameters, 0); /* no policy */
     put_u16be(&parameters, (uint16_t)len);
     put_command(&command, CC_NV_DEFINE_SPACE, &platform, 1, true, writer_bytes(&parameters));
@@ -189,24 +190,44 @@ static enum status is_there(struct provision *provision, uint32_t index, struct 
     return bytes_equal(certificate, writer_bytes(&writer)) ? OK : DENIED;
 }
 
-enum status provision_certificate(struct provision *provision, uint32_t index, struct bytes certificate)
+static enum status put(struct provision *provision, uint32_t index, uint32_t attributes, struct bytes content)
 {
-    struct index found = {ATTRIBUTES, (uint16_t)certificate.len};
+    struct index found = {attributes, (uint16_t)content.len};
     provision->refused = 0;
-    if (certificate.len == 0 || certificate.len > PROVISION_CERTIFICATE_MAX)
+    if (content.len == 0 || content.len > PROVISION_CERTIFICATE_MAX)
         return NO_ROOM;
     enum status status = read_public(provision, index, &found);
     if (status == NOT_FOUND)
-        status = define(provision, index, certificate.len);
+        status = define(provision, index, attributes, content.len);
     TRY(status);
-    if ((found.attributes & ~(WRITTEN | WRITE_LOCKED)) != ATTRIBUTES || found.len != certificate.len)
+    if ((found.attributes & ~(WRITTEN | WRITE_LOCKED)) != attributes || found.len != content.len)
         return DENIED;
     if (!(found.attributes & WRITE_LOCKED)) {
-        for (size_t off = 0; off < certificate.len; off += PIECE) {
-            size_t len = certificate.len - off < PIECE ? certificate.len - off : PIECE;
-            TRY(write_piece(provision, index, bytes_slice(certificate, off, len), off));
+        for (size_t off = 0; off < content.len; off += PIECE) {
+            size_t len = content.len - off < PIECE ? content.len - off : PIECE;
+            TRY(write_piece(provision, index, bytes_slice(content, off, len), off));
         }
         TRY(lock(provision, index));
     }
-    return is_there(provision, index, certificate);
+    return is_there(provision, index, content);
+}
+
+enum status provision_certificate(struct provision *provision, uint32_t index, struct bytes certificate)
+{
+    return put(provision, index, ATTRIBUTES, certificate);
+}
+
+enum status provision_tag(struct provision *provision, struct bytes tag)
+{
+    for (uint32_t slot = 0; slot < PROVISION_TAGS_MAX; slot++) {
+        enum status status = put(provision, PROVISION_TAG_INDEX + slot, ATTRIBUTES | POLICY_DELETE, tag);
+        if (status != DENIED || provision->refused)
+            return status;
+    }
+    return NO_ROOM; /* each slot has another */
+}
+
+enum status provision_read_tag(struct provision *provision, uint32_t slot, struct writer *tag)
+{
+    return slot < PROVISION_TAGS_MAX ? provision_read(provision, PROVISION_TAG_INDEX + slot, tag) : NOT_FOUND;
 }

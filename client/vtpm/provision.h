@@ -27,4 +27,17 @@ MUST_USE enum status provision_certificate(struct provision *provision, uint32_t
 /* Appends the certificate. NOT_FOUND: there is none, or it is not whole yet. */
 MUST_USE enum status provision_read(struct provision *provision, uint32_t index, struct writer *certificate);
 
+/* A node's tags (proto/tag): one index each, of the platform's indices, readable by everybody, written once, locked,
+ * and deleted by nobody for as long as the vTPM lives (TPMA_NV_POLICY_DELETE, with a policy that none meets). So a node
+ * that moved gets one more, of a higher serial, and shows what it had before. */
+#define PROVISION_TAG_INDEX 0x01410000u /* this and the next PROVISION_TAGS_MAX - 1 */
+#define PROVISION_TAGS_MAX 8
+
+/* Into the first index that is free, or that has the beginning of just this one. OK also when it is there already.
+ * DENIED: the TPM refused; NO_ROOM: all are taken. */
+MUST_USE enum status provision_tag(struct provision *provision, struct bytes tag);
+/* NOT_FOUND: nothing whole in that slot. Whoever had the platform's hierarchy may have put anything there: the tag that
+ * counts is the one of the highest serial among those that tag_open() takes. */
+MUST_USE enum status provision_read_tag(struct provision *provision, uint32_t slot, struct writer *tag);
+
 #endif

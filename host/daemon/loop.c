@@ -88,6 +88,8 @@ static void run_link(struct daemon *daemon, uint64_t now_ms)
             answer_proof(daemon, now_ms, daemon->link.proof_len ? COAP_CHANGED : COAP_FORBIDDEN,
                          bytes_from(daemon->link.proof, daemon->link.proof_len));
             break;
+        case PUMP_LINK_MEASURED: /* nobody asked */
+            break;
         case PUMP_LINK_LOST:
             answer_proof(daemon, now_ms, COAP_UNAVAILABLE, (struct bytes){0});
             detach(daemon, now_ms, "the monitor hung up");

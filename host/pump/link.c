@@ -70,6 +70,32 @@ enum status pump_link_prove(struct pump_link *link, struct bytes credential)
     return OK;
 }
 
+enum status pump_link_measure(struct pump_link *link, uint32_t given, const int *fds, size_t count)
+{
+    struct {
+        struct monitor_header header;
+        struct monitor_measure measure;
+    } asked = {.header = {.version = MONITOR_VERSION, .operation = MONITOR_MEASURE, .len = sizeof asked.measure},
+               .measure = {.given = given}};
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(MONITOR_PARTS * sizeof(int))];
+    } control = {.space = {0}};
+    struct iovec piece = {&asked, sizeof asked};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.space};
+    if (count == 0 || count > MONITOR_PARTS)
+        return MALFORMED;
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(part), fds, count * sizeof(int));
+    if (link->fd < 0 || sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof asked)
+        return BUSY;
+    return OK;
+}
+
 struct packet {
     struct monitor_header header;
     uint8_t payload[1024];
@@ -151,6 +177,31 @@ static enum pump_link_event attached(struct pump_link *link, const struct packet
     return PUMP_LINK_LOST;
 }
 
+static enum pump_link_event measured(struct pump_link *link, const struct packet *packet)
+{
+    char text[SENTENCE_MAX];
+    link->measured = (enum status)packet->header.status;
+    if (link->measured == OK && packet->len == sizeof(struct monitor_launch)) {
+        pump_log("info", "measured", "monitor=%s", link->path);
+        return PUMP_LINK_MEASURED;
+    }
+    take_sentence(packet, 0, text, sizeof text);
+    pump_log("error", "not_measured", "status=%s reason=\"%s\"", status_word(link->measured), text);
+    return link->measured == OK ? PUMP_LINK_LOST : PUMP_LINK_MEASURED;
+}
+
+/* How far it is; nobody needs to do anything. */
+static enum pump_link_event measuring(const struct packet *packet)
+{
+    struct monitor_measuring facts;
+    if (packet->len != sizeof facts)
+        return PUMP_LINK_LOST;
+    memcpy(&facts, packet->payload, sizeof facts);
+    pump_log("info", "measuring", "done=%llu total=%llu", (unsigned long long)facts.done,
+             (unsigned long long)facts.total);
+    return PUMP_LINK_NOTHING;
+}
+
 static enum pump_link_event died(struct pump_link *link, const struct packet *packet)
 {
     struct monitor_died facts;
@@ -179,6 +230,10 @@ enum pump_link_event pump_link_read(struct pump_link *link, uint64_t now_ms)
         event = launched(link, &packet);
     } else if (packet.header.operation == MONITOR_DIED) {
         event = died(link, &packet);
+    } else if (packet.header.operation == MONITOR_MEASURE) {
+        event = measured(link, &packet);
+    } else if (packet.header.operation == MONITOR_MEASURING) {
+        event = measuring(&packet);
     } else if (packet.header.operation == MONITOR_ACTIVATE) {
         event = PUMP_LINK_PROVED;
         link->proof_len = packet.header.status == OK && packet.len <= sizeof link->proof ? packet.len : 0;

@@ -74,6 +74,7 @@ enum pump_link_event {
     PUMP_LINK_LAUNCHED,
     PUMP_LINK_DIED,
     PUMP_LINK_PROVED,
+    PUMP_LINK_MEASURED,
     PUMP_LINK_LOST
 };
 #define PUMP_LINK_PROOF_MAX 64
@@ -86,6 +87,7 @@ struct pump_link {
     uint32_t back_off_ms;
     uint8_t proof[PUMP_LINK_PROOF_MAX]; /* after PUMP_LINK_PROVED: what the TPM found in the credential */
     size_t proof_len;                   /* 0: it found nothing */
+    enum status measured;               /* after PUMP_LINK_MEASURED: OK, or why not; the reason is logged */
     int wait_status;                    /* after PUMP_LINK_DIED: the enclave's, as wait(2) has it */
     enum status refusal; /* after PUMP_LINK_LOST: why the monitor does not attach us; OK: that was not it */
     int launched[3]; /* after PUMP_LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
@@ -101,6 +103,9 @@ void pump_link_close(struct pump_link *link, uint64_t now_ms);
 /* Asks for a credential to be opened; PUMP_LINK_PROVED comes later. BUSY: not attached, or the monitor does not keep
  * up. */
 MUST_USE enum status pump_link_prove(struct pump_link *link, struct bytes credential);
+/* Has measured what a VM is to be started from (MONITOR_MEASURE): a descriptor of sealed memory for each part, still
+ * the caller's. PUMP_LINK_MEASURED comes later. BUSY: as above. */
+MUST_USE enum status pump_link_measure(struct pump_link *link, uint32_t given, const int *fds, size_t count);
 
 /* ---- For the program around it: one loop, one log ---- */
 

@@ -2,6 +2,7 @@
 #include "vtpm_host.h"
 
 #include "pump.h"
+#include "vtpm_launch.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -25,8 +26,10 @@ struct loop {
     bool changed;                        /* door or monitor came or went: one number may be another descriptor */
     bool lingers;
     bool told; /* that the monitor cannot be reached */
-    bool stop;
-    int code; /* to exit with */
+    struct vtpm_launch launch;
+    bool up, measured; /* there is an enclave; and what its VM starts from is measured, where that is to be */
+    bool stop, asked;  /* by a signal */
+    int code;          /* to exit with */
 };
 
 /* Closing a descriptor takes it out of the set by itself; a number that is used again is then added anew. */
@@ -68,6 +71,83 @@ static void look_at_refusal(struct loop *loop)
     loop->code = loop->link.refusal == NO_ROOM ? 11 : 12;
 }
 
+/* ---- A VM of our own ---- */
+
+/* While nothing is measured a vTPM that wants it would refuse INIT: nobody is listened to. */
+static void set_up_or_not(struct loop *loop)
+{
+    vtpm_host_set_enclave(loop->host, loop->up && (loop->measured || !loop->launch.given));
+}
+
+static void measure(struct loop *loop)
+{
+    int fds[MONITOR_PARTS];
+    const size_t count = vtpm_launch_list(&loop->launch, fds);
+    loop->measured = false;
+    if (count == 0 || pump_link_measure(&loop->link, loop->launch.given, fds, count) == OK)
+        return;
+    pump_log("error", "not_measured", "reason=\"the monitor does not take it\"");
+    loop->stop = true;
+    loop->code = 15;
+}
+
+static void look_at_measure(struct loop *loop)
+{
+    loop->measured = loop->link.measured == OK;
+    if (loop->measured) {
+        set_up_or_not(loop);
+        return;
+    }
+    loop->stop = true;
+    loop->code = 15;
+}
+
+static void look_at_vm(struct loop *loop, int wait_status)
+{
+    pump_log("info", "vm_ended", "wait_status=%#x", (unsigned)wait_status);
+    loop->stop = true;
+    if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0)
+        loop->code = 16;
+}
+
+static void run_vm(struct loop *loop)
+{
+    const char *why;
+    int wait_status = 0;
+    if (vtpm_launch_ended(&loop->launch, &wait_status))
+        look_at_vm(loop, wait_status);
+    if (loop->stop || !loop->launch.given || loop->launch.started || !vtpm_host_is_ready(loop->host))
+        return;
+    if (vtpm_launch_start(&loop->launch, &why) == OK) {
+        pump_log("info", "vm_started", "pid=%d", (int)loop->launch.child);
+        return;
+    }
+    pump_log("error", "vm_not_started", "reason=\"%s\"", why);
+    loop->stop = true;
+    loop->code = 16;
+}
+
+/* It is ended before its TPM goes: at once when we were told to, else it is on its way already. */
+static void stop_vm(struct loop *loop)
+{
+    int wait_status = 0;
+    if (loop->launch.child) {
+        vtpm_launch_stop(&loop->launch, !loop->asked, &wait_status);
+        look_at_vm(loop, loop->asked ? 0 : wait_status);
+    }
+    vtpm_launch_close(&loop->launch);
+}
+
+/* ---- */
+
+static void take_signals(struct loop *loop)
+{
+    struct signalfd_siginfo signal;
+    while (read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal)
+        loop->asked |= signal.ssi_signo != SIGCHLD;
+    loop->stop |= loop->asked;
+}
+
 static void run_link(struct loop *loop, uint64_t now_ms)
 {
     if (loop->link.fd < 0 && now_ms >= loop->link.retry_ms) {
@@ -84,10 +164,14 @@ static void run_link(struct loop *loop, uint64_t now_ms)
         switch (event) {
         case PUMP_LINK_ATTACHED:
             pump_log("info", "attached", "monitor=%s", loop->link.path);
+            measure(loop);
             break;
         case PUMP_LINK_LAUNCHED:
             if (pump_attach(loop->pump, now_ms, fds[0], fds[1], fds[2]) != OK)
                 pump_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
+            break;
+        case PUMP_LINK_MEASURED:
+            look_at_measure(loop);
             break;
         case PUMP_LINK_DIED:
             detach(loop, "the enclave died");
@@ -126,7 +210,6 @@ static void run_door(struct loop *loop, uint64_t now_ms)
 static void turn(struct loop *loop)
 {
     struct epoll_event events[8];
-    struct signalfd_siginfo signal;
     watch(loop, &loop->host_seen, pump_backlogged(loop->pump) ? -1 : vtpm_host_fd(loop->host));
     watch(loop, &loop->door_seen, pump_door_fd(loop->pump));
     watch(loop, &loop->link_seen, loop->link.fd);
@@ -135,30 +218,34 @@ static void turn(struct loop *loop)
     const uint64_t now = pump_clock_ms();
     for (int i = 0; i < count; i++)
         if (events[i].data.fd == loop->signals)
-            loop->stop |= read(loop->signals, &signal, sizeof signal) == (ssize_t)sizeof signal;
+            take_signals(loop);
     run_link(loop, now);
     run_door(loop, now);
     vtpm_host_run(loop->host);
     if (loop->lingers && vtpm_host_asks(loop->host) && pump_linger(loop->pump, LINGER_US))
         run_door(loop, now);
+    run_vm(loop);
     loop->stop |= vtpm_host_is_shut_down(loop->host);
 }
 
 static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
 {
+    const struct loop *loop = context;
     (void)now_ms, (void)more;
-    return vtpm_host_reply(context, channel, body);
+    return vtpm_host_reply(loop->host, channel, body);
 }
 
 static void set_enclave(void *context, uint64_t now_ms, bool up)
 {
+    struct loop *loop = context;
     (void)now_ms;
-    vtpm_host_set_enclave(context, up);
+    loop->up = up;
+    set_up_or_not(loop);
 }
 
 static int start(struct loop *loop, const struct vtpm_options *options, const struct pump_archive *archive)
 {
-    const char *why = "the home's or the instance's name is too long";
+    const char *why = "";
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
                                       .keys = options->keys,
@@ -174,7 +261,13 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
     sigemptyset(&asked);
     sigaddset(&asked, SIGTERM);
     sigaddset(&asked, SIGINT);
+    sigaddset(&asked, SIGCHLD);
     sigprocmask(SIG_BLOCK, &asked, NULL);
+    if (vtpm_launch_open(&loop->launch, options, &why) != OK) {
+        pump_log("error", "launch", "reason=\"%s\"", why);
+        return 15;
+    }
+    why = "the home's or the instance's name is too long";
     if (pump_link_init(&loop->link, options->home) != OK ||
         (options->instance && pump_link_name(&loop->link, options->instance) != OK) ||
         pump_new(archive, &loop->pump, &why) != OK) {
@@ -186,7 +279,7 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
         pump_log("error", "bind", "reason=\"%s\"", why);
         return 4;
     }
-    pump_set_front(loop->pump, &(struct pump_front){loop->host, reply, set_enclave});
+    pump_set_front(loop->pump, &(struct pump_front){loop, reply, set_enclave});
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->changed = true;
     loop->lingers = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
@@ -218,6 +311,7 @@ int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archiv
         code = loop.code;
         if (options->pid.path)
             unlink(options->pid.path);
+        stop_vm(&loop);
         detach(&loop, "stopping");
     }
     vtpm_host_free(loop.host);

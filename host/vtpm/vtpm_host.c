@@ -73,6 +73,11 @@ int vtpm_host_fd(const struct vtpm_host *host)
     return host->epoll;
 }
 
+bool vtpm_host_is_ready(const struct vtpm_host *host)
+{
+    return host->ready;
+}
+
 bool vtpm_host_asks(const struct vtpm_host *host)
 {
     for (size_t i = 0; i < VTPM_HOST_PEERS; i++)

@@ -44,6 +44,7 @@ void vtpm_host_run(struct vtpm_host *host);
 MUST_USE enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct bytes frame);
 void vtpm_host_set_enclave(struct vtpm_host *host, bool up);
 
+bool vtpm_host_is_ready(const struct vtpm_host *host); /* the enclave is up, and who calls is listened to */
 /* A question is with the enclave. */
 bool vtpm_host_asks(const struct vtpm_host *host);
 /* A SHUTDOWN was answered, or what `terminate` waits for came: nothing more will be. */
@@ -64,7 +65,7 @@ void vtpm_host_harden(void);
 struct pump_archive;
 /* Serves until SIGTERM, SIGINT, SHUTDOWN or what --terminate waits for; gives the exit code (0 stopped as asked, 1
  * internal, 4 cannot bind or write a file, 9 the TPM refused INIT or startup; 7, 8, 10,
- * 11, 12 what the enclave, or the monitor in its place, refused). */
+ * 11, 12 what the enclave, or the monitor in its place, refused; 15 the launch is not measured, 16 the VM failed). */
 int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archive *archive);
 
 #endif

@@ -17,6 +17,11 @@ void vtpm_options_help(FILE *to)
         "  --transfer …        where its owner has its state leave and land; as --ctrl\n"
         "  -p, --port N        --server type=tcp,port=N,disconnect\n"
         "  -f, --fd N          --server fd=N\n"
+        "  --launch [firmware=PATH][,kernel=PATH][,initrd=PATH][,disk=PATH], --launch-cmdline TEXT, and at the end\n"
+        "  -- COMMAND…         has the monitor measure these (a disk's policy, not the disk), holds them to the "
+        "machine\n"
+        "                      policy, and starts COMMAND, in which {kernel} and so on stand for what was measured:\n"
+        "                      -- qemu-system-x86_64 -kernel {kernel} -initrd {initrd} -append {cmdline} …\n"
         "  --flags FLAG,...    not-need-init, startup-none, startup-clear, startup-state\n"
         "  -t, --terminate     end with a data connection\n"
         "  -d, --daemon        go to the background once the sockets are there\n"
@@ -30,7 +35,8 @@ void vtpm_options_help(FILE *to)
         "3 another program has the archive, 4 a socket cannot be bound or a file written, 7 the state was rolled "
         "back,\n"
         "8 it was tampered with or is another vTPM's, 9 the TPM does not start, 10 a wall is missing, 11 a limit\n"
-        "was met, 12 the monitor refused instance or image, 13 the archive cannot be opened, 14 the disk is full.\n",
+        "was met, 12 the monitor refused instance or image, 13 the archive cannot be opened, 14 the disk is full,\n"
+        "15 what was to be launched is not what the machine policy allows, or cannot be measured, 16 COMMAND failed.\n",
         to);
 }
 

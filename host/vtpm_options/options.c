@@ -17,6 +17,8 @@ static const struct option known[] = {
     {"port", required_argument, NULL, 'p'},
     {"fd", required_argument, NULL, 'f'},
     {"flags", required_argument, NULL, 'F'},
+    {"launch", required_argument, NULL, 'B'},
+    {"launch-cmdline", required_argument, NULL, 'A'},
     {"terminate", no_argument, NULL, 't'},
     {"daemon", no_argument, NULL, 'd'},
     {"pid", required_argument, NULL, 'P'},
@@ -199,6 +201,11 @@ static enum status take_option(const struct complaint *at, int letter, char *tex
         return take_pid(at, text, options);
     case 'l':
         return take_log(at, text, options);
+    case 'B':
+        return take_launch(at, text, options);
+    case 'A':
+        options->launch[VTPM_PART_CMDLINE] = text;
+        return OK;
     case 'C':
         return strcmp(text, "action=kill") == 0
                    ? OK
@@ -290,12 +297,19 @@ enum status vtpm_options_read(int argc, char **argv, const struct vtpm_defaults 
         return complain(&at, MALFORMED, "is no kind of TPM: say `socket` first, then the options");
     argv += skip;
     argc -= skip;
+    const char *const *command = NULL;
+    for (int i = 1; i < argc && !command; i++)
+        if (strcmp(argv[i], "--") == 0) {
+            command = (const char *const *)(argv + i + 1);
+            argc = i;
+        }
     TRY(read_all(argc, argv, &reading, why));
     if (reading.options.action == VTPM_SERVE) {
         at.option = optind < argc ? argv[optind] : "";
         if (optind < argc)
             return complain(&at, MALFORMED, "is one word too many");
         TRY(conclude(&reading, defaults, why));
+        TRY(conclude_launch(command, &reading.options, why));
     }
     *options = reading.options;
     return OK;

@@ -30,6 +30,11 @@ struct vtpm_place {
     int fd; /* AT_LISTENER: accepts; AT_CLIENT: is the one connection */
 };
 
+/* What a VM is started from; places and words are the monitor's (abi/monitor.h, proto/image). */
+#define VTPM_PARTS 5
+#define VTPM_PART_CMDLINE 3
+extern const char *const vtpm_part_words[VTPM_PARTS]; /* firmware, kernel, initrd, cmdline, disk */
+
 /* A file by name or descriptor. */
 struct vtpm_file {
     bool given;
@@ -49,7 +54,9 @@ struct vtpm_options {
     enum vtpm_startup startup;  /* … and then this */
     bool terminate;             /* the end of a data connection is the end of all */
     bool daemon;
-    struct vtpm_file pid, log; /* log with the path "-": none */
+    const char *launch[VTPM_PARTS]; /* paths, and the command line itself; NULL: not given */
+    const char *const *command;     /* that starts the VM from them, ended by NULL; NULL: none */
+    struct vtpm_file pid, log;      /* log with the path "-": none */
     bool truncate;
     const char *prefix; /* of a log line; "" */
 };

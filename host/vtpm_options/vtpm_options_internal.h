@@ -35,6 +35,10 @@ MUST_USE enum status take_list(const struct complaint *at, char *text, const str
                                struct value values[KEYS_MAX]);
 MUST_USE enum status take_number(const char *text, int base, unsigned long most, unsigned long *number);
 
+/* launch.c; `command` NULL: no word -- was there. */
+MUST_USE enum status take_launch(const struct complaint *at, char *text, struct vtpm_options *options);
+MUST_USE enum status conclude_launch(const char *const *command, struct vtpm_options *options, char *why);
+
 /* place.c */
 MUST_USE enum status take_control(const struct complaint *at, char *text, struct vtpm_place *place);
 MUST_USE enum status take_server(const struct complaint *at, char *text, struct vtpm_place *place, bool *disconnect);

@@ -1,6 +1,8 @@
 /* What the monitor needs before it starts, made for tests:
  *     make_image image DIR PROGRAM VERSION KEY      sign an image of one program; KEY is made when missing
  *     make_image configuration FILE CERT MODE [ID]  write a launch configuration; ID: up to 16 characters, the site's
+ *     make_image policy FILE KEY ID SERIAL LAUNCH [PART=FILE...]   a machine policy that allows these parts; LAUNCH as
+ *         in image_launch_words, or "node" for the node's own vTPM; KEY is the raw scalar
  *     make_image token FILE KEY COUNTER             the owner's word for a new beginning; KEY is the raw scalar
  *     make_image machine FILE KEY CONFIGURATION     a machine policy that allows snapshots, for that instance */
 #include "crypto.h"
@@ -110,6 +112,42 @@ static int make_machine(char **argv)
     return 0;
 }
 
+static bool allow(struct image_machine *machine, const char *word)
+{
+    static uint8_t content[16u << 20];
+    uint8_t hash[CRYPTO_HASH_MAX];
+    const char *path = strchr(word, '=');
+    for (size_t part = 0; path && part < IMAGE_PARTS; part++) {
+        if (strncmp(word, image_part_words[part], (size_t)(path - word)) != 0)
+            continue;
+        const struct bytes whole = bytes_from(content, read_file(path + 1, content, sizeof content));
+        if (whole.len == 0 || crypto_hash(CRYPTO_SHA256, &whole, 1, hash) != OK)
+            return false;
+        memcpy(machine->allowed[part][machine->allowed_count[part]++], hash, IMAGE_HASH_LEN);
+        return true;
+    }
+    return false;
+}
+
+static int make_policy(char **argv)
+{
+    static uint8_t encoded[IMAGE_WORKLOAD_MAX];
+    struct writer writer = writer_over(encoded, sizeof encoded);
+    struct image_machine machine = {.serial = strtoull(argv[3], NULL, 10), .hypervisor = strcmp(argv[4], "node") == 0};
+    struct crypto_key owner = {0};
+    SECRET scalar = {.len = read_file(argv[1], scalar.data, 32)};
+    memcpy(machine.site, argv[2], strnlen(argv[2], sizeof machine.site));
+    for (unsigned policy = 0; policy < IMAGE_LAUNCH_POLICIES; policy++)
+        if (strcmp(argv[4], image_launch_words[policy]) == 0)
+            machine.launch = (enum image_launch_policy)policy;
+    for (size_t i = 5; argv[i]; i++)
+        CLAIM("a part is hashed", allow(&machine, argv[i]));
+    CLAIM("the owner's key is read", crypto_key_import(&owner, CRYPTO_P256, secret_bytes(&scalar)) == OK);
+    CLAIM("the policy is signed and written",
+          image_machine_sign(&writer, &owner, &machine) == OK && write_file(argv[0], writer_bytes(&writer)));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (crypto_init() != OK)
@@ -118,6 +156,8 @@ int main(int argc, char **argv)
         return make_image(argv + 2);
     if ((argc == 5 || argc == 6) && strcmp(argv[1], "configuration") == 0)
         return make_configuration(argv + 2);
+    if (argc >= 7 && strcmp(argv[1], "policy") == 0)
+        return make_policy(argv + 2);
     if (argc == 5 && strcmp(argv[1], "token") == 0)
         return make_token(argv + 2);
     if (argc == 5 && strcmp(argv[1], "machine") == 0)

@@ -9,6 +9,7 @@
 #include "ek.h"
 #include "image.h"
 #include "provision.h"
+#include "tag.h"
 #include "vtpm_appraisal.h"
 #include "vtpm_keys.h"
 #include "x509.h"
@@ -316,15 +317,45 @@ static int provision(char **argv)
     return 0;
 }
 
+/* ---- A node's tag ---- */
+
+static int tag(char **argv)
+{
+    static const uint8_t node[TAG_SITE_LEN] = "node";
+    uint8_t room[TAG_MAX], back_room[TAG_MAX];
+    struct tag tag = {.serial = strtoull(argv[1], NULL, 10),
+                      .expires_s = 2000000000,
+                      .assets = {{"rack", "B7"}},
+                      .asset_count = 1,
+                      .region = "CO-DC"};
+    struct crypto_key owner = {0};
+    SECRET scalar = {.len = 0};
+    struct writer writer = writer_over(room, sizeof room), back = writer_over(back_room, sizeof back_room);
+    int fd = reach(argv[0]);
+    struct provision tpm = {&fd, through_socket, 0};
+    scalar.len = read_file(argv[2], "owner", ".key", scalar.data, 32).len;
+    memcpy(tag.site, node, sizeof tag.site);
+    CLAIM("the owner's key is read", crypto_key_import(&owner, CRYPTO_P256, secret_bytes(&scalar)) == OK);
+    CLAIM("the tag is signed", tag_sign(&writer, &owner, &tag) == OK);
+    CLAIM("the TPM takes it", fd >= 0 && provision_tag(&tpm, writer_bytes(&writer)) == OK);
+    CLAIM("and has it", provision_read_tag(&tpm, (uint32_t)tag.serial - 1, &back) == OK &&
+                            tag_open(writer_bytes(&back), &owner.public_key, node, &tag) == OK);
+    CLAIM("it is written down", write_file(argv[2], "tag", argv[1], writer_bytes(&back)));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (crypto_init() == OK && argc == 6 && strcmp(argv[1], "keys") == 0)
         return keys(argv + 2);
     if (crypto_init() == OK && argc == 6 && strcmp(argv[1], "seen") == 0)
         return seen(argv + 2);
+    if (crypto_init() == OK && argc == 5 && strcmp(argv[1], "tag") == 0)
+        return tag(argv + 2);
     if (argc == 4 && strcmp(argv[1], "provision") == 0)
         return provision(argv + 2);
     fprintf(stderr,
-            "usage: vtpm_check keys SOCKET HOME IMAGE DIR | provision SOCKET DIR | seen SOCKET HOME IMAGE FILE\n");
+            "usage: vtpm_check keys SOCKET HOME IMAGE DIR | provision SOCKET DIR | seen SOCKET HOME IMAGE FILE |\n"
+            "                  tag SOCKET SERIAL DIR\n");
     return 2;
 }

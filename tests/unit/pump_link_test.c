@@ -130,10 +130,74 @@ static void a_refusal_is_told_from_a_monitor_that_hangs_up(void **unused)
     assert_int_equal(OK, link.refusal);
 }
 
+static void say(int fd, uint16_t operation, enum status status, const void *payload, size_t len)
+{
+    uint8_t room[512];
+    const struct monitor_header header = {
+        .version = MONITOR_VERSION, .operation = operation, .status = (uint16_t)status, .len = (uint32_t)len};
+    struct writer writer = writer_over(room, sizeof room);
+    put_bytes(&writer, bytes_from(&header, sizeof header));
+    put_bytes(&writer, bytes_from(payload, len));
+    assert_int_equal(writer.len, send(fd, room, writer.len, 0));
+}
+
+static void what_is_to_be_measured_goes_with_its_descriptors_and_the_end_is_told(void **unused)
+{
+    struct pump_link link;
+    uint8_t packet[256];
+    size_t len = 0;
+    const struct monitor_launch launch = {.given = 2};
+    const struct monitor_measuring half = {1, 2};
+    const int fds[MONITOR_PARTS] = {0, 1, 2, 0, 1};
+    (void)unused;
+    check_ok(pump_link_init(&link, home));
+    check_status(BUSY, pump_link_measure(&link, 2, fds, 1)); /* not there yet */
+    int fd = heard(&link, packet, &len);
+    answer(fd, OK, "");
+    assert_int_equal(PUMP_LINK_ATTACHED, pump_link_read(&link, 0));
+    check_status(MALFORMED, pump_link_measure(&link, 2, fds, 0));
+    check_status(MALFORMED, pump_link_measure(&link, 2, fds, MONITOR_PARTS + 1));
+    check_ok(pump_link_measure(&link, 0x1f, fds, MONITOR_PARTS));
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(8 * sizeof(int))];
+    } control;
+    struct iovec piece = {packet, sizeof packet};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    struct monitor_measure asked;
+    assert_int_equal(sizeof(struct monitor_header) + sizeof asked, recvmsg(fd, &message, MSG_CMSG_CLOEXEC));
+    memcpy(&asked, packet + sizeof(struct monitor_header), sizeof asked);
+    assert_int_equal(0x1f, asked.given);
+    const struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    assert_int_equal(CMSG_LEN(MONITOR_PARTS * sizeof(int)), part->cmsg_len);
+    for (size_t i = 0; i < MONITOR_PARTS; i++) {
+        int passed;
+        memcpy(&passed, CMSG_DATA(part) + i * sizeof passed, sizeof passed);
+        close(passed);
+    }
+    say(fd, MONITOR_MEASURING, OK, &half, sizeof half);
+    assert_int_equal(PUMP_LINK_NOTHING, pump_link_read(&link, 0));
+    say(fd, MONITOR_MEASURE, DENIED, "the machine policy has no such kernel", 37);
+    assert_int_equal(PUMP_LINK_MEASURED, pump_link_read(&link, 0));
+    assert_int_equal(DENIED, link.measured);
+    say(fd, MONITOR_MEASURE, OK, &launch, sizeof launch);
+    assert_int_equal(PUMP_LINK_MEASURED, pump_link_read(&link, 0));
+    assert_int_equal(OK, link.measured);
+    say(fd, MONITOR_MEASURE, OK, &launch, sizeof launch - 1); /* no monitor says this */
+    assert_int_equal(PUMP_LINK_LOST, pump_link_read(&link, 0));
+    close(fd);
+    fd = heard(&link, packet, &len);
+    say(fd, MONITOR_MEASURING, OK, &half, sizeof half - 1);
+    assert_int_equal(PUMP_LINK_LOST, pump_link_read(&link, 0));
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_attaches_to_the_nodes_own_or_by_name),
+        cmocka_unit_test(what_is_to_be_measured_goes_with_its_descriptors_and_the_end_is_told),
         cmocka_unit_test(a_refusal_is_told_from_a_monitor_that_hangs_up),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

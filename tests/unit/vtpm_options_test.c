@@ -441,6 +441,34 @@ static void a_sentence_is_cut_where_its_room_ends(void **state)
     refused(MALFORMED, words, "xxx is not known here");
 }
 
+static void a_launch_is_its_parts_and_the_command_behind_them(void **state)
+{
+    (void)state;
+    struct vtpm_options options = accepted(WITH "--launch firmware=f,kernel=k,initrd=i,disk=d --launch-cmdline a,b=c "
+                                                "-- qemu -kernel {kernel} --ctrl {cmdline} {none} {");
+    static const char *const parts[VTPM_PARTS] = {"f", "k", "i", "a,b=c", "d"};
+    for (size_t part = 0; part < VTPM_PARTS; part++)
+        assert_string_equal(parts[part], options.launch[part]);
+    assert_string_equal("qemu", options.command[0]);
+    assert_string_equal("{", options.command[6]);
+    assert_null(options.command[7]);
+    options = accepted(WITH "--launch-cmdline x -- qemu");
+    assert_string_equal("x", options.launch[VTPM_PART_CMDLINE]);
+    assert_null(options.launch[0]);
+    options = accepted(BASE "--ctrl type=unixio,path=c");
+    assert_null(options.command);
+    refused(MALFORMED, WITH "--launch kernel=k", "goes with the command");
+    refused(MALFORMED, WITH "--launch kernel=k --", "goes with the command");
+    refused(MALFORMED, WITH "-- qemu", "goes with the command");
+    refused(MALFORMED, WITH "--launch kernel=k -- qemu x{initrd}", "has {initrd}, which is not given");
+    refused(MALFORMED, WITH "--launch kernel=k -- qemu {kernel} {cmdline}", "has {cmdline}, which is not given");
+    refused(UNSUPPORTED, WITH "--launch cmdline=k -- qemu", "--launch-cmdline TEXT");
+    refused(MALFORMED, WITH "--launch kernel=k --launch disk=d -- qemu", "is given twice");
+    refused(MALFORMED, WITH "--launch other=k -- qemu", "other");
+    refused(MALFORMED, WITH "--launch kernel -- qemu", "kernel");
+    refused(MALFORMED, WITH "--launch kernel=k qemu", "one word too many");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +485,7 @@ int main(void)
         cmocka_unit_test(the_process_is_told_where_its_files_are),
         cmocka_unit_test(what_swtpm_has_and_we_have_not_is_refused_by_name),
         cmocka_unit_test(questions_need_nothing_else),
+        cmocka_unit_test(a_launch_is_its_parts_and_the_command_behind_them),
         cmocka_unit_test(a_sentence_is_cut_where_its_room_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
