@@ -132,10 +132,9 @@ static void every_field_has_its_range(void **state)
     order.model = order.version = bytes_from(longest, 32);
     order.serial = order.holder = bytes_from(big, PKI_SERIAL_MAX);
     check_ok(ek_platform_sign(&writer, &ca_key, &ca, &order));
-    const size_t len = writer.len;
-    struct writer one_less = writer_over(room, len - 1);
-    check_status(NO_ROOM, ek_platform_sign(&one_less, &ca_key, &ca, &order));
-    assert_int_equal(0, one_less.len);
+    struct writer too_small = writer_over(room, writer.len - 16); /* signatures differ in length, by less than that */
+    check_status(NO_ROOM, ek_platform_sign(&too_small, &ca_key, &ca, &order));
+    assert_int_equal(0, too_small.len);
 #define refused_with(change)                                                                                           \
     do {                                                                                                               \
         order = a_vm();                                                                                                \
