@@ -136,6 +136,8 @@ static enum status whole(const struct vtpm *vtpm, const char **why)
         if (staged->purpose != first->purpose || memcmp(staged->id, first->id, sizeof staged->id) != 0)
             return refuse(why, "the kinds of state are of different snapshots");
     }
+    if (vtpm->stay.custody != (first->purpose == VTPM_BLOB_SNAPSHOT ? VTPM_LIVE : VTPM_LANDING))
+        return refuse(why, "it was taken in when the state was elsewhere");
     return first->exists ? OK : refuse(why, "it has no permanent state");
 }
 

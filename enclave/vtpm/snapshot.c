@@ -140,6 +140,21 @@ enum status vtpm_seal_states(struct vtpm *vtpm, enum vtpm_blob_purpose purpose)
     return status;
 }
 
+/* The volatile state is kept as it is now, if all of it can be given. */
+static enum status keep_volatile(struct vtpm *vtpm)
+{
+    size_t len = 0;
+    if (vtpm->running && vtpm_tpm_store_volatile(vtpm) != SWTPM_OK)
+        return INTERNAL;
+    for (int kind = 0; kind < VTPM_KINDS; kind++)
+        len += vtpm->states[kind].len;
+    if (len <= VTPM_TRANSFER_STATE_MAX)
+        return OK;
+    if (vtpm->running)
+        TRY(vtpm_state_drop(vtpm, VTPM_VOLATILE));
+    return NO_ROOM;
+}
+
 /* What is sealed for a receiver never changes, whoever asks for it again, for its keys and nonces do not either.
  *
  * From this request's commit on the state is its receiver's, and before it nothing leaves. */
@@ -149,11 +164,11 @@ enum status vtpm_move_out(struct vtpm *vtpm)
         .custody = VTPM_MOVED, .security_version = vtpm->security_version, .grant_len = vtpm->armed_len};
     SECRET secret = {.len = 0};
     vtpm_sealed_done(vtpm);
-    if (vtpm->running && vtpm_tpm_store_volatile(vtpm) != SWTPM_OK)
-        return INTERNAL;
+    vtpm_staged_done(vtpm); /* what was taken in was for a state that is here */
     TRY(crypto_key_export(&vtpm->from, &secret));
     TRY(crypto_random(stay.content, sizeof stay.content));
     TRY(crypto_random(stay.id, sizeof stay.id));
+    TRY(keep_volatile(vtpm));
     memcpy(stay.line, vtpm->stay.line, sizeof stay.line);
     memcpy(stay.to, vtpm->armed.to.data, sizeof stay.to);
     memcpy(stay.secret, secret.data, sizeof stay.secret);

@@ -224,6 +224,36 @@ static void a_newer_programs_is_refused_and_an_older_ones_taken(void **state)
     rig_done(&rig);
 }
 
+/* Taken in and not applied yet when the state leaves: it has no effect on what left, nor on what may come back. */
+static void a_snapshot_that_waits_is_void_once_the_state_leaves(void **state)
+{
+    (void)state;
+    static uint8_t first[VTPM_TRANSFER_BUNDLE_MAX];
+    struct rig rig;
+    struct crypto_key landing = {0};
+    check_ok(crypto_key_generate(&landing, CRYPTO_P256));
+    begin(&rig);
+    assert_int_equal(SWTPM_OK, move_get_state(&rig, &blobs));
+    put(&rig, 2);
+    assert_int_equal(SWTPM_OK, rig_do(&rig, SWTPM_STOP));
+    assert_int_equal(SWTPM_OK, move_set_state(&rig, &blobs));
+    assert_int_equal(OK, move_granted(&rig, VTPM_GRANT_MOVE, landing.public_key.data));
+    const struct bytes once = move_give(&rig);
+    assert_true(once.len > 0);
+    memcpy(first, once.data, once.len);
+    assert_int_equal(SWTPM_FAIL, rig_do(&rig, SWTPM_INIT));
+    check_audit(&rig, "refused=init: the state has left");
+    check_bytes(bytes_from(first, once.len), move_give(&rig));
+    assert_int_equal(SWTPM_FAIL, move_set_state(&rig, &blobs));
+    check_audit(&rig, "there is no state here");
+    assert_int_equal(OK, move_granted(&rig, VTPM_GRANT_RESUME, landing.public_key.data));
+    assert_int_equal(SWTPM_OK, rig_do(&rig, SWTPM_INIT));
+    assert_int_equal(0, rig_startup(&rig));
+    assert_int_equal(2, move_value(&rig));
+    rig_done(&rig);
+    crypto_key_done(&landing);
+}
+
 static void killed_anywhere_it_is_the_one_state_or_the_other(void **state)
 {
     (void)state;
@@ -312,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_command_in_between_makes_another_snapshot),
         cmocka_unit_test(what_is_anothers_is_refused_by_name),
         cmocka_unit_test(a_newer_programs_is_refused_and_an_older_ones_taken),
+        cmocka_unit_test(a_snapshot_that_waits_is_void_once_the_state_leaves),
         cmocka_unit_test(killed_anywhere_it_is_the_one_state_or_the_other),
         cmocka_unit_test(a_store_of_the_first_version_is_read_and_goes_on),
     };
