@@ -31,6 +31,13 @@ struct door_window {
     struct door_ring to_host;
 };
 
+/* Beside the rings, to a program that takes sockets (runtime.h): a seqpacket socket on which the host sends door_socket
+ * with one descriptor, a connected stream socket. It is the enclave's from then on, in place of the one before; a
+ * packet without one hangs up on that. */
+struct door_socket {
+    uint64_t id; /* a channel's number: LEFT tells its end */
+};
+
 /* What travels. Host to enclave: REQUEST, COMPLETE, TICK, GONE. Enclave to host: the rest. */
 enum door_operation {
     DOOR_REQUEST = 1,  /* id = channel; door_request, then a CoAP body (code, options, payload marker, payload), or what
@@ -49,6 +56,7 @@ enum door_operation {
     DOOR_SNAPSHOT_PUT = 24,   /* door_piece, then bytes; pieces in order; no answer of its own */
     DOOR_SNAPSHOT_GET = 25,   /* door_piece: COMPLETE carries door_piece and bytes; total 0 means there is none */
     DOOR_SYNC = 26,           /* COMPLETE answers for every APPEND and PUT since the last SYNC: all durable, or none */
+    DOOR_LEFT = 27,           /* id = that of a socket handed over: it is closed */
 };
 
 struct door_header {
@@ -112,6 +120,7 @@ struct door_piece {
 };
 
 _Static_assert(sizeof(struct door_ring) == 192 - 64 + DOOR_RING_LEN, "door_ring");
+_Static_assert(sizeof(struct door_socket) == 8, "door_socket");
 _Static_assert(sizeof(struct door_header) == 16, "door_header");
 _Static_assert(sizeof(struct door_request) == 16, "door_request");
 _Static_assert(sizeof(struct door_row) == 56, "door_row");

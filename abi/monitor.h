@@ -46,8 +46,9 @@ enum monitor_operation {
                             then text: one missing wall a line; while the TPM does not answer, a last line "tpm: " and
                             the reason */
     MONITOR_STOP = 34,   /* clean stop of all enclaves and the monitor: the NV counter moves; reply when done */
-    MONITOR_LAUNCHED = 35, /* pushed by the monitor to the host end with 3 descriptors: door window, eventfd the enclave
-                             waits on, eventfd the host waits on; monitor_launched */
+    MONITOR_LAUNCHED = 35, /* pushed by the monitor to the host end with LAUNCHED_DESCRIPTORS: door window, eventfd the
+                             enclave waits on, eventfd the host waits on, socket to hand sockets over (abi/door.h);
+                             monitor_launched */
     MONITOR_DIED =
         36, /* pushed to the host end: monitor_died, then a sentence; a LAUNCHED follows after the back-off */
     MONITOR_ACTIVATE = 37,  /* a credential (verifier/evidence: evidence_challenge); reply: the secret in it, which only
@@ -164,6 +165,7 @@ struct monitor_launches_reply {
     uint32_t reserved;
 };
 
+#define LAUNCHED_DESCRIPTORS 4
 struct monitor_launched {
     uint32_t launch; /* how many launches this host end has seen; the node's own instance: since the monitor began */
     uint32_t back_off_ms; /* that preceded it */
@@ -195,8 +197,9 @@ enum launch_fd {
     LAUNCH_FD_DOOR_IN = 5,  /* eventfd the enclave waits on */
     LAUNCH_FD_DOOR_OUT = 6, /* eventfd the host waits on */
     LAUNCH_FD_PARAMETERS = 7,
-    LAUNCH_FD_PROGRAM = 8, /* the sealed program itself */
-    LAUNCH_FD_MODULES = 9, /* this and the following: one sealed memfd for each file of the image after its program, in
+    LAUNCH_FD_PROGRAM = 8,  /* the sealed program itself */
+    LAUNCH_FD_SOCKETS = 9,  /* seqpacket from the host end: sockets handed over */
+    LAUNCH_FD_MODULES = 10, /* this and the following: one sealed memfd for each file of the image after its program, in
                               manifest order: a module, its policy, and so on */
 };
 

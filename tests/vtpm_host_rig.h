@@ -27,6 +27,10 @@ struct rig {
         uint8_t frame[64];
     } asked[ASKED_MAX];
     size_t asked_count;
+    enum status hand_says; /* zero: the enclave takes what is handed over */
+    uint64_t handed;       /* the last one's channel */
+    int taken;             /* and the socket, the enclave's end of the test; -1 */
+    size_t handed_count;
     uint64_t gone;
     size_t gone_count;
 };
@@ -51,6 +55,19 @@ static inline void gone(void *context, uint64_t channel)
     rig->gone_count++;
 }
 
+static inline enum status hand_over(void *context, uint64_t channel, int fd)
+{
+    struct rig *rig = context;
+    if (rig->hand_says != OK)
+        return rig->hand_says;
+    if (rig->taken >= 0)
+        close(rig->taken);
+    rig->taken = dup(fd);
+    rig->handed = channel;
+    rig->handed_count++;
+    return OK;
+}
+
 static inline struct vtpm_place at_path(const char *path, mode_t mode)
 {
     return (struct vtpm_place){
@@ -61,7 +78,7 @@ static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
 {
     static unsigned count;
     const char *why;
-    *rig = (struct rig){0};
+    *rig = (struct rig){.taken = -1};
     snprintf(rig->control, sizeof rig->control, "/tmp/bastide-vh-%d-%u.ctrl", getpid(), count);
     snprintf(rig->keys, sizeof rig->keys, "/tmp/bastide-vh-%d-%u.keys", getpid(), count);
     snprintf(rig->transfer, sizeof rig->transfer, "/tmp/bastide-vh-%d-%u.move", getpid(), count);
@@ -74,6 +91,7 @@ static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
                                             .startup = startup,
                                             .ask = ask,
                                             .gone = gone,
+                                            .hand = hand_over,
                                             .context = rig};
     check_ok(vtpm_host_new(&config, &rig->host, &why));
 }
@@ -82,6 +100,8 @@ static inline void done(struct rig *rig)
 {
     struct stat facts;
     vtpm_host_free(rig->host);
+    if (rig->taken >= 0)
+        close(rig->taken);
     assert_int_not_equal(0, lstat(rig->control, &facts));
     assert_int_not_equal(0, lstat(rig->data, &facts));
     assert_int_not_equal(0, lstat(rig->keys, &facts));

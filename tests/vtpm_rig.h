@@ -25,6 +25,7 @@ struct rig_letter {
 
 struct rig {
     struct vtpm *vtpm;
+    struct vtpm_socket_port socket;
     uint32_t state_max, buffer_max;
     struct image_configuration configuration; /* owner and site id; zeroed: nobody's */
     struct image_machine machine;
@@ -270,6 +271,7 @@ static inline int rig_launch(struct rig *rig)
         .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_launch_of_vm, rig_launches,
                  rig_clock_ms},
         .machine = &rig->machine,
+        .socket = rig->socket,
         .state_max = rig->state_max,
         .buffer_max = rig->buffer_max,
     };

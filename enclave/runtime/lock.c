@@ -11,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,8 +20,8 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 #define X32_BIT 0x40000000u
-#define PINS_MAX 2
-#define PROGRAM_MAX 128
+#define PINS_MAX 3
+#define PROGRAM_MAX 192
 
 #if defined(__x86_64__)
 #define ARCHITECTURE AUDIT_ARCH_X86_64
@@ -28,35 +29,52 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-/* One argument pinned: to one of the values, or with `at_most` to anything up to the first. */
-enum pin { PIN_NONE, PIN_ANY_OF, PIN_AT_MOST };
-
-static const struct allowed {
-    unsigned call;
-    enum pin pin;
+/* One argument pinned: to one of the values, or to anything up to the first. */
+struct pin {
+    enum { UNPINNED, ANY_OF, AT_MOST } kind;
     unsigned argument;
-    uint32_t values[PINS_MAX];
+    uint32_t values[2];
+};
+
+struct allowed {
+    unsigned call;
+    struct pin pins[PINS_MAX]; /* all must hold, or the call kills */
     const char *reason;
-} table[] = {
-    {SYS_read, PIN_ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}, "the monitor's answers; the host's wake-ups"},
-    {SYS_write, PIN_ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}, "requests to the monitor; waking the host"},
-    {SYS_ppoll, PIN_AT_MOST, 1, {2}, "sleeping until one of the two has something"},
-    {SYS_getrandom, PIN_NONE, 0, {0}, "keys, nonces; libcrypto's generator seeds itself anew"},
-    {SYS_getpid, PIN_NONE, 0, {0}, "libcrypto's generator looks for a fork before each use"},
-    {SYS_timer_settime, PIN_NONE, 0, {0}, "a compartment's processor budget starts and stops its tick"},
-    {SYS_mincore, PIN_NONE, 0, {0}, "which pages a guest has touched: reading the others would fault them in"},
-    {SYS_rt_sigreturn, PIN_NONE, 0, {0}, "the end of a handler: a tick, or a guest's fault"},
-    {SYS_clock_gettime,
-     PIN_NONE,
-     0,
-     {0},
-     "libcrypto's generator, a vTPM's clock; a call only where the vDSO cannot read it"},
-    {SYS_futex,
-     PIN_ANY_OF,
-     1,
-     {FUTEX_WAKE_PRIVATE, FUTEX_WAKE_PRIVATE},
-     "pthread_once() in libcrypto tells nobody it ran"},
-    {SYS_exit_group, PIN_NONE, 0, {0}, "the end"},
+};
+
+#define ONLY(argument, value)                                                                                          \
+    {                                                                                                                  \
+        ANY_OF, argument,                                                                                              \
+        {                                                                                                              \
+            value, value                                                                                               \
+        }                                                                                                              \
+    }
+
+static const struct allowed table[] = {
+    {SYS_read, {{ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}}}, "the monitor's answers; the host's wake-ups"},
+    {SYS_write, {{ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}}}, "requests to the monitor; waking the host"},
+    {SYS_ppoll, {{AT_MOST, 1, {2}}}, "sleeping until one of the two has something"},
+    {SYS_getrandom, {{0}}, "keys, nonces; libcrypto's generator seeds itself anew"},
+    {SYS_getpid, {{0}}, "libcrypto's generator looks for a fork before each use"},
+    {SYS_timer_settime, {{0}}, "a compartment's processor budget starts and stops its tick"},
+    {SYS_mincore, {{0}}, "which pages a guest has touched: reading the others would fault them in"},
+    {SYS_rt_sigreturn, {{0}}, "the end of a handler: a tick, or a guest's fault"},
+    {SYS_clock_gettime, {{0}}, "libcrypto's generator, a vTPM's clock; a call only where the vDSO cannot read it"},
+    {SYS_futex, {ONLY(1, FUTEX_WAKE_PRIVATE)}, "pthread_once() in libcrypto tells nobody it ran"},
+    {SYS_exit_group, {{0}}, "the end"},
+};
+
+/* For a program that takes a socket, these first. Whatever descriptor the host sends, no other call takes it. */
+static const struct allowed socket_table[] = {
+    {SYS_ppoll, {{AT_MOST, 1, {4}}}, "sleeping until one of these two has something, too"},
+    {SYS_recvfrom,
+     {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT), ONLY(4, 0)},
+     "what the socket's other end says; never waits"},
+    {SYS_sendto,
+     {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT | MSG_NOSIGNAL), ONLY(4, 0)},
+     "answers to it, and to nobody by address"},
+    {SYS_close, {ONLY(0, SOCKET_FD)}, "hanging up on it"},
+    {SYS_recvmsg, {ONLY(0, LAUNCH_FD_SOCKETS), ONLY(2, MSG_DONTWAIT)}, "another socket of the host's"},
 };
 
 struct program {
@@ -82,32 +100,35 @@ static void end(struct program *program, uint32_t action)
     emit(program, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* With the call's number loaded: this call, with this argument, is let through, and with another kills. Both halves of
- * the argument are looked at. */
-static void allow(struct program *program, const struct allowed *allowed)
+/* Both halves of the argument are looked at; with another value the call kills. */
+static void hold(struct program *program, const struct pin *pin)
 {
-    const size_t low = offsetof(struct seccomp_data, args) + allowed->argument * sizeof(uint64_t);
-    if (allowed->pin == PIN_NONE) {
-        emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->call, 0, 1);
-        end(program, SECCOMP_RET_ALLOW);
-        return;
-    }
-    emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->call, 0, 7);
+    const size_t low = offsetof(struct seccomp_data, args) + pin->argument * sizeof(uint64_t);
     load(program, low + sizeof(uint32_t));
-    emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4);
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
     load(program, low);
-    if (allowed->pin == PIN_AT_MOST) {
-        emit(program, BPF_JMP | BPF_JGT | BPF_K, allowed->values[0], 2, 1);
+    if (pin->kind == AT_MOST) {
+        emit(program, BPF_JMP | BPF_JGT | BPF_K, pin->values[0], 1, 2);
         emit(program, BPF_JMP | BPF_JA, 0, 0, 0); /* keeps both shapes of one length */
     } else {
-        emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->values[0], 1, 0);
-        emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->values[1], 0, 1);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[0], 2, 0);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[1], 1, 0);
     }
-    end(program, SECCOMP_RET_ALLOW);
     end(program, SECCOMP_RET_KILL_PROCESS);
 }
 
-static bool filter(void)
+/* With the call's number loaded, which the pins overwrite: they let through or kill. */
+static void allow(struct program *program, const struct allowed *allowed)
+{
+    const unsigned short compare = program->len;
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->call, 0, 0);
+    for (size_t i = 0; i < PINS_MAX && allowed->pins[i].kind != UNPINNED; i++)
+        hold(program, &allowed->pins[i]);
+    end(program, SECCOMP_RET_ALLOW);
+    program->code[compare].jf = (uint8_t)(program->len - compare - 1);
+}
+
+static bool filter(bool takes_socket)
 {
     struct program program = {.len = 0};
     load(&program, offsetof(struct seccomp_data, arch));
@@ -116,6 +137,8 @@ static bool filter(void)
     load(&program, offsetof(struct seccomp_data, nr));
     emit(&program, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
     end(&program, SECCOMP_RET_KILL_PROCESS);
+    for (size_t i = 0; takes_socket && i < sizeof socket_table / sizeof *socket_table; i++)
+        allow(&program, &socket_table[i]);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         allow(&program, &table[i]);
     end(&program, SECCOMP_RET_KILL_PROCESS);
@@ -139,10 +162,12 @@ static bool no_new_code(void)
 
 enum status lock_down(const char **what)
 {
+    const bool takes_socket = runtime.program->serve_socket;
     *what = "descriptors cannot be closed";
     if (syscall(SYS_close_range, 0, LAUNCH_FD_MONITOR - 1, 0) != 0 ||
         syscall(SYS_close_range, LAUNCH_FD_DOOR, LAUNCH_FD_DOOR, 0) != 0 ||
-        syscall(SYS_close_range, LAUNCH_FD_PARAMETERS, ~0u, 0) != 0)
+        syscall(SYS_close_range, LAUNCH_FD_PARAMETERS, LAUNCH_FD_SOCKETS - 1, 0) != 0 ||
+        syscall(SYS_close_range, LAUNCH_FD_SOCKETS + takes_socket, ~0u, 0) != 0)
         return IO;
     *what = "capabilities cannot be dropped";
     if (!drop_capabilities())
@@ -154,5 +179,5 @@ enum status lock_down(const char **what)
     if (!no_new_code())
         return IO;
     *what = "the system call filter cannot be set";
-    return filter() ? OK : IO;
+    return filter(takes_socket) ? OK : IO;
 }

@@ -83,18 +83,23 @@ static int stop(int code, const char *sentence)
 /* Sleep until the host or the monitor has something. */
 static void wait_for_news(bool *monitor_ready)
 {
-    struct pollfd waited[2] = {{.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN},
+    struct pollfd waited[4] = {{.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN},
                                {.fd = LAUNCH_FD_MONITOR, .events = POLLIN}};
+    const bool takes_socket = runtime.program->serve_socket;
     struct timespec now = {0};
     uint64_t count;
+    if (takes_socket)
+        socket_watch(waited + 2);
     bool sleeps = door_sleep(&runtime.door);
-    int ready = ppoll(waited, 2, sleeps ? NULL : &now, NULL);
+    int ready = ppoll(waited, takes_socket ? 4 : 2, sleeps ? NULL : &now, NULL);
     door_awake(&runtime.door);
     if (ready > 0 && waited[0].revents & POLLIN) {
         ssize_t got = read(LAUNCH_FD_DOOR_IN, &count, sizeof count);
         (void)got; /* the ring says what there is */
     }
     *monitor_ready = ready > 0 && waited[1].revents;
+    if (ready > 0 && takes_socket)
+        socket_seen(waited + 2);
 }
 
 static enum status serve_door(void)
@@ -128,6 +133,8 @@ static int loop(void)
         if (monitor_ready && tee_take_advance() != OK)
             return stop(RUNTIME_EXIT_DOOR, "the monitor is gone");
         deliver_advance();
+        if (runtime.program->serve_socket && socket_serve() != OK)
+            return stop(RUNTIME_EXIT_DOOR, "a socket came under a number that cannot be");
         runtime.program->idle();
         int code = runtime.program->exit_code(&sentence);
         if (code)

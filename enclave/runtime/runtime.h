@@ -5,13 +5,15 @@
  * runtime_main() runs a program in this order:
  *   parameters   read from their sealed memfd; data, heap and stacks move into secret memory (room `memory`)
  *   set-up       libcrypto warmed up, guests' modules loaded from their sealed memfds, the program's set_up()
- *   lock         every descriptor closed but the monitor's socket, and the two eventfds; no capability, no new
+ *   lock         every descriptor closed but the monitor's socket and the two eventfds, and, if the program
+ *                takes one, the socket by which a socket comes; no capability, no new
  *                privileges, no core; no mapping becomes executable (MDWE; before Linux 6.3 the filter alone says so);
  *                a system call filter that kills (the table with its reasons: lock.c)
  *   READY        told to the monitor and answered; start()
  *   loop         receive() for each of the host's messages, idle() when there are no more
- * From the lock on the process makes the eleven system calls of the table and no other. A fault outside a guest's
- * window ends it (room `compartment`), as do a broken door and a silent monitor. */
+ * From the lock on the process makes the eleven system calls of the table and no other, but for four with which a
+ * program that takes a socket takes and uses it: one descriptor, by its number. A fault outside a guest's window ends
+ * it (room `compartment`), as do a broken door and a silent monitor. */
 #ifndef BASTIDE_RUNTIME_H
 #define BASTIDE_RUNTIME_H
 
@@ -48,6 +50,12 @@ struct runtime_program {
     void (*receive)(const struct door_header *header, struct bytes payload); /* the payload is a private copy */
     void (*advanced)(enum status status, const struct monitor_head_reply *head);
     void (*idle)(void);
+    /* Of a program that takes a socket from the host (abi/door.h); NULL: none comes, and the filter knows of none.
+     * `took`: another is there, and the former closed. `serve_socket`: once a turn while one is there; `ready`: there
+     * is something to receive or room to send, or its end. Gives what to wait for as poll(2) has it; 0: nothing for
+     * now. */
+    void (*took_socket)(void);
+    short (*serve_socket)(bool ready);
     /* 0 while it lives; otherwise the exit code, and a sentence for the audit log. */
     int (*exit_code)(const char **sentence);
 };
@@ -59,6 +67,11 @@ int runtime_main(const struct runtime_program *program);
  * monitor is gone and nobody will. NO_ROOM past DOOR_MESSAGE_MAX; MALFORMED: the host broke the ring. */
 MUST_USE enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count);
 void runtime_audit(const char *sentence); /* DOOR_AUDIT, as far as it can be said; never secret */
+
+/* The socket, which never waits. BUSY: nothing there, no room; NOT_FOUND: its other end is gone, or it is no socket. */
+MUST_USE enum status runtime_socket_receive(uint8_t *room, size_t cap, size_t *len);
+MUST_USE enum status runtime_socket_send(struct bytes data, size_t *sent);
+void runtime_socket_close(void); /* and the host is told */
 
 /* Milliseconds since the machine started, by the kernel's clock; never goes back while it runs. */
 uint64_t runtime_clock_ms(void);

@@ -5,6 +5,11 @@
 
 #include "runtime.h"
 
+#include <poll.h>
+
+/* What a socket that was taken is always called: the lowest number, which the lock closed and nothing else takes. */
+#define SOCKET_FD 0
+
 struct runtime {
     const struct runtime_program *program;
     struct launch_parameters parameters;
@@ -16,6 +21,14 @@ struct runtime {
     bool has_advanced; /* its answer came while another was waited for */
     enum status advance_status;
     struct monitor_head_reply advanced;
+    struct {
+        bool comes;   /* another is to be taken */
+        bool no_more; /* nobody is left to hand one over */
+        bool open;
+        bool ready;   /* something is to be served */
+        short events; /* waited for, as the program said */
+        uint64_t id;
+    } socket;
 };
 
 extern struct runtime runtime;
@@ -27,6 +40,11 @@ MUST_USE enum status launch_set_up(struct writer *why);
 
 /* lock.c */
 MUST_USE enum status lock_down(const char **what);
+
+/* socket.c: what is to be polled; what came of it. IO: the host broke the way sockets come. */
+void socket_watch(struct pollfd waited[2]);
+void socket_seen(const struct pollfd waited[2]);
+MUST_USE enum status socket_serve(void);
 
 /* tee.c: ask and wait. `answer` borrows from runtime.packet. */
 MUST_USE enum status tee_ask(enum monitor_operation operation, struct bytes payload, struct bytes *answer);

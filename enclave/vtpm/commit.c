@@ -14,7 +14,11 @@ void vtpm_reply_done(struct vtpm *vtpm)
 
 static void answer(struct vtpm *vtpm)
 {
-    vtpm_send(vtpm, DOOR_REPLY, vtpm->channel, bytes_from(vtpm->reply, vtpm->reply_len));
+    const struct bytes frame = bytes_from(vtpm->reply, vtpm->reply_len);
+    if (vtpm->channel == VTPM_SOCKET)
+        vtpm_socket_answer(vtpm, frame);
+    else
+        vtpm_send(vtpm, DOOR_REPLY, vtpm->channel, frame);
     wipe(vtpm->reply, vtpm->reply_len);
     vtpm->reply_len = 0;
     vtpm_reply_done(vtpm);

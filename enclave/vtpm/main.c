@@ -69,6 +69,7 @@ static enum status start(struct writer *why)
 {
     const struct vtpm_config config = {
         .port = {NULL, send_to_host, advance, head, seal_key, report, launch_of_vm, launches, clock_ms},
+        .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close},
         .configuration = &configuration,
         .machine = &machine};
     enum status status = vtpm_new(&vtpm, &config);
@@ -93,6 +94,16 @@ static void idle(void)
 {
 }
 
+static void took_socket(void)
+{
+    vtpm_took_socket(vtpm);
+}
+
+static short serve_socket(bool ready)
+{
+    return vtpm_serve_socket(vtpm, ready);
+}
+
 static int exit_code(const char **sentence)
 {
     return vtpm_exit_code(vtpm, sentence);
@@ -105,6 +116,8 @@ int main(void)
                                             .receive = receive,
                                             .advanced = advanced,
                                             .idle = idle,
+                                            .took_socket = took_socket,
+                                            .serve_socket = serve_socket,
                                             .exit_code = exit_code};
     return runtime_main(&program);
 }

@@ -75,6 +75,7 @@ static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
     vtpm->port = config->port;
     if (config->machine)
         vtpm->machine = *config->machine;
+    vtpm->socket_port = config->socket;
     vtpm->state_max = config->state_max ? config->state_max : VTPM_STATE_MAX;
     vtpm->next_id = 1;
     if (config->configuration) {
@@ -121,6 +122,7 @@ void vtpm_free(struct vtpm *vtpm)
     while (vtpm->first)
         drop_waiting(vtpm, &vtpm->first);
     vtpm_custody_done(vtpm);
+    vtpm_socket_done(vtpm);
     vtpm_states_done(vtpm);
     store_close(vtpm->store);
     journal_done(&vtpm->load.journal);
@@ -146,7 +148,7 @@ static size_t reply_max(uint32_t transport, struct bytes frame)
                : sizeof(((struct vtpm *)0)->reply_room);
 }
 
-static void handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame)
+void vtpm_handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame)
 {
     const size_t cap = reply_max(transport, frame);
     vtpm->reply = cap > sizeof vtpm->reply_room ? malloc(cap) : NULL;
@@ -171,7 +173,7 @@ void vtpm_serve_waiting(struct vtpm *vtpm)
 {
     while (vtpm->first && vtpm->life == VTPM_SERVING && vtpm->commit == VTPM_AT_REST) {
         struct vtpm_waiting *next = vtpm->first;
-        handle(vtpm, next->channel, next->transport, bytes_from(next->frame, next->len));
+        vtpm_handle(vtpm, next->channel, next->transport, bytes_from(next->frame, next->len));
         drop_waiting(vtpm, &vtpm->first);
     }
 }
@@ -196,7 +198,7 @@ static void turn_away(struct vtpm *vtpm, uint64_t channel, uint32_t transport)
 static void arrived(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame)
 {
     if (vtpm->life == VTPM_SERVING && vtpm->commit == VTPM_AT_REST) {
-        handle(vtpm, channel, transport, frame);
+        vtpm_handle(vtpm, channel, transport, frame);
         vtpm_serve_waiting(vtpm);
         return;
     }
@@ -237,7 +239,7 @@ static void requested(struct vtpm *vtpm, uint64_t channel, struct bytes payload)
     struct door_request request = {0};
     if (payload.len >= sizeof request)
         memcpy(&request, payload.data, sizeof request);
-    if (request.transport < DOOR_VTPM_CONTROL || request.transport > DOOR_VTPM_TRANSFER) {
+    if (channel == VTPM_SOCKET || request.transport < DOOR_VTPM_CONTROL || request.transport > DOOR_VTPM_TRANSFER) {
         vtpm_audit(vtpm, "dropped=request len=%zu transport=%u", payload.len, request.transport);
         return;
     }

@@ -8,8 +8,9 @@
  *                 DOOR_VTPM_KEYS, then a question for its endorsement keys (proto/vtpm); or DOOR_VTPM_TRANSFER, then
  *                 a question about where its state is and goes (proto/vtpm_transfer)
  *   DOOR_REPLY    the frame that answers it; each request has one
- * The host end reads frames off sockets and writes answers to them: it sees every command and may make up its own, as
- * whoever owns a TPM's bus may, but not the state, nor may it bring an earlier one back.
+ * Beside it one data socket may be handed over, which is read and answered here. The host end could read it as it reads
+ * what it relays: it sees every command and may make up its own, as whoever owns a TPM's bus may, but not the state,
+ * nor may it bring an earlier one back.
  *
  * Memory: a request is copied into the queue or handled where it is; libtpms copies what it keeps; the permanent state
  * exists three times, in libtpms, as vtpm_state for comparison, and in the store's tables. */
@@ -52,11 +53,20 @@ struct vtpm_port {
     uint64_t (*clock_ms)(void *user);
 };
 
+/* The data socket, if one was handed over; nothing here waits. */
+struct vtpm_socket_port {
+    /* BUSY: nothing there now, no room now; any other failure is its end. */
+    enum status (*receive)(uint8_t *room, size_t cap, size_t *len);
+    enum status (*send)(struct bytes data, size_t *sent);
+    void (*close)(void);
+};
+
 struct vtpm_config {
     struct vtpm_port port;
     const struct image_configuration
         *configuration;                  /* whose it is, and which; NULL: nobody's who could grant anything */
     const struct image_machine *machine; /* NULL: no policy */
+    struct vtpm_socket_port socket; /* zero: none will be */
     /* Resource limits; 0 for the most there is. Where the permanent state would pass the first, commands that make it
      * grow are answered TPM_RC_NV_SPACE; VTPM_STATE_MIN to VTPM_STATE_MAX. */
     uint32_t state_max;
@@ -82,6 +92,12 @@ MUST_USE enum status vtpm_start(struct vtpm *vtpm);
 void vtpm_receive(struct vtpm *vtpm, const struct door_header *header, struct bytes payload);
 /* The monitor's answer to `advance`. */
 void vtpm_advanced(struct vtpm *vtpm, enum status status, const struct monitor_head_reply *head);
+
+/* Another data socket is there in place of the former, whose commands and answers are forgotten. */
+void vtpm_took_socket(struct vtpm *vtpm);
+/* `ready`: as far as is known there is something to receive, or room to send. What to wait for then, as poll(2) has it:
+ * 0 while a commit is under way and once it is closed. A peer is heard again when it has taken its answer. */
+MUST_USE short vtpm_serve_socket(struct vtpm *vtpm, bool ready);
 
 /* 0 while it lives; otherwise it must stop, with this exit code and sentence. */
 int vtpm_exit_code(const struct vtpm *vtpm, const char **sentence);

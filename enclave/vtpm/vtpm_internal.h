@@ -19,6 +19,7 @@
 #include <time.h>
 
 #define VTPM_SENTENCE_MAX 256
+#define VTPM_SOCKET UINT64_MAX              /* in place of a channel's number: the data socket */
 #define VTPM_REPLY_MAX VTPM_KEYS_ANSWER_MAX /* the longest there is */
 
 enum vtpm_life { VTPM_LOADING, VTPM_SERVING, VTPM_STOPPED };
@@ -33,6 +34,16 @@ struct vtpm_state {
     uint8_t *data;
     size_t len;
     bool exists;
+};
+
+/* The data socket: at most one command is under way, and of the others no more is read than one may be long. */
+struct vtpm_socket {
+    bool open;
+    bool asked; /* a command was taken and not answered yet */
+    uint16_t in_len;
+    uint16_t out_len;
+    uint8_t in[SWTPM_PREFIX + SWTPM_TPM_MAX];
+    uint8_t out[SWTPM_TPM_MAX + 8]; /* what the socket has not taken */
 };
 
 struct vtpm_waiting {
@@ -90,6 +101,7 @@ struct vtpm {
     bool measured;                /* as of the last INIT; then `launch` holds */
     struct image_launch launch;
     uint64_t logged; /* launches of the node that are in VTPM_LAUNCH_LOG_PCR */
+    struct vtpm_socket_port socket_port;
     uint32_t state_max, buffer_max;
     enum vtpm_life life;
     int exit_code;
@@ -115,7 +127,7 @@ struct vtpm {
     enum vtpm_commit commit;
     struct bytes record; /* borrowed from the store until the next seal */
     uint64_t next_id, sync_id;
-    uint64_t channel; /* whom the reply is for that waits for the commit */
+    uint64_t channel; /* whom the reply is for that waits for the commit; VTPM_SOCKET */
     uint8_t reply_room[VTPM_REPLY_MAX];
     uint8_t *reply; /* reply_room, or owned where that does not do */
     size_t reply_len;
@@ -132,6 +144,8 @@ struct vtpm {
     struct vtpm_staged staged[VTPM_KINDS];
     struct vtpm_sealed sealed[VTPM_KINDS];
 
+    struct vtpm_socket socket;
+
     struct {
         uint64_t id; /* of the question under way; 0: none */
         struct journal_load journal;
@@ -143,6 +157,12 @@ __attribute__((format(printf, 3, 4))) void vtpm_stop(struct vtpm *vtpm, int exit
 __attribute__((format(printf, 2, 3))) void vtpm_audit(struct vtpm *vtpm, const char *format, ...);
 void vtpm_send(struct vtpm *vtpm, enum door_operation operation, uint64_t id, struct bytes payload);
 void vtpm_serve_waiting(struct vtpm *vtpm); /* as far as no commit holds it up */
+
+void vtpm_handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct bytes frame);
+
+/* socket.c: the answer to its command. */
+void vtpm_socket_answer(struct vtpm *vtpm, struct bytes frame);
+void vtpm_socket_done(struct vtpm *vtpm);
 
 /* load.c */
 void vtpm_load_take(struct vtpm *vtpm, enum status status, struct bytes payload);

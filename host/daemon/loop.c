@@ -78,7 +78,7 @@ static void run_link(struct daemon *daemon, uint64_t now_ms)
             pump_log("info", "attached", "monitor=%s", daemon->link.path);
             break;
         case PUMP_LINK_LAUNCHED:
-            if (pump_attach(daemon->pump, now_ms, fds[0], fds[1], fds[2]) != OK)
+            if (pump_attach(daemon->pump, now_ms, fds) != OK)
                 pump_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
             break;
         case PUMP_LINK_DIED:
@@ -188,7 +188,7 @@ static int start(struct daemon *daemon, const struct daemon_options *options, co
         pump_log("error", "bind", "coap=%s http=%s reason=\"%s\"", options->coap, options->http, why);
         return 4;
     }
-    pump_set_front(daemon->pump, &(struct pump_front){daemon->gateway, reply, set_enclave});
+    pump_set_front(daemon->pump, &(struct pump_front){daemon->gateway, reply, set_enclave, NULL});
     daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
     daemon->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
     int seen[2] = {-1, -1};

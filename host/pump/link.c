@@ -10,7 +10,6 @@
 
 #define BACK_OFF_FIRST_MS 50u
 #define BACK_OFF_MAX_MS 2000u
-#define DOOR_DESCRIPTORS 3
 #define CREDENTIAL_MAX 512
 #define SENTENCE_MAX 400
 #define PASSED_MAX 8 /* room for more than we want, so that none is left open unseen */
@@ -143,7 +142,7 @@ static enum status receive(int fd, struct packet *packet)
 static enum pump_link_event launched(struct pump_link *link, struct packet *packet)
 {
     struct monitor_launched facts;
-    if (packet->passed_count != DOOR_DESCRIPTORS || packet->len < sizeof facts)
+    if (packet->passed_count != LAUNCHED_DESCRIPTORS || packet->len < sizeof facts)
         return PUMP_LINK_LOST;
     memcpy(&facts, packet->payload, sizeof facts);
     memcpy(link->launched, packet->passed, sizeof link->launched);

@@ -36,7 +36,7 @@ enum status pump_new(const struct pump_archive *archive, struct pump **result, c
     *why = "out of memory";
     if (!pump)
         return NO_ROOM;
-    pump->window = (struct window){.enclave_waits = -1, .host_waits = -1};
+    pump->window = (struct window){.enclave_waits = -1, .host_waits = -1, .sockets = -1};
     pump->buffer = malloc(DOOR_MESSAGE_MAX);
     enum status status = pump->buffer ? keeper_new(archive, &pump->keeper, why) : NO_ROOM;
     if (status != OK) {
@@ -136,6 +136,12 @@ void pump_gone(void *context, uint64_t channel)
         pump_log("error", "gone", "reason=memory");
 }
 
+enum status pump_hand(void *context, uint64_t channel, int fd)
+{
+    struct pump *pump = context;
+    return pump->window.shared ? window_hand(&pump->window, channel, fd) : WRONG_STATE;
+}
+
 /* ---- From the enclave ---- */
 
 static void audit(struct pump *pump, struct bytes text)
@@ -169,6 +175,11 @@ enum status pump_take(struct pump *pump, uint64_t now_ms, const struct door_head
         return OK;
     case DOOR_AUDIT:
         audit(pump, payload);
+        return OK;
+    case DOOR_LEFT:
+        if (!pump->front.left)
+            return UNSUPPORTED;
+        pump->front.left(pump->front.context, header->id);
         return OK;
     case DOOR_ARCHIVE_APPEND:
     case DOOR_ARCHIVE_QUERY:
@@ -240,12 +251,12 @@ enum status pump_run(struct pump *pump, uint64_t now_ms)
 
 /* ---- Doors come and go ---- */
 
-enum status pump_attach(struct pump *pump, uint64_t now_ms, int window, int enclave_waits, int host_waits)
+enum status pump_attach(struct pump *pump, uint64_t now_ms, const int door[LAUNCHED_DESCRIPTORS])
 {
     pump_detach(pump, now_ms);
-    (void)fcntl(host_waits, F_SETFL, O_NONBLOCK);
-    (void)fcntl(enclave_waits, F_SETFL, O_NONBLOCK);
-    TRY(window_open(&pump->window, window, enclave_waits, host_waits));
+    (void)fcntl(door[1], F_SETFL, O_NONBLOCK);
+    (void)fcntl(door[2], F_SETFL, O_NONBLOCK);
+    TRY(window_open(&pump->window, door));
     pump->door++;
     pump->front.enclave(pump->front.context, now_ms, true);
     return OK;

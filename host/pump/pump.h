@@ -33,6 +33,7 @@ struct pump_front {
     /* What the enclave says to a channel; NOT_FOUND: its peer has left. `more`: and not for the last time. */
     enum status (*reply)(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more);
     void (*enclave)(void *context, uint64_t now_ms, bool up); /* down: what is open is not answered any more */
+    void (*left)(void *context, uint64_t channel); /* of a socket handed over: it is closed. NULL: none ever is */
 };
 
 MUST_USE enum status pump_new(const struct pump_archive *archive, struct pump **pump, const char **why); /* copies */
@@ -46,9 +47,12 @@ MUST_USE enum status pump_take(struct pump *pump, uint64_t now_ms, const struct 
 /* The front's calls: context is the pump. BUSY: the enclave does not keep up. */
 enum status pump_ask(void *context, uint64_t channel, enum door_transport transport, struct bytes body);
 void pump_gone(void *context, uint64_t channel);
+/* A copy of a connected stream socket to the enclave, in place of the one before; front.left tells of its end. BUSY,
+ * WRONG_STATE (no door): it was not. */
+MUST_USE enum status pump_hand(void *context, uint64_t channel, int fd);
 
-/* The door: its three descriptors change hands, and are closed even on failure. */
-MUST_USE enum status pump_attach(struct pump *pump, uint64_t now_ms, int window, int enclave_waits, int host_waits);
+/* The door: its descriptors, in the order of MONITOR_LAUNCHED, change hands and are closed even on failure. */
+MUST_USE enum status pump_attach(struct pump *pump, uint64_t now_ms, const int door[LAUNCHED_DESCRIPTORS]);
 /* No enclave any more: what is open is answered 5.03, what was not synced is forgotten. */
 void pump_detach(struct pump *pump, uint64_t now_ms);
 bool pump_attached(const struct pump *pump);
@@ -90,7 +94,7 @@ struct pump_link {
     enum status measured;               /* after PUMP_LINK_MEASURED: OK, or why not; the reason is logged */
     int wait_status;                    /* after PUMP_LINK_DIED: the enclave's, as wait(2) has it */
     enum status refusal; /* after PUMP_LINK_LOST: why the monitor does not attach us; OK: that was not it */
-    int launched[3]; /* after PUMP_LINK_LAUNCHED: window, what the enclave waits on, what we wait on; the caller's */
+    int launched[LAUNCHED_DESCRIPTORS]; /* after PUMP_LINK_LAUNCHED: as pump_attach() takes them; the caller's */
 };
 
 MUST_USE enum status pump_link_init(struct pump_link *link, const char *home);

@@ -19,11 +19,12 @@ struct window {
     struct door_window *shared; /* NULL: no door */
     int enclave_waits;          /* we write to it */
     int host_waits;             /* we poll it */
+    int sockets;                /* we hand sockets over through it */
     uint32_t head;              /* of to_enclave: ours, never read back */
     uint32_t tail;              /* of to_host */
 };
 
-MUST_USE enum status window_open(struct window *window, int shared, int enclave_waits, int host_waits);
+MUST_USE enum status window_open(struct window *window, const int door[LAUNCHED_DESCRIPTORS]);
 void window_close(struct window *window);
 /* BUSY: no message. MALFORMED: the ring contradicts itself. `buffer` holds DOOR_MESSAGE_MAX. */
 MUST_USE enum status window_take(struct window *window, struct door_header *header, uint8_t *buffer);
@@ -32,6 +33,7 @@ MUST_USE enum status window_put(struct window *window, const struct door_header 
                                 struct bytes second);
 void window_awake(struct window *window); /* take the signal, expect none while awake */
 bool window_sleep(struct window *window); /* false: there is something to read */
+MUST_USE enum status window_hand(const struct window *window, uint64_t id, int fd); /* as pump_hand() */
 bool window_linger(const struct window *window, uint64_t most_ns);
 
 /* ---- keeper.c: the archive in a thread of its own ---- */

@@ -5,17 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MASK (DOOR_RING_LEN - 1)
 
-enum status window_open(struct window *window, int shared, int enclave_waits, int host_waits)
+enum status window_open(struct window *window, const int door[LAUNCHED_DESCRIPTORS])
 {
+    const int shared = door[0];
     struct stat facts;
     void *map = MAP_FAILED;
-    *window = (struct window){.enclave_waits = enclave_waits, .host_waits = host_waits};
+    *window = (struct window){.enclave_waits = door[1], .host_waits = door[2], .sockets = door[3]};
     if (fstat(shared, &facts) == 0 && facts.st_size >= (off_t)sizeof(struct door_window))
         map = mmap(NULL, sizeof(struct door_window), PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
     close(shared);
@@ -37,7 +39,9 @@ void window_close(struct window *window)
         close(window->enclave_waits);
     if (window->host_waits >= 0)
         close(window->host_waits);
-    *window = (struct window){.enclave_waits = -1, .host_waits = -1};
+    if (window->sockets >= 0)
+        close(window->sockets);
+    *window = (struct window){.enclave_waits = -1, .host_waits = -1, .sockets = -1};
 }
 
 static void copy_out(const struct door_ring *ring, uint32_t at, void *to, size_t len)
@@ -107,6 +111,24 @@ enum status window_put(struct window *window, const struct door_header *header, 
         (void)written; /* a full counter is a signal too */
     }
     return OK;
+}
+
+enum status window_hand(const struct window *window, uint64_t id, int fd)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } room = {.space = {0}};
+    struct door_socket socket = {.id = id};
+    struct iovec piece = {&socket, sizeof socket};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room.space, .msg_controllen = sizeof room.space};
+    struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(part), &fd, sizeof fd);
+    return sendmsg(window->sockets, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof socket ? OK : BUSY;
 }
 
 void window_awake(struct window *window)

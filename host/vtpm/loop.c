@@ -167,7 +167,7 @@ static void run_link(struct loop *loop, uint64_t now_ms)
             measure(loop);
             break;
         case PUMP_LINK_LAUNCHED:
-            if (pump_attach(loop->pump, now_ms, fds[0], fds[1], fds[2]) != OK)
+            if (pump_attach(loop->pump, now_ms, fds) != OK)
                 pump_log("error", "door_refused", "reason=\"the window is too small or of another version\"");
             break;
         case PUMP_LINK_MEASURED:
@@ -243,6 +243,11 @@ static void set_enclave(void *context, uint64_t now_ms, bool up)
     set_up_or_not(loop);
 }
 
+static void left(void *context, uint64_t channel)
+{
+    vtpm_host_left(((struct loop *)context)->host, channel);
+}
+
 static int start(struct loop *loop, const struct vtpm_options *options, const struct pump_archive *archive)
 {
     const char *why = "";
@@ -255,7 +260,8 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
                                       .init = options->init,
                                       .startup = options->startup,
                                       .ask = pump_ask,
-                                      .gone = pump_gone};
+                                      .gone = pump_gone,
+                                      .hand = pump_hand};
     cpu_set_t processors;
     sigset_t asked;
     sigemptyset(&asked);
@@ -279,7 +285,7 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
         pump_log("error", "bind", "reason=\"%s\"", why);
         return 4;
     }
-    pump_set_front(loop->pump, &(struct pump_front){loop, reply, set_enclave});
+    pump_set_front(loop->pump, &(struct pump_front){loop, reply, set_enclave, left});
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->changed = true;
     loop->lingers = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;

@@ -47,6 +47,15 @@ struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport trans
     return place;
 }
 
+bool peer_hand_over(struct vtpm_host *host, int fd)
+{
+    if (host->config.hand(host->config.context, host->next_channel, fd) != OK)
+        return false;
+    host->handed = host->next_channel++;
+    close(fd);
+    return true;
+}
+
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell)
 {
     if (peer->fd < 0)
@@ -79,7 +88,7 @@ static void write_some(struct vtpm_host *host, struct peer *peer)
         free(peer->out);
         peer->out = NULL;
         peer->out_len = peer->out_off = 0;
-        if (host->config.disconnect && peer->transport == DOOR_VTPM_DATA && !peer->handed) {
+        if (host->config.disconnect && peer->transport == DOOR_VTPM_DATA) {
             peer_close(host, peer, false);
             return;
         }
@@ -112,23 +121,17 @@ static void answer_result(struct vtpm_host *host, struct peer *peer, uint32_t re
 
 /* ---- Frames ---- */
 
-/* One data channel that came by descriptor at a time, as swtpm has it. */
+/* The newest counts: who holds the control channel may have started anew before the enclave saw the former end. */
 static void take_data_socket(struct vtpm_host *host, struct peer *peer)
 {
     int fd = peer->passed, type = 0;
     socklen_t len = sizeof type;
-    bool taken = false;
     peer->passed = -1;
-    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
-        taken |= host->peers[i].fd >= 0 && host->peers[i].handed;
     const bool fits = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
-    struct peer *opened = fits && !taken ? peer_open(host, fd, DOOR_VTPM_DATA) : NULL;
-    if (opened)
-        opened->handed = opened->heard = true;
-    else if (fd >= 0 && (!fits || taken))
+    const bool taken = fits && peer_hand_over(host, fd);
+    if (fd >= 0 && !taken)
         close(fd);
-    taken = !opened;
-    answer_result(host, peer, !fits ? SWTPM_BAD_PARAMETER : taken ? SWTPM_IO_ERROR : SWTPM_OK);
+    answer_result(host, peer, !fits ? SWTPM_BAD_PARAMETER : taken ? SWTPM_OK : SWTPM_IO_ERROR);
 }
 
 static void take_out(struct peer *peer, size_t len)

@@ -120,6 +120,12 @@ static void take_client(struct vtpm_host *host, int fd, enum door_transport tran
         client->heard = true;
 }
 
+/* A data connection; one command's (--disconnect) is not worth the way. */
+static bool hand_over(struct vtpm_host *host, int fd)
+{
+    return !host->handed && !host->config.disconnect && peer_hand_over(host, fd);
+}
+
 static void be_ready(struct vtpm_host *host)
 {
     host->first = 0;
@@ -128,7 +134,7 @@ static void be_ready(struct vtpm_host *host)
         host->clients_taken = true;
         if (host->config.control.kind == VTPM_AT_CLIENT)
             take_client(host, host->config.control.fd, DOOR_VTPM_CONTROL);
-        if (host->config.data.kind == VTPM_AT_CLIENT)
+        if (host->config.data.kind == VTPM_AT_CLIENT && !hand_over(host, host->config.data.fd))
             take_client(host, host->config.data.fd, DOOR_VTPM_DATA);
     }
     listen_or_not(host);
@@ -173,9 +179,18 @@ static void first_answered(struct vtpm_host *host, struct bytes frame)
         be_ready(host);
 }
 
+void vtpm_host_left(struct vtpm_host *host, uint64_t channel)
+{
+    if (!host->handed || channel != host->handed)
+        return;
+    host->handed = 0;
+    host->shut_down |= host->config.terminate;
+}
+
 void vtpm_host_set_enclave(struct vtpm_host *host, bool up)
 {
     hang_up(host, false);
+    vtpm_host_left(host, host->handed);
     host->up = up;
     host->ready = false;
     host->first = 0;
@@ -225,7 +240,8 @@ static void accept_some(struct vtpm_host *host, uint64_t which)
         int fd = accept4(from[which - CONTROL_EVENT].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        (void)peer_open(host, fd, from[which - CONTROL_EVENT].transport);
+        if (which != DATA_EVENT || !hand_over(host, fd))
+            (void)peer_open(host, fd, from[which - CONTROL_EVENT].transport);
     }
 }
 

@@ -1,10 +1,11 @@
 /* vtpm_host: the sockets of one vTPM — swtpm's control and data channel for QEMU, libvirt and tpm2-tss, and one to ask
  * for its endorsement keys (proto/vtpm), one where its state leaves and lands (proto/vtpm_transfer), in front of a
- * door. Relays whole frames and their answers, and does itself only what a door cannot carry: SET_DATAFD's descriptor.
- * Untrusted: sees every command, holds no key, and no state but sealed.
+ * door. Hands one data socket over to the enclave, the one that SET_DATAFD brought last or, while there is none, the
+ * next that connects; relays whole frames and their answers for all others. Untrusted: could see every command, holds
+ * no key, and no state but sealed.
  *
- * A connection has one frame under way; what it sends meanwhile stays in its socket. While there is no enclave nobody
- * is listened to, and who was connected is hung up on: its TPM is gone. */
+ * What is relayed has one frame under way; what it sends meanwhile stays in its socket. While there is no enclave
+ * nobody is listened to, and who was connected is hung up on: its TPM is gone. */
 #ifndef BASTIDE_VTPM_HOST_H
 #define BASTIDE_VTPM_HOST_H
 
@@ -21,13 +22,15 @@ struct vtpm_host_config {
     struct vtpm_place data;     /* NOWHERE: only what SET_DATAFD brings */
     struct vtpm_place keys;     /* for whoever certifies its endorsement keys */
     struct vtpm_place transfer; /* for its owner, who moves it, backs it up, restores it */
-    bool disconnect;            /* a data connection is one command and its answer; one that was handed over stays */
+    bool disconnect;            /* a data connection is one command and its answer; what SET_DATAFD brought stays */
     bool terminate;             /* a data connection's end is the end */
     bool init;                  /* every enclave is sent INIT first … */
     enum vtpm_startup startup;  /* … and then this; both are over before anybody is listened to */
     /* Anything but OK is hung up on. */
     enum status (*ask)(void *context, uint64_t channel, enum door_transport transport, struct bytes frame);
     void (*gone)(void *context, uint64_t channel);
+    /* A copy of a data socket to the enclave, in place of the former. Anything but OK: it was not. */
+    enum status (*hand)(void *context, uint64_t channel, int fd);
     void *context;
 };
 
@@ -43,6 +46,7 @@ void vtpm_host_run(struct vtpm_host *host);
 /* NOT_FOUND: that peer has left. */
 MUST_USE enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct bytes frame);
 void vtpm_host_set_enclave(struct vtpm_host *host, bool up);
+void vtpm_host_left(struct vtpm_host *host, uint64_t channel); /* the enclave closed a socket handed over */
 
 bool vtpm_host_is_ready(const struct vtpm_host *host); /* the enclave is up, and who calls is listened to */
 /* A question is with the enclave. */

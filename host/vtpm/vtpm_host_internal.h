@@ -14,7 +14,6 @@ struct peer {
     enum door_transport transport;
     bool asked;      /* a frame is with the enclave */
     bool pending;    /* more may stand in `in` than was looked at */
-    bool handed;     /* came by SET_DATAFD */
     bool heard;      /* sent a whole frame, or was brought: keeps its place */
     uint32_t asking; /* the control command under way */
     int passed;      /* a descriptor that came with what is in `in`; -1 */
@@ -36,6 +35,7 @@ struct vtpm_host {
     bool shut_down;
     bool clients_taken; /* the connections that came on the command line are peers by now, or were */
     uint64_t next_channel;
+    uint64_t handed; /* the channel of the socket that the enclave has; 0: none */
     struct peer peers[VTPM_HOST_PEERS];
 };
 
@@ -48,6 +48,8 @@ void place_leave(const struct vtpm_place *place, int fd); /* -1 is allowed */
 struct peer *peer_place(struct vtpm_host *host, uint64_t until);
 /* Takes the descriptor; NULL: there is no place, and it is closed. */
 struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport);
+/* To the enclave rather than a peer of ours; false: the enclave does not take it. Ours is closed then only. */
+bool peer_hand_over(struct vtpm_host *host, int fd);
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell);
 void peer_read(struct vtpm_host *host, struct peer *peer);  /* what came; frames go to the enclave */
 void peer_write(struct vtpm_host *host, struct peer *peer); /* what is left of an answer; then what it sent meanwhile */

@@ -56,7 +56,8 @@ struct enclave {
     int window;      /* the door: for the host */
     int enclave_waits;
     int host_waits;
-    pid_t pid; /* of the enclave itself; 0 until the report came */
+    int sockets; /* sockets are handed over through it */
+    pid_t pid;   /* of the enclave itself; 0 until the report came */
     uint32_t walls;
 };
 

@@ -29,8 +29,13 @@ static void drop(int *fd)
 
 void enclave_clear(struct enclave *enclave)
 {
-    *enclave = (struct enclave){
-        .launcher_fd = -1, .socket = -1, .report = -1, .window = -1, .enclave_waits = -1, .host_waits = -1};
+    *enclave = (struct enclave){.launcher_fd = -1,
+                                .socket = -1,
+                                .report = -1,
+                                .window = -1,
+                                .enclave_waits = -1,
+                                .host_waits = -1,
+                                .sockets = -1};
 }
 
 /* Of a length nobody can change: whoever cut it short would kill the other end with SIGBUS. */
@@ -122,13 +127,17 @@ static enum status spawn(const struct enclave_plan *plan, const struct places *p
 }
 
 /* `theirs`: the ends that only the enclave keeps. */
-static enum status launch(const struct enclave_plan *plan, struct enclave *enclave, const int theirs[3])
+static enum status launch(const struct enclave_plan *plan, struct enclave *enclave, const int theirs[4])
 {
     struct places places = {.count = 0};
     enum status status = put_place(&places, plan->launcher, -1);
-    const int fixed[][2] = {{theirs[0], LAUNCHER_REPORT_FD},           {theirs[1], LAUNCH_FD_MONITOR},
-                            {enclave->window, LAUNCH_FD_DOOR},         {enclave->enclave_waits, LAUNCH_FD_DOOR_IN},
-                            {enclave->host_waits, LAUNCH_FD_DOOR_OUT}, {theirs[2], LAUNCH_FD_PARAMETERS},
+    const int fixed[][2] = {{theirs[0], LAUNCHER_REPORT_FD},
+                            {theirs[1], LAUNCH_FD_MONITOR},
+                            {enclave->window, LAUNCH_FD_DOOR},
+                            {enclave->enclave_waits, LAUNCH_FD_DOOR_IN},
+                            {enclave->host_waits, LAUNCH_FD_DOOR_OUT},
+                            {theirs[2], LAUNCH_FD_PARAMETERS},
+                            {theirs[3], LAUNCH_FD_SOCKETS},
                             {plan->image->files[0], LAUNCH_FD_PROGRAM}};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed && status == OK; i++)
         status = put_place(&places, fixed[i][0], fixed[i][1]);
@@ -142,25 +151,28 @@ static enum status launch(const struct enclave_plan *plan, struct enclave *encla
 
 enum status enclave_start(const struct enclave_plan *plan, struct enclave *enclave)
 {
-    int pipe_ends[2] = {-1, -1}, sockets[2] = {-1, -1}, parameters = -1;
+    const int kind = SOCK_SEQPACKET | SOCK_CLOEXEC;
+    int pipe_ends[2] = {-1, -1}, monitor[2] = {-1, -1}, sockets[2] = {-1, -1}, parameters = -1;
     enclave_clear(enclave);
     enum status status = make_window(&enclave->window);
     enclave->enclave_waits = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enclave->host_waits = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (enclave->enclave_waits < 0 || enclave->host_waits < 0 || pipe2(pipe_ends, O_CLOEXEC) != 0 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
+        socketpair(AF_UNIX, kind, 0, monitor) != 0 || socketpair(AF_UNIX, kind, 0, sockets) != 0)
         status = IO;
     enclave->report = pipe_ends[0];
-    enclave->socket = sockets[0];
+    enclave->socket = monitor[0];
+    enclave->sockets = sockets[0];
     if (status == OK)
         status = make_parameters(plan, &parameters);
     if (status == OK)
-        status = launch(plan, enclave, (const int[]){pipe_ends[1], sockets[1], parameters});
+        status = launch(plan, enclave, (const int[]){pipe_ends[1], monitor[1], parameters, sockets[1]});
     if (status == OK) {
         enclave->launcher_fd = (int)syscall(SYS_pidfd_open, enclave->launcher, 0);
         status = enclave->launcher_fd < 0 ? IO : OK;
     }
     drop(&pipe_ends[1]);
+    drop(&monitor[1]);
     drop(&sockets[1]);
     drop(&parameters);
     if (status != OK)
@@ -203,6 +215,7 @@ int enclave_end(struct enclave *enclave)
     drop(&enclave->window);
     drop(&enclave->enclave_waits);
     drop(&enclave->host_waits);
+    drop(&enclave->sockets);
     enclave_clear(enclave);
     return wait_status;
 }

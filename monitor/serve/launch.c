@@ -196,7 +196,8 @@ static void refuse_for_walls(struct serve *serve, struct serve_site *site)
 void serve_enclave_ready(struct serve *serve, struct serve_site *site)
 {
     const struct monitor_launched launched = {.launch = site->launches, .back_off_ms = site->back_off_ms};
-    const int door[] = {site->enclave.window, site->enclave.enclave_waits, site->enclave.host_waits};
+    const int door[LAUNCHED_DESCRIPTORS] = {site->enclave.window, site->enclave.enclave_waits, site->enclave.host_waits,
+                                            site->enclave.sockets};
     char missing[WALLS_TEXT_MAX];
     site->deadline_ms = 0;
     /* The report was written before the program began: it is there. */
@@ -215,8 +216,8 @@ void serve_enclave_ready(struct serve *serve, struct serve_site *site)
              (unsigned long long)site->secret_bytes, (unsigned long long)site->unprotected_bytes, missing);
     if (!serve_send(site->enclave.socket, MONITOR_READY, OK, (struct bytes){0}, NULL, 0))
         serve_enclave_ended(serve, site);
-    else if (site->host &&
-             !serve_send(site->host->fd, MONITOR_LAUNCHED, OK, bytes_from(&launched, sizeof launched), door, 3))
+    else if (site->host && !serve_send(site->host->fd, MONITOR_LAUNCHED, OK, bytes_from(&launched, sizeof launched),
+                                       door, LAUNCHED_DESCRIPTORS))
         serve_drop_caller(serve, site->host);
 }
 

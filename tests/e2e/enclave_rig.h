@@ -31,7 +31,7 @@ static const char *program_path, *module_path;
 
 static struct {
     pid_t pid;
-    int monitor, enclave_waits, host_waits;
+    int monitor, enclave_waits, host_waits, sockets;
     struct door_window *window;
     uint32_t head, tail;
     double ready_ms;
@@ -201,17 +201,19 @@ static bool receive(struct door_header *header, uint8_t *payload)
 static bool launch(uint64_t secret_len, bool no_secret)
 {
     static uint8_t payload[DOOR_MESSAGE_MAX];
-    int ends[2], window = memfd_create("door", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int ends[2], sockets[2], window = memfd_create("door", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     struct door_header header;
     const uint32_t version = DOOR_VERSION;
     must(window >= 0 && ftruncate(window, sizeof(struct door_window)) == 0 &&
              pwrite(window, &version, sizeof version, 0) == sizeof version &&
              fcntl(window, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 &&
-             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0,
+             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 &&
+             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0,
          "the door");
     memset(&enclave, 0, sizeof enclave);
     enclave.window = mmap(NULL, sizeof *enclave.window, PROT_READ | PROT_WRITE, MAP_SHARED, window, 0);
     enclave.monitor = ends[0];
+    enclave.sockets = sockets[0];
     enclave.enclave_waits = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enclave.host_waits = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int program = seal_file(program_path);
@@ -221,6 +223,7 @@ static bool launch(uint64_t secret_len, bool no_secret)
                  enclave.host_waits,
                  make_parameters(secret_len, no_secret),
                  program,
+                 sockets[1],
                  seal_file(module_path),
                  seal_bytes(policy, sizeof policy - 1)};
     double start = now_ms();
@@ -248,6 +251,7 @@ static int finish(bool kill_it)
     close(enclave.monitor);
     close(enclave.enclave_waits);
     close(enclave.host_waits);
+    close(enclave.sockets);
     munmap(enclave.window, sizeof *enclave.window);
     return wait_status;
 }

@@ -116,7 +116,7 @@ check "garbage is hung up on, what is not permitted refused, the rest answered" 
 
 # --- walls around an enclave
 claims "an enclave is launched" facts "$home"
-for fact in pid=1 ppid=0 root_entries=0 open=9 dumpable=0 no_new_privs=1 nproc=0 core=0 mkdir=0 fork=0 writable_program=0 got=1; do
+for fact in pid=1 ppid=0 root_entries=0 open=10 dumpable=0 no_new_privs=1 nproc=0 core=0 mkdir=0 fork=0 writable_program=0 got=1; do
   says "it sees $fact" " $fact\b" "$work/out"
 done
 if [ "$as" = root ]; then

@@ -1,9 +1,11 @@
 /* An enclave on the real runtime that does what it is told, so that a test can see what happens to one that misbehaves.
- * Its program: the first word of a request. See runtime_check.c. */
+ * Its program: the first word of a request. See runtime_check.c. With TAKES_SOCKET it takes one from the host, and
+ * sends back what comes from it. */
 #include "memory.h"
 #include "runtime.h"
 
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,8 +115,51 @@ static void use_tee(uint64_t channel, struct bytes word)
     }
 }
 
+/* What a socket is used with, with one argument that is another; 0 is the socket's number. */
+static bool misuse_a_socket(struct bytes word)
+{
+    const int never = MSG_DONTWAIT | MSG_NOSIGNAL;
+    struct msghdr message = {0};
+    struct sockaddr to = {.sa_family = AF_UNIX};
+    if (starts(word, "recvmsg of another"))
+        syscall(SYS_recvmsg, 0, &message, MSG_DONTWAIT);
+    else if (starts(word, "recvmsg that waits"))
+        syscall(SYS_recvmsg, LAUNCH_FD_SOCKETS, &message, 0);
+    else if (starts(word, "recvfrom another"))
+        syscall(SYS_recvfrom, LAUNCH_FD_MONITOR, in_data, 8, MSG_DONTWAIT, NULL, NULL);
+    else if (starts(word, "recvfrom that waits"))
+        syscall(SYS_recvfrom, 0, in_data, 8, 0, NULL, NULL);
+    else if (starts(word, "recvfrom whom"))
+        syscall(SYS_recvfrom, 0, in_data, 8, MSG_DONTWAIT, &to, NULL);
+    else if (starts(word, "sendto another"))
+        syscall(SYS_sendto, LAUNCH_FD_SOCKETS, in_data, 8, never, NULL, 0);
+    else if (starts(word, "sendto that waits"))
+        syscall(SYS_sendto, 0, in_data, 8, MSG_NOSIGNAL, NULL, 0);
+    else if (starts(word, "sendto by address"))
+        syscall(SYS_sendto, 0, in_data, 8, never, &to, sizeof to);
+    else if (starts(word, "sendto high"))
+        syscall(SYS_sendto, 1ull << 32, in_data, 8, never, NULL, 0);
+    else if (starts(word, "sendmsg"))
+        syscall(SYS_sendmsg, 0, &message, never);
+    else if (starts(word, "socket read"))
+        syscall(SYS_read, 0, in_data, 8);
+    else if (starts(word, "socket write"))
+        syscall(SYS_write, 0, in_data, 8);
+    else if (starts(word, "close another"))
+        syscall(SYS_close, LAUNCH_FD_MONITOR);
+    else if (starts(word, "close"))
+        syscall(SYS_close, 0);
+    else if (starts(word, "poll five"))
+        syscall(SYS_ppoll, in_data, 5, NULL, NULL, 8);
+    else
+        return false;
+    return true;
+}
+
 static void break_a_wall(struct bytes word)
 {
+    if (misuse_a_socket(word))
+        return;
     if (starts(word, "open"))
         syscall(SYS_openat, -100, "/", 0, 0);
     else if (starts(word, "exec"))
@@ -235,10 +280,40 @@ static int exit_code(const char **sentence)
     return code;
 }
 
+#ifdef TAKES_SOCKET
+static void took_socket(void)
+{
+    runtime_audit("took");
+}
+
+static short serve_socket(bool ready)
+{
+    uint8_t room[64];
+    size_t len = 0, sent = 0;
+    enum status status = ready ? runtime_socket_receive(room, sizeof room, &len) : BUSY;
+    if (status == OK)
+        status = runtime_socket_send(bytes_from(room, len), &sent);
+    if (status != OK && status != BUSY)
+        runtime_socket_close();
+    return POLLIN;
+}
+#endif
+
 int main(void)
 {
     static const struct compartment_host_function functions[] = {{"env", "ask", (void (*)(void))ask},
                                                                  {"env", "again", (void (*)(void))again}};
-    const struct runtime_program program = {functions, 2, set_up, start, receive, advanced, idle, exit_code};
+    const struct runtime_program program = {.functions = functions,
+                                            .functions_count = 2,
+                                            .set_up = set_up,
+                                            .start = start,
+                                            .receive = receive,
+                                            .advanced = advanced,
+                                            .idle = idle,
+#ifdef TAKES_SOCKET
+                                            .took_socket = took_socket,
+                                            .serve_socket = serve_socket,
+#endif
+                                            .exit_code = exit_code};
     return runtime_main(&program);
 }

@@ -1,6 +1,6 @@
 /* A probe enclave on the real runtime: the door, the tee port, the walls that must kill, the faults that must and those
  * that must not, and a root that reads memory.
- *     runtime_check PROBE_ENCLAVE MODULE */
+ *     runtime_check PROBE_ENCLAVE MODULE SOCKET_ENCLAVE */
 #include "enclave_rig.h"
 
 #include <sys/resource.h>
@@ -109,13 +109,19 @@ static void scan_memory(void)
 
 /* ---- The checks ---- */
 
+/* Of the pool, what may be secret. */
+static uint64_t secret_len(bool limited)
+{
+    struct rlimit limit = {0, 0};
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    return limited && limit.rlim_cur < POOL ? limit.rlim_cur & ~4095ull : POOL;
+}
+
 static void check_door(bool limited)
 {
     static uint8_t payload[DOOR_MESSAGE_MAX], big[DOOR_MESSAGE_MAX - sizeof(struct door_header)] = "echo ";
-    struct rlimit limit = {0, 0};
     struct door_header header;
-    getrlimit(RLIMIT_MEMLOCK, &limit);
-    uint64_t secret = limited && limit.rlim_cur < POOL ? limit.rlim_cur & ~4095ull : POOL;
+    const uint64_t secret = secret_len(limited);
     check("it launches, and its memory is accounted",
           launch(secret, false) && enclave.account[0] == secret && enclave.account[1] == POOL - secret);
     printf("      %.1f ms to its first message, %llu bytes of heap in use\n", enclave.ready_ms,
@@ -179,8 +185,128 @@ static void check_broken_door(void)
     check("a monitor that is gone does too", WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 14);
 }
 
+/* ---- A socket handed over ---- */
+
+/* `count` descriptors beside `len` bytes. */
+static void hand(const int *fds, size_t count, uint64_t id, size_t len)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(4 * sizeof(int))];
+    } room = {.space = {0}};
+    uint8_t packet[16] = {0};
+    struct iovec piece = {packet, len};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    memcpy(packet, &id, sizeof id);
+    if (count) {
+        message.msg_control = room.space;
+        message.msg_controllen = CMSG_SPACE(count * sizeof *fds);
+        struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+        part->cmsg_level = SOL_SOCKET;
+        part->cmsg_type = SCM_RIGHTS;
+        part->cmsg_len = CMSG_LEN(count * sizeof *fds);
+        memcpy(CMSG_DATA(part), fds, count * sizeof *fds);
+    }
+    must(sendmsg(enclave.sockets, &message, MSG_NOSIGNAL) == (ssize_t)len, "handing over");
+}
+
+static bool hears(uint16_t operation, uint64_t id)
+{
+    static uint8_t payload[DOOR_MESSAGE_MAX];
+    struct door_header header;
+    return receive(&header, payload) && header.operation == operation && header.id == id;
+}
+
+static bool echoes(int fd, const char *text)
+{
+    char got[16];
+    const struct timeval most = {.tv_sec = WAIT_MS / 1000};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    return send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text) &&
+           recv(fd, got, sizeof got, 0) == (ssize_t)strlen(text) && memcmp(got, text, strlen(text)) == 0;
+}
+
+static bool is_shut(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, 0) <= 0;
+}
+
+static unsigned descriptors(void)
+{
+    char path[64];
+    unsigned count = 0;
+    struct stat facts;
+    for (int fd = 0; fd < 64; fd++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", enclave.pid, fd);
+        count += lstat(path, &facts) == 0;
+    }
+    return count;
+}
+
+static void check_socket(bool limited)
+{
+    int one[2], two[2], three[2], pipes[2], datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, one) == 0 &&
+             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, two) == 0 &&
+             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, three) == 0 && pipe2(pipes, O_CLOEXEC) == 0,
+         "sockets");
+    check("an enclave that takes a socket launches", launch(secret_len(limited), false));
+    hand(&one[1], 1, 1, 8);
+    check("it is taken", hears(DOOR_AUDIT, 0) && echoes(one[0], "first"));
+    hand(&two[1], 1, 2, 8);
+    check("another takes its place", hears(DOOR_LEFT, 1) && hears(DOOR_AUDIT, 0) && echoes(two[0], "second"));
+    close(one[1]);
+    check("and the former is shut", is_shut(one[0]));
+    check("four descriptors and the socket are all it has", geteuid() != 0 || descriptors() == 5);
+    check("the door serves on", says("echo door", "echo door", 9));
+    hand((const int[]){three[1], one[0], pipes[0]}, 3, 3, 8);
+    check("of several sent at once one is taken",
+          hears(DOOR_LEFT, 2) && hears(DOOR_AUDIT, 0) && echoes(three[0], "third"));
+    check("and the others are not even opened", geteuid() != 0 || descriptors() == 5);
+    hand(&pipes[0], 1, 4, 8);
+    check("what is no socket is shut at once", hears(DOOR_LEFT, 3) && hears(DOOR_AUDIT, 0) && hears(DOOR_LEFT, 4));
+    hand(&datagram, 1, 5, 8);
+    check("one that is connected to nobody is silent", hears(DOOR_AUDIT, 0) && says("echo on", "echo on", 7));
+    hand(&three[1], 1, 6, 5);
+    check("a packet that is too short brings none", hears(DOOR_LEFT, 5) && says("echo on", "echo on", 7));
+    hand(&three[1], 1, 7, 8);
+    check("the next is taken", hears(DOOR_AUDIT, 0) && echoes(three[0], "again"));
+    hand(NULL, 0, 8, 8);
+    check("a packet without one hangs up", hears(DOOR_LEFT, 7) && says("echo on", "echo on", 7));
+    hand(&three[1], 1, 9, 8);
+    close(three[1]);
+    check("the next is taken", hears(DOOR_AUDIT, 0) && echoes(three[0], "again"));
+    shutdown(three[0], SHUT_WR);
+    check("its end is told", hears(DOOR_LEFT, 9));
+    shutdown(enclave.sockets, SHUT_RDWR);
+    check("when nobody is left to hand over it serves its door", says("echo on", "echo on", 7));
+    finish(true);
+    const int fds[] = {one[0], two[0], two[1], three[0], pipes[0], pipes[1], datagram};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        close(fds[i]);
+}
+
+static void check_walls(const char *const *walls, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char request[32], what[64];
+        snprintf(request, sizeof request, "wall %s", walls[i]);
+        snprintf(what, sizeof what, "killed for a forbidden call: %s", walls[i]);
+        check(what, killed_by(request, SIGSYS));
+    }
+}
+
 int main(int argc, char **argv)
 {
+    /* A program that takes no socket is killed for all of these, too. */
+    static const char *const socket_walls[] = {"recvmsg of another", "recvmsg that waits",
+                                               "recvfrom another",   "recvfrom that waits",
+                                               "recvfrom whom",      "sendto another",
+                                               "sendto that waits",  "sendto by address",
+                                               "sendto high",        "sendmsg",
+                                               "socket read",        "socket write",
+                                               "close another",      "poll five"};
     static const char *const walls[] = {
         "open",
         "exec",
@@ -193,26 +319,28 @@ int main(int argc, char **argv)
         "high",
         "poll",
         "futex",
+        "close",
 #if defined(__x86_64__)
         "x32"
 #endif
     };
-    if (argc != 3)
+    if (argc != 4)
         return 2;
     program_path = argv[1];
     module_path = argv[2];
     bool root = geteuid() == 0;
     check_door(!root);
+    program_path = argv[3];
+    check_socket(!root);
     if (!root)
         return failures != 0;
+    check_walls(socket_walls, sizeof socket_walls / sizeof *socket_walls);
+    check_walls(walls, 4);
+    program_path = argv[1];
     check_guests();
     check_broken_door();
-    for (size_t i = 0; i < sizeof walls / sizeof *walls; i++) {
-        char request[32], what[64];
-        snprintf(request, sizeof request, "wall %s", walls[i]);
-        snprintf(what, sizeof what, "killed for a forbidden call: %s", walls[i]);
-        check(what, killed_by(request, SIGSYS));
-    }
+    check_walls(walls, sizeof walls / sizeof *walls);
+    check_walls(socket_walls, sizeof socket_walls / sizeof *socket_walls);
     check("a NULL write in an import ends the enclave, not the guest", killed_by("fail import", SIGILL));
     check("and one after a guest's call", killed_by("fail after", SIGILL));
     check("and one without any guest", killed_by("fail null", SIGILL));

@@ -106,9 +106,10 @@ refuses "and it does not open any more" tpm2_unseal -c s.ctx -p pcr:sha256:16
 tpm2_flushcontext -t; tpm2_flushcontext -s; tpm2_flushcontext -l 2>/dev/null
 
 # --- peers that misbehave
-python3 - "$work/v" "$work/v.ctrl" <<'PY'
+enclave_pid() { grep -o 'enclave_ready launch=[0-9]* pid=[0-9]*' "$work/node.log" | tail -1 | sed 's/.*pid=//'; }
+python3 - "$work/v" "$work/v.ctrl" "$(enclave_pid)" "$vtpm" <<'PY'
 import os, socket, struct, sys, time
-data, control = sys.argv[1:]
+data, control, enclave, host = sys.argv[1:]
 random = bytes.fromhex('80010000000c0000017b0010')
 def to(path, timeout=20):
     s = socket.socket(socket.AF_UNIX); s.settimeout(timeout); s.connect(path); return s
@@ -129,9 +130,32 @@ a, b = socket.socketpair()
 def hand(s, fd):
     socket.send_fds(s, [struct.pack('>I', 16)], [fd]); return s.recv(64)
 claim('with one it is taken', hand(c, b.fileno()) == b'\0\0\0\0')
-claim('a second is not', hand(c, b.fileno()) == b'\0\0\0\x1f')
 b.close(); a.settimeout(20); a.sendall(random)
 claim('and a TPM speaks through it', len(a.recv(4096)) == 28)
+def holds(pid, inode):
+    return any(os.readlink(f'/proc/{pid}/fd/{n}') == f'socket:[{inode}]' for n in os.listdir(f'/proc/{pid}/fd'))
+x, y = socket.socketpair(); inode = os.fstat(y.fileno()).st_ino
+claim('a second takes its place', hand(c, y.fileno()) == b'\0\0\0\0')
+y.close(); x.settimeout(20); x.sendall(random)
+claim('a TPM speaks through that', len(x.recv(4096)) == 28)
+claim('the former is hung up on', a.recv(64) == b'')
+claim('the enclave holds it and the host end does not', os.geteuid() != 0 or (holds(enclave, inode) and not holds(host, inode)))
+x.sendall(random[:5]); time.sleep(.05); x.sendall(random[5:] + random)
+got = b''
+while len(got) < 56: got += x.recv(4096)
+claim('halves and several are commands there, too', len(got) == 56)
+x.sendall(bytes.fromhex('80010000ffff0000017b0010'))
+claim('what is too long is hung up on', x.recv(64) == b'')
+x, y = socket.socketpair(); x.settimeout(1)
+claim('one that never reads', hand(c, y.fileno()) == b'\0\0\0\0')
+y.close()
+try:
+    for _ in range(100000): x.sendall(random)
+    stuck = False
+except TimeoutError: stuck = True
+claim('is not read either', stuck)
+claim('and others are served', alive())
+x.close()
 pipe = os.pipe()
 d = to(control)
 claim('a pipe is none', hand(d, pipe[0]) == b'\0\0\0\x03')
@@ -251,7 +275,7 @@ for device in "${devices[@]}"; do
 done
 
 # --- deaths
-enclave=$(grep -o 'enclave_ready launch=[0-9]* pid=[0-9]*' "$work/node.log" | tail -1 | sed 's/.*pid=//')
+enclave=$(enclave_pid)
 kill -9 "$enclave"
 another() { [ "$(grep -c enclave_launched "$work/vtpm.log")" = 2 ]; } # of this host end's
 eventually "after its enclave was killed another is there" another

@@ -73,7 +73,7 @@ static void start(void)
     if (gateway_new(&config, &gateway, &why) != OK || pump_new(&archive, &pump, &why) != OK ||
         connect(peer, (struct sockaddr *)&to, sizeof to) < 0)
         abort();
-    pump_set_front(pump, &(struct pump_front){gateway, reply, set_enclave});
+    pump_set_front(pump, &(struct pump_front){gateway, reply, set_enclave, NULL});
 }
 
 /* A registration and a plain request from a real peer; what it gets is acknowledged when it must be. */

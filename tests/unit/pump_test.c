@@ -1,4 +1,6 @@
-/* pump: how long its end of a door looks before it sleeps, with an enclave that the test plays. */
+/* pump: how long its end of a door looks before it sleeps, and sockets handed over, with an enclave that the test
+ * plays.
+ */
 #include "check.h"
 
 #include "pump.h"
@@ -7,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +17,8 @@ struct rig {
     struct pump *pump;
     struct door_window *window;
     int host_waits; /* what the enclave signals */
+    int sockets;    /* where it takes sockets */
+    uint64_t left;
     uint64_t channel;
     unsigned replies;
     bool up;
@@ -45,21 +50,31 @@ static void set_enclave(void *context, uint64_t now_ms, bool up)
     ((struct rig *)context)->up = up;
 }
 
+static void left(void *context, uint64_t channel)
+{
+    ((struct rig *)context)->left = channel;
+}
+
 static void begin(struct rig *rig)
 {
     const struct pump_archive archive = {NULL, serve, abandon};
     const char *why = NULL;
+    int ends[2];
     *rig = (struct rig){0};
+    assert_int_equal(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+    rig->sockets = ends[0];
     int memory = memfd_create("window", MFD_CLOEXEC);
     assert_int_equal(0, ftruncate(memory, sizeof *rig->window));
     rig->window = mmap(NULL, sizeof *rig->window, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     assert_true(rig->window != MAP_FAILED);
     rig->window->version = DOOR_VERSION;
     check_ok(pump_new(&archive, &rig->pump, &why));
-    pump_set_front(rig->pump, &(struct pump_front){rig, reply, set_enclave});
+    pump_set_front(rig->pump, &(struct pump_front){rig, reply, set_enclave, left});
     assert_false(pump_linger(rig->pump, 1000)); /* without a door there is nothing to look at */
     rig->host_waits = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    check_ok(pump_attach(rig->pump, 1, memory, eventfd(0, EFD_CLOEXEC), dup(rig->host_waits)));
+    check_status(WRONG_STATE, pump_hand(rig->pump, 1, rig->sockets));
+    const int door[LAUNCHED_DESCRIPTORS] = {memory, eventfd(0, EFD_CLOEXEC), dup(rig->host_waits), ends[1]};
+    check_ok(pump_attach(rig->pump, 1, door));
     assert_true(rig->up);
 }
 
@@ -67,14 +82,15 @@ static void done(struct rig *rig)
 {
     pump_free(rig->pump);
     close(rig->host_waits);
+    close(rig->sockets);
     munmap(rig->window, sizeof *rig->window);
 }
 
 /* As an enclave does: the message, then the signal if somebody sleeps. True: somebody did. */
-static bool answer(struct rig *rig, uint64_t channel)
+static bool tell(struct rig *rig, enum door_operation operation, uint64_t channel)
 {
     struct door_ring *ring = &rig->window->to_host;
-    const struct door_header header = {.operation = DOOR_REPLY, .id = channel};
+    const struct door_header header = {.operation = (uint16_t)operation, .id = channel};
     const uint64_t one = 1;
     memcpy(ring->data + (ring->head & (DOOR_RING_LEN - 1)), &header, sizeof header);
     __atomic_store_n(&ring->head, ring->head + (uint32_t)sizeof header, __ATOMIC_SEQ_CST);
@@ -82,6 +98,11 @@ static bool answer(struct rig *rig, uint64_t channel)
         return false;
     assert_int_equal(sizeof one, write(rig->host_waits, &one, sizeof one));
     return true;
+}
+
+static bool answer(struct rig *rig, uint64_t channel)
+{
+    return tell(rig, DOOR_REPLY, channel);
 }
 
 static void what_is_said_while_it_lingers_is_seen_without_a_signal(void **state)
@@ -131,12 +152,64 @@ static void what_was_said_between_is_not_slept_over(void **state)
     done(&rig);
 }
 
+/* What the enclave finds: the number, and a descriptor; -1: nothing. */
+static int taken(struct rig *rig, uint64_t *id)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(2 * sizeof(int))];
+    } room;
+    struct door_socket socket;
+    struct iovec piece = {&socket, sizeof socket};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room.space, .msg_controllen = sizeof room.space};
+    int fd;
+    if (recvmsg(rig->sockets, &message, MSG_DONTWAIT) != (ssize_t)sizeof socket)
+        return -1;
+    const struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    assert_true(part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS);
+    assert_int_equal(CMSG_LEN(sizeof fd), part->cmsg_len);
+    memcpy(&fd, CMSG_DATA(part), sizeof fd);
+    *id = socket.id;
+    return fd;
+}
+
+static void a_socket_is_handed_over_and_its_end_told(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t id = 0;
+    int ends[2];
+    char byte = 0;
+    begin(&rig);
+    assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    check_ok(pump_hand(rig.pump, 77, ends[1]));
+    int fd = taken(&rig, &id);
+    assert_int_equal(77, id);
+    assert_int_equal(1, write(fd, "x", 1));
+    assert_int_equal(1, read(ends[0], &byte, 1));
+    assert_int_equal('x', byte);
+    close(fd);
+    (void)tell(&rig, DOOR_LEFT, 77);
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(77, rig.left);
+    /* An enclave that takes none fills nobody's memory. */
+    enum status status = OK;
+    for (int i = 0; i < 100000 && status == OK; i++)
+        status = pump_hand(rig.pump, 78, ends[1]);
+    check_status(BUSY, status);
+    close(ends[0]);
+    close(ends[1]);
+    done(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_said_while_it_lingers_is_seen_without_a_signal),
         cmocka_unit_test(it_lingers_as_long_as_it_is_told_and_then_sleeps),
         cmocka_unit_test(what_was_said_between_is_not_slept_over),
+        cmocka_unit_test(a_socket_is_handed_over_and_its_end_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,7 @@ enum status __wrap_enclave_start(const struct enclave_plan *plan, struct enclave
     enclave->window = open("/dev/null", O_RDWR | O_CLOEXEC);
     enclave->enclave_waits = open("/dev/null", O_RDWR | O_CLOEXEC);
     enclave->host_waits = open("/dev/null", O_RDWR | O_CLOEXEC);
+    enclave->sockets = open("/dev/null", O_RDWR | O_CLOEXEC);
     enclaves[n].socket = sockets[1];
     enclaves[n].life = life[1];
     return send(sockets[1], &ready, sizeof ready, MSG_NOSIGNAL) == sizeof ready ? OK : IO;
@@ -86,8 +87,8 @@ static void let_die(int n)
 
 int __wrap_enclave_end(struct enclave *enclave)
 {
-    const int *fds[] = {&enclave->launcher_fd, &enclave->socket, &enclave->window, &enclave->enclave_waits,
-                        &enclave->host_waits};
+    const int *fds[] = {&enclave->launcher_fd,   &enclave->socket,     &enclave->window,
+                        &enclave->enclave_waits, &enclave->host_waits, &enclave->sockets};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (*fds[i] >= 0)
             close(*fds[i]);
@@ -260,7 +261,7 @@ static void hears_of_a_launch(int fd)
     struct heard heard;
     assert_true(hear(fd, &heard));
     assert_int_equal(MONITOR_LAUNCHED, heard.header.operation);
-    assert_int_equal(3, heard.passed);
+    assert_int_equal(LAUNCHED_DESCRIPTORS, heard.passed);
 }
 
 static int attach(const char *name, struct heard *heard)

@@ -10,6 +10,7 @@ static void frames_go_to_the_enclave_and_answers_to_who_asked(void **state)
     uint8_t room[64];
     begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
+    rig.hand_says = BUSY; /* so that all are relayed */
     int control = reach(rig.control), data = reach(rig.data);
     assert_false(vtpm_host_asks(rig.host));
     say(&rig, control, CAPABILITY, 4);
@@ -39,6 +40,7 @@ static void a_frame_may_come_byte_by_byte_and_many_at_once(void **state)
     uint8_t room[64], many[4 * 20];
     begin(&rig, false, VTPM_STARTUP_NONE);
     vtpm_host_set_enclave(rig.host, true);
+    rig.hand_says = BUSY; /* so that all are relayed */
     int control = reach(rig.control), data = reach(rig.data);
     for (int i = 0; i < 12; i++) {
         assert_int_equal(0, rig.asked_count);
@@ -136,6 +138,7 @@ static void what_has_no_end_is_hung_up_on_or_handed_on_to_be_refused(void **stat
     say(&rig, fd, "\0\0\0\7\xff\xff\xff\xff", 8);
     assert_int_equal(0, hear(fd, room));
     close(fd);
+    rig.hand_says = BUSY;
     fd = reach(rig.data);
     say(&rig, fd, "\x80\1\0\0\x10\1", 6);
     assert_int_equal(0, hear(fd, room));
@@ -279,7 +282,7 @@ static void hand(struct rig *rig, int control, int fd, const char *answer)
     assert_memory_equal(answer, got, 4);
 }
 
-static void a_data_socket_may_be_handed_over_one_at_a_time(void **state)
+static void a_data_socket_is_handed_on_and_the_newest_counts(void **state)
 {
     (void)state;
     struct rig rig;
@@ -293,22 +296,66 @@ static void a_data_socket_may_be_handed_over_one_at_a_time(void **state)
     assert_int_equal(0, pipe(pipes));
     hand(&rig, control, -1, "\0\0\0\3");
     hand(&rig, control, pipes[0], "\0\0\0\3");
+    assert_int_equal(0, rig.handed_count);
     hand(&rig, control, ends[1], "\0\0\0\0");
-    hand(&rig, control, others[1], "\0\0\0\x1f");
-    assert_int_equal(0, rig.asked_count);
     close(ends[1]);
+    const uint64_t first = rig.handed;
     say(&rig, ends[0], RANDOM, 12);
-    assert_int_equal(1, rig.asked_count);
-    check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("random")));
-    assert_int_equal(6, hear(ends[0], room));
-    close(ends[0]);
-    run(&rig);
-    hand(&rig, control, others[1], "\0\0\0\0"); /* the first is gone */
+    assert_int_equal(0, rig.asked_count); /* nothing of it passes here */
+    assert_int_equal(12, recv(rig.taken, room, sizeof room, MSG_DONTWAIT));
+    hand(&rig, control, others[1], "\0\0\0\0");
+    assert_int_equal(2, rig.handed_count);
+    assert_int_equal(0, hear(ends[0], room)); /* nobody holds the former any more */
+    vtpm_host_left(rig.host, first);
+    rig.hand_says = BUSY;
+    hand(&rig, control, others[1], "\0\0\0\x1f");
+    assert_false(vtpm_host_is_shut_down(rig.host));
     close(control);
+    close(ends[0]);
     close(others[0]);
     close(others[1]);
     close(pipes[0]);
     close(pipes[1]);
+    done(&rig);
+}
+
+static void one_that_connects_is_handed_on_and_the_others_relayed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t room[64];
+    begin(&rig, false, VTPM_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    int first = reach(rig.data);
+    run(&rig);
+    assert_int_equal(1, rig.handed_count);
+    int second = reach(rig.data);
+    say(&rig, second, RANDOM, 12);
+    assert_int_equal(1, rig.handed_count);
+    assert_int_equal(1, rig.asked_count);
+    check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("random")));
+    assert_int_equal(6, hear(second, room));
+    say(&rig, first, RANDOM, 12);
+    assert_int_equal(1, rig.asked_count);
+    close(rig.taken); /* as the enclave hangs up */
+    rig.taken = -1;
+    assert_true(hear(first, room) <= 0);
+    vtpm_host_left(rig.host, rig.handed + 1); /* of another: nothing */
+    int third = reach(rig.data);
+    run(&rig);
+    assert_int_equal(1, rig.handed_count);
+    vtpm_host_left(rig.host, rig.handed);
+    int fourth = reach(rig.data);
+    run(&rig);
+    assert_int_equal(2, rig.handed_count);
+    vtpm_host_set_enclave(rig.host, false);
+    vtpm_host_set_enclave(rig.host, true); /* which has none */
+    int fifth = reach(rig.data);
+    run(&rig);
+    assert_int_equal(3, rig.handed_count);
+    const int fds[] = {first, second, third, fourth, fifth};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        close(fds[i]);
     done(&rig);
 }
 
@@ -369,7 +416,8 @@ int main(void)
         cmocka_unit_test(init_and_startup_come_before_everybody),
         cmocka_unit_test(a_refused_init_or_startup_is_told),
         cmocka_unit_test(shutdown_is_over_once_it_was_answered),
-        cmocka_unit_test(a_data_socket_may_be_handed_over_one_at_a_time),
+        cmocka_unit_test(a_data_socket_is_handed_on_and_the_newest_counts),
+        cmocka_unit_test(one_that_connects_is_handed_on_and_the_others_relayed),
         cmocka_unit_test(peers_are_as_many_as_said_and_the_next_has_its_turn),
         cmocka_unit_test(sockets_are_their_owners_and_an_old_ones_place_is_taken),
     };

@@ -4,13 +4,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-/* A rig whose channels are where the test says. */
+/* A rig whose channels are where the test says, and whose enclave takes no socket. */
 static enum status begin_at(struct rig *rig, const struct vtpm_host_config *wanted, const char **why)
 {
-    *rig = (struct rig){0};
+    *rig = (struct rig){.hand_says = BUSY, .taken = -1};
     struct vtpm_host_config config = *wanted;
     config.ask = ask;
     config.gone = gone;
+    config.hand = hand_over;
     config.context = rig;
     return vtpm_host_new(&config, &rig->host, why);
 }
@@ -200,6 +201,19 @@ static void terminate_waits_for_a_data_connection_to_end(void **state)
         run(&rig);
         assert_int_equal(terminate, vtpm_host_is_shut_down(rig.host));
         vtpm_host_free(rig.host);
+        check_ok(begin_at(&rig, &config, &why));
+        rig.hand_says = OK; /* the same where the enclave has it */
+        vtpm_host_set_enclave(rig.host, true);
+        fd = reach(data);
+        run(&rig);
+        assert_int_equal(1, rig.handed_count);
+        vtpm_host_left(rig.host, rig.handed + 1);
+        assert_false(vtpm_host_is_shut_down(rig.host));
+        vtpm_host_left(rig.host, rig.handed);
+        assert_int_equal(terminate, vtpm_host_is_shut_down(rig.host));
+        close(fd);
+        close(rig.taken);
+        vtpm_host_free(rig.host);
     }
 }
 
@@ -264,6 +278,7 @@ static void who_is_silent_gives_way_and_who_was_heard_does_not(void **state)
     int fds[3 * VTPM_HOST_PEERS], heard;
     uint8_t got[64];
     begin(&rig, false, VTPM_STARTUP_NONE);
+    rig.hand_says = BUSY; /* so that all are relayed */
     vtpm_host_set_enclave(rig.host, true);
     heard = reach(rig.control);
     say(&rig, heard, CAPABILITY, 4);
