@@ -66,7 +66,7 @@ struct vtpm_config {
     const struct image_configuration
         *configuration;                  /* whose it is, and which; NULL: nobody's who could grant anything */
     const struct image_machine *machine; /* NULL: no policy */
-    struct vtpm_socket_port socket; /* zero: none will be */
+    struct vtpm_socket_port socket;      /* zero: none will be */
     /* Resource limits; 0 for the most there is. Where the permanent state would pass the first, commands that make it
      * grow are answered TPM_RC_NV_SPACE; VTPM_STATE_MIN to VTPM_STATE_MAX. */
     uint32_t state_max;
