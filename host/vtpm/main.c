@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SOCKET_PATH_MAX 108 /* sun_path */
+
 static int open_archive(const struct vtpm_options *options, struct archive **archive)
 {
     char path[PATH_MAX], why[512];
@@ -87,6 +89,26 @@ static int follow(struct vtpm_options *options)
     return 2;
 }
 
+/* libvirt has no words for what an instance's owner asks: unless it was said where, that is in the instance's
+ * directory. */
+static void open_to_owner(struct vtpm_options *options)
+{
+    static const char *const names[] = {"keys", "transfer"};
+    static char paths[2][SOCKET_PATH_MAX];
+    struct vtpm_place *const places[] = {&options->keys, &options->transfer};
+    for (size_t i = 0; options->instance && i < 2; i++) {
+        if (places[i]->kind != VTPM_NOWHERE)
+            continue;
+        if (snprintf(paths[i], sizeof paths[i], "%s/node/instances/%s/%s", options->home, options->instance, names[i]) <
+            (int)sizeof paths[i])
+            *places[i] = (struct vtpm_place){
+                .kind = VTPM_AT_PATH, .path = paths[i], .mode = 0600, .uid = (uid_t)-1, .gid = (gid_t)-1, .fd = -1};
+        else
+            pump_log("warning", "start", "reason=\"the home's name leaves none for the socket %s: say where\"",
+                     names[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct vtpm_options options;
@@ -102,6 +124,7 @@ int main(int argc, char **argv)
     }
     vtpm_host_harden();
     code = follow(&options);
+    open_to_owner(&options);
     if (code < 0)
         code = open_archive(&options, &archive);
     if (code >= 0)
