@@ -2,13 +2,13 @@
 # libvirt's own daemon with our programs by swtpm's names in its PATH, and nothing else told to it: VMs are defined,
 # started, reset, destroyed, forgotten, had again and arrive; their firmware and a boot sector use the TPM, as a CRB and
 # as a TIS device. As root it is the system's libvirtd, in a mount namespace of its own, which starts swtpm as tss, so
-# the node's user and its vTPMs' are two; as an ordinary user, that user's session. No port is used.
+# the node's user and its vTPMs' are two; as an ordinary user, that user's session.
 # Second argument: root or user.
 set -uo pipefail
 as=${2:-root}
 here=$(dirname "$(realpath "$0")")
 build=$(realpath "$1")
-for tool in swtpm swtpm_ioctl openssl python3 xxd tpm2_nvread qemu-system-x86_64 libvirtd virsh as ld; do
+for tool in swtpm swtpm_ioctl openssl python3 tpm2_nvread qemu-system-x86_64 libvirtd virsh as ld; do
   PATH=$PATH:/usr/sbin command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
 done
 [ "$(uname -m)" = x86_64 ] || { echo "skipped: the guest's machine is emulated on x86-64 only"; exit 77; }
@@ -16,8 +16,8 @@ done
 if [ -z "${BASTIDE_WORK:-}" ]; then
   BASTIDE_WORK=$(mktemp -d) && export BASTIDE_WORK
   mkdir "$BASTIDE_WORK/bin"
-  cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/tests/make_image" "$build/vtpm.image" "$0" \
-    "$here/tpm_guest.S" "$BASTIDE_WORK/bin"
+  cp -r "$build"/{bastide,bastided,bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup},hub.image,vtpm.image} \
+    "$build"/tests/{make_image,vtpm_check} "$0" "$here/tpm_guest.S" "$BASTIDE_WORK/bin"
   chmod 711 "$BASTIDE_WORK"
   own=()
   [ "$as" = root ] && own=(unshare --mount --propagation private)
@@ -28,14 +28,15 @@ fi
 work=$BASTIDE_WORK
 home=$work/home bin=$work/bin
 cd "$work" || exit 1
-failed=0
-libvirtd= holder= tpm= vtpm= logs=$work
+failed=0 port=25797
+[ "$as" = root ] || port=25798
+libvirtd= vtpm= logs=$work
 finish() {
   for each in one two; do virsh destroy $each; done >/dev/null 2>&1
   kill "$vtpm" "$libvirtd" 2>/dev/null
-  kill "$holder" 2>/dev/null; wait "$holder" 2>/dev/null
-  kill "$tpm" 2>/dev/null; wait 2>/dev/null
-  [ $failed = 0 ] || tail -n 25 node.log libvirtd.log "$logs"/*.log
+  bastide down >/dev/null 2>&1
+  wait 2>/dev/null
+  [ $failed = 0 ] || tail -n 25 "$home"/run/*.log libvirtd.log "$logs"/*.log
   rm -rf "$work"
 }
 trap finish EXIT
@@ -60,7 +61,7 @@ eventually() { # what command...
 }
 
 # --- programs by swtpm's names
-mkdir -p path tpm serial "$home"/{node,run}
+mkdir -p path serial
 ln -s "$bin/bastide-vtpm" path/swtpm
 ln -s "$bin/bastide-vtpm-setup" path/swtpm_setup
 export PATH=$work/path:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -68,9 +69,8 @@ as --32 -o guest.o "$bin/tpm_guest.S" && ld -m elf_i386 -Ttext 0x7c00 --oformat 
 truncate -s 1M guest
 
 # --- a node, and libvirt's own places
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout owner.pem \
-  -outform DER -out cert.der 2>/dev/null
-"$bin/make_image" configuration "$home/node/configuration" cert.der insecure-dev || exit 1
+bastide() { "$bin/bastide" --home "$home" "$@" </dev/null; }
+does "a node is made" bastide init --insecure-dev --coap "127.0.0.1:$port" --http "127.0.0.1:$((port + 3000))"
 mine=() # to be who serves a VM's TPM
 if [ "$as" = root ]; then
   cp -a /etc etc && mount --bind etc /etc || { echo "skipped: nothing can be mounted here"; exit 77; }
@@ -83,6 +83,8 @@ if [ "$as" = root ]; then
   chgrp tss "$home" "$home"/{run,node,node/configuration}
   chmod 0710 "$home" "$home/node"; chmod 2710 "$home/run"; chmod 0640 "$home/node/configuration"
   install -d -g tss -m 3770 "$home/node/instances"
+  does "the node ends" bastide down
+  does "and is there again, and hears a group" bastide up
   mkdir -p /etc/libvirt /etc/bastide
   config=/etc/bastide/vtpm.conf settings=/etc/libvirt state=/var/lib/libvirt/swtpm logs=/var/log/swtpm/libvirt/qemu
   export LIBVIRT_DEFAULT_URI=qemu:///system
@@ -99,17 +101,10 @@ fi
 printf '%s\n' 'stdio_handler = "file"' 'security_driver = "none"' 'cgroup_controllers = [ ]' >"$settings/qemu.conf"
 printf '%s\n' 'auth_unix_rw = "none"' "log_outputs = \"3:file:$work/libvirtd.log\"" >"$settings/libvirtd.conf"
 echo "node = $home" >"$config"
-/usr/bin/swtpm socket --tpm2 --server type=unixio,path="$work/tpm.sock" --ctrl type=unixio,path="$work/tpm.ctrl" \
-  --tpmstate dir="$work/tpm" --flags startup-clear >tpm.log 2>&1 & tpm=$!
-eventually "the node's software TPM is there" test -S tpm.sock
-"$bin/bastide-keyholder" --home "$home" --image "$bin/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
-  2>node.log & holder=$!
-eventually "the node serves" grep -q "monitor serving" node.log
 start_libvirtd() { nice -n 19 libvirtd >>libvirtd.out 2>&1 & libvirtd=$!; eventually "$1" virsh list; }
 start_libvirtd "libvirtd is there"
 
 one=1b4e28ba-2fa1-11d2-883f-0016d3cca427
-two=$(printf 'the second guest' | xxd -p | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/')
 define() { # name uuid model
   cp guest "$1.disk"
   cat >"$1.xml" <<XML
@@ -156,6 +151,7 @@ first=$(resets one)
 check "its TPM is an instance of the node" "$one" "$(ls "$home/node/instances")"
 check "served by who is to" "$server" "$(stat -c %U "/proc/$(served $one)")"
 check "whose it is, too" "$server" "$(stat -c %U "$home/node/instances/$one/configuration")"
+cat "$home"/run/*.log >node.log
 says "the node has an enclave for it" "enclave_ready.*instance=$one\|instance=$one.*enclave_ready" node.log
 does "it is reset" virsh reset one
 eventually "and its TPM is started once more" more one "$first"
@@ -188,13 +184,12 @@ eventually "its TPM was started twice since, once of them by us" more one $((fir
 
 # --- two at once: one that its owner made beforehand, found by its id and taken; a TIS device
 sed -i /endorsement/d "$config"
-mkdir "$home/node/instances/mine"
-"$bin/make_image" configuration "$home/node/instances/mine/configuration" cert.der insecure-dev 'the second guest'
-ln -s "$bin/vtpm.image" "$home/node/instances/mine/image"
-openssl ec -in owner.pem -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of=owner.key 2>/dev/null
+two=74686520-7365-636f-6e64-206775657374
+does "an owner makes one for a VM, with its certificates" bastide vtpm create mine --id $two
+openssl ec -in "$home/owner/owner.key" -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of=owner.key 2>/dev/null
 "$bin/make_image" machine "$home/node/instances/mine/workload" owner.key "$home/node/instances/mine/configuration"
 [ "$as" = user ] || chown -R tss: "$home/node/instances/mine"
-define two "$two" tpm-tis
+define two $two tpm-tis
 does "two starts, too" virsh start two
 eventually "its TPM is started by the firmware" more two 0
 eventually "which measured itself into it" measured two
@@ -202,23 +197,35 @@ says "it is the one that its owner made" "^mine$" "$state/$two/tpm2/bastide-vtpm
 does "one answers" answers one
 does "and two" answers two
 
+# --- an owner asks in the instance's directory, whatever started it
+mkdir -p asked/node ek
+cp "$home/node/instances/mine/configuration" asked/node/
+does "two's owner has its keys, with evidence over them, while its VM runs" "$bin/vtpm_check" keys "$home/node/instances/mine/keys" asked "$bin/vtpm.image" ek
+check "and finds where to have its state leave" "$server srw-------" "$(stat -c '%U %A' "$home/node/instances/mine/transfer")"
+
 # --- two's owner lets its state be taken back to what it was: it is saved and comes back, once as if from elsewhere
 first=$(resets two)
 does "two is put to sleep, with its TPM" virsh managedsave two
-ended "$two"
+ended $two
 does "and comes back" virsh start two
 does "its TPM answers" answers two
 check "as one that was never off" "$first" "$(resets two)"
 does "two is saved" virsh save two "$work/saved"
-ended "$two"
+ended $two
 rm -r "${state:?}/$two"
 does "and arrives where libvirt has nothing of it" virsh restore "$work/saved"
 says "its TPM is found by its id" "^mine$" "$state/$two/tpm2/bastide-vtpm"
 does "and answers" answers two
 check "as one that was never off" "$first" "$(resets two)"
 does "two is destroyed" virsh destroy two
-ended "$two"
+ended $two
 does "one answers as before" answers one
+look $two
+for index in 0x1c00002 0x1c0000a 0x1c00016; do
+  "${mine[@]}" tpm2_nvread "$index" >certificate.der 2>/dev/null
+  check "two has the certificate of its owner's in $index" yes "$(openssl x509 -inform DER -in certificate.der -noout -text 2>&1 | grep -q "/vtpm/${two//-/}" && echo yes || echo no)"
+done
+unlook
 
 # --- who serves VMs has nothing of the node
 if [ "$as" = root ]; then
