@@ -39,6 +39,8 @@ eventually() { # what command...
 for tool in swtpm openssl python3 qemu-system-x86_64 tpm2_pcrread tpm2_quote; do
   command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
 done
+[ "$(uname -m)" = x86_64 ] || { echo "skipped: the guest is one for x86-64"; exit 77; }
+[ -r /usr/share/seabios/bios-256k.bin ] || { echo "skipped: seabios is missing (it comes with qemu-system-x86)"; exit 77; }
 
 # --- a node with three instances: two VMs', and its own
 mkdir -p "$home"/node/instances/{one,two,node} "$home/run" "$home/tpm" "$bin"
