@@ -37,7 +37,8 @@ static void say_with(int socket, uint16_t operation, struct bytes payload, const
     } control = {.space = {0}};
     struct monitor_header header = {.version = MONITOR_VERSION, .operation = operation, .len = (uint32_t)payload.len};
     uint8_t body[64];
-    memcpy(body, payload.data, payload.len);
+    if (payload.len)
+        memcpy(body, payload.data, payload.len);
     struct iovec pieces[2] = {{&header, sizeof header}, {body, payload.len}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
     if (count) {
