@@ -10,10 +10,12 @@ machine_needs
 begun=$(date +%s)
 qemu=
 extra() { machine_off; }
+prepare() { # its owner lets it be saved and come back
+  openssl ec -in "$work/owner.pem" -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of="$work/owner.key" 2>/dev/null
+  "$bin/make_image" machine "$home/node/workload" "$work/owner.key" "$home/node/configuration" || exit 1
+}
 make_node
 cd "$work" || exit 1
-openssl ec -in owner.pem -outform DER 2>/dev/null | dd bs=1 skip=7 count=32 of=owner.key 2>/dev/null
-"$bin/make_image" machine "$home/node/workload" owner.key "$home/node/configuration" || exit 1 # it may be saved and come back
 
 # --- the guest: busybox, tpm2-tools and their libraries; it does what it is told on its console
 guest=$work/guest
@@ -84,6 +86,10 @@ sealed_to=sha256:0,2,4,7,9
 unseals() { # what
   check "$1" "kept by the guest" "$(ask "tpm2 unseal -c 0x81000020 -p pcr:$sealed_to" 2>/dev/null | tail -1)"
 }
+closed() { # what: the policy is not met
+  ask "tpm2 unseal -c 0x81000020 -p pcr:$sealed_to" >out
+  check "$1" "1 refused" "$? $(grep -q '(0x99D)' out && echo refused)"
+}
 
 # --- before it is started the host has its EK certificate
 start own
@@ -107,7 +113,7 @@ replayed() { # bank: index and value, as tpm2_eventlog has them
   sed -n "/^pcrs:/,\$ { /^  $1:/,/^  [a-z]/ s/^ *\([0-9]*\) *: 0x\([0-9a-f]*\)\$/\1 \2/p }" event.yaml | tr a-f A-F
 }
 check "replayed it gives what is in the PCRs" "$(cat pcrs)" "$(replayed sha256)"
-check "and so has the verifier's own code it, to which the kernel is Debian's" "$(cat pcrs)" "$("$build/tests/log_check" events "$kernel")"
+check "and so has the verifier's own code it" "$(cat pcrs)" "$("$build/tests/log_check" events)"
 check "nine of them" 9 "$(wc -l <pcrs)"
 check "none is empty" 0 "$(grep -c ' 0*$' pcrs)"
 utf16() { printf '%s' "$1" | sed 's/./&\x00/g'; printf '\0\0'; } # as firmware has it: with what it added, and its end
@@ -151,6 +157,7 @@ for _ in $(seq 1200); do [ -s vm.saved ] && break; sleep 0.1; done
 check "it is saved, as it runs" yes "$([ -s vm.saved ] && echo yes)"
 machine_off
 machine_on crb "$words" -incoming "exec:cat vm.saved"
+ask : >out # what it is told first may miss its beginning
 run "and comes back: a context of before is good" "tpm2 create -Q -C kept.ctx -G ecc -u k.pub -r k.priv"
 check "its TPM was not reset" "$resets" "$(ask 'tpm2 readclock | grep reset_count')"
 check "a PCR is what it was" "$(cat <(head -c 32 /dev/zero) <(xxd -r -p <<<"$quoted") | sha256sum | cut -c1-64 | tr a-f A-F)" \
@@ -161,13 +168,13 @@ machine_on tis "$words"
 ready "it is killed, and started again over TIS"
 unseals "and unseals"
 run "a PCR is extended" "tpm2 pcrextend 9:sha256=$quoted"
-check "and it does not" yes "$(ask "tpm2 unseal -c 0x81000020 -p pcr:$sealed_to" | grep -q '(0x99D)' && echo yes)"
+closed "and it does not"
 machine_off
 machine_on crb "$words init=/init"
 ready "it is started with another command line"
 run "measured as well" 'tpm2 pcrread sha256:0,2,4,7,9'
 check "into PCR 9 and nothing else" "$(sed -n '/^[0247] /p' pcrs)" "$(sed -n 's/^ *\([0247]\) *: 0x\([0-9A-F]*\)$/\1 \2/p' out)"
-check "where it does not unseal" yes "$(ask "tpm2 unseal -c 0x81000020 -p pcr:$sealed_to" | grep -q '(0x99D)' && echo yes)"
+closed "where it does not unseal"
 machine_off
 [ -z "${BASTIDE_KEEP:-}" ] || cp events pcrs "$BASTIDE_KEEP"
 echo "done ($(($(date +%s) - begun)) s)"

@@ -75,6 +75,7 @@ node_down() { # in order, as a service manager would
   rm -f "$work/tpm.sock"
   holder= tpm=
 }
+prepare() { :; } # what else a node has before it starts
 make_node() { # names of instances beside its own...
   mkdir -p "$home/node" "$home/run" "$home/tpm" "$bin"
   cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm} "$build"/tests/{make_image,vtpm_check} "$build/vtpm.image" "$bin"
@@ -83,6 +84,7 @@ make_node() { # names of instances beside its own...
   configure own "its own vTPM"
   local name
   for name; do configure "$name" "vTPM $name"; done
+  prepare
   node_up
 }
 
