@@ -70,6 +70,13 @@ int command_vtpm_export(const struct cli *cli, const char *name, const char *kin
 int command_vtpm_export_platform(const struct cli *cli, const char *name, const char *file);
 /* vtpm_verify.c: its words and options, the verb first. */
 int command_vtpm_verify(const struct cli *cli, int argc, char **argv);
+extern const char command_vtpm_help[]; /* vtpm_help.c */
+/* vtpm_move.c, each with the owner's key. */
+struct instance_restore;
+struct instance_move;
+int command_vtpm_backup(const struct cli *cli, const char *name, const char *file);
+int command_vtpm_restore(const struct cli *cli, const struct instance_restore *restore);
+int command_vtpm_migrate(const struct cli *cli, const struct instance_move *move);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
     const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;

@@ -1,75 +1,16 @@
 /* bastide vtpm: TPMs for VMs, each in an enclave of this home's node, from their making to their end. */
 #include "command_internal.h"
 #include "instance.h"
+#include "instance_move.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] =
-    "Usage: bastide vtpm create NAME [--id UUID] [--tenant TEXT] [--image DIR] [--start]\n"
-    "       bastide vtpm list\n"
-    "       bastide vtpm show NAME\n"
-    "       bastide vtpm start NAME [--on] [--foreground]\n"
-    "       bastide vtpm stop NAME\n"
-    "       bastide vtpm export-ek NAME [--kind KIND] [--pem | --der] [-o FILE]\n"
-    "       bastide vtpm export-platform NAME [-o FILE]\n"
-    "       bastide vtpm verify NAME --ak HANDLE --quote FILE --signature FILE --nonce HEX [--pcrs FILE]\n"
-    "                           [--answer FILE | --save FILE] [--ek-certificate FILE]\n"
-    "                           [--policy FILE] [--measured-launch]\n"
-    "       bastide vtpm delete NAME [--yes]\n\n"
-    "A vTPM is a TPM 2.0 for one VM. It runs in an enclave of this home's node, and its state is sealed: nobody who\n"
-    "administers the machine can read it, copy it, or bring an earlier one back.\n\n"
-    "create makes one: has the node launch it, holds its evidence to owner/pins.json (this owner, this node's TPM, "
-    "the\n"
-    "measurement of --image), has the site CA certify its endorsement keys, and writes the certificates into it, "
-    "where\n"
-    "TPM users look for them. It needs the node and its hub to be up. If it is cut, the same words take it up, or "
-    "delete\n"
-    "undoes it. start puts bastide-vtpm in front of it, in the background, with its sockets in run/vtpm/NAME/, and "
-    "says\n"
-    "what to tell QEMU. A VM switches its TPM on itself; --on does it for tools that use one without a VM. bastide "
-    "down\n"
-    "stops those that run. export-ek writes the certificates without starting anything. delete has the monitor forget\n"
-    "it, on the owner's signed word; what VMs sealed to it cannot be opened again, not even with a copy of its "
-    "files.\n\n"
-    "export-platform writes the platform certificate, a DER attribute certificate. verify walks from a quote that the "
-    "VM\n"
-    "gave to the node's hardware, and tells each link: TPM, monitor, image, configuration, the vTPM's keys, the VM's\n"
-    "attestation key, its quote, the nonce and the PCRs. It says what the vTPM was told, not who told it: whoever has\n"
-    "the vTPM's socket can. Exit code 5 when a link is refused.\n\n"
-    "  --id UUID           the VM's UUID, which the certificates name (random if left out)\n"
-    "  --tenant TEXT       whose VM it is, up to 63 bytes, in the certificates (\"default\")\n"
-    "  --image DIR         its enclave image (vtpm.image beside this program); other images of the same signer may\n"
-    "                      take its place later\n"
-    "  --start             start it as well\n"
-    "  --on                switch it on\n"
-    "  --foreground        be bastide-vtpm, until SIGTERM: for systemd\n"
-    "  --kind KIND         rsa2048, p256 or p384 (all three if left out, in PEM)\n"
-    "  --pem, --der        the form (PEM)\n"
-    "  -o, --output FILE   where to write (standard output)\n"
-    "  --yes               do not ask\n"
-    "  --ak HANDLE         where the VM's attestation key persists (tpm2_evictcontrol): 0x81000000 to 0x81ffffff\n"
-    "  --quote FILE        what tpm2_quote -m writes; --signature FILE: what -s writes; --nonce HEX: what -q was "
-    "given\n"
-    "  --pcrs FILE         the values to expect, as tpm2_pcrread prints them (any, and that is said)\n"
-    "  --save FILE         keep the vTPM's answer; --answer FILE: take it from there instead of asking the vTPM\n"
-    "  --ek-certificate FILE  an EK certificate, DER, to hold to this site's CA (the one that is kept)\n"
-    "  --policy FILE       the machine policy that it is to run under, as you signed it (any)\n"
-    "  --measured-launch   refuse unless the monitor measured what the VM was started from\n\n"
-    "Examples:\n"
-    "  bastide vtpm create web1 --tenant acme --start\n"
-    "  bastide vtpm show web1\n"
-    "  bastide vtpm export-ek web1 --kind p256 -o web1.pem\n"
-    "  bastide vtpm start tools --on && TPM2TOOLS_TCTI=swtpm:path=$HOME/.bastide/run/vtpm/tools/tpm tpm2_getrandom 8\n"
-    "  bastide vtpm verify web1 --ak 0x81010002 --quote attest --signature sig --nonce \"$NONCE\" --pcrs pcrs\n"
-    "  bastide vtpm list --json | jq -r '.[] | select(.state == \"running\") | .name'\n"
-    "  bastide vtpm stop web1 && bastide vtpm delete web1 --yes\n";
-
 struct words {
-    const char *name, *id, *tenant, *image, *kind, *file;
-    bool start, on, foreground, pem, der, yes;
+    const char *name, *from, *id, *tenant, *image, *kind, *file, *to;
+    bool start, on, foreground, pem, der, yes, gone, prepare, finish, abort, lost;
 };
 
 /* ---- create ---- */
@@ -180,8 +121,7 @@ static int stop(const struct cli *cli, const struct words *words)
         return result;
     if (cli->json)
         cli_print_json(json_pack("{s:s,s:b}", "name", words->name, "stopped", was));
-    else
-        cli_line(cli, "vTPM", "%s %s", words->name, was ? "stopped" : "was stopped");
+    cli_line(cli, "vTPM", "%s %s", words->name, was ? "stopped" : "was stopped");
     return CLI_OK;
 }
 
@@ -225,6 +165,41 @@ static int delete_it(const struct cli *cli, const struct words *words)
     return CLI_OK;
 }
 
+/* ---- backup, restore, migrate ---- */
+
+static int back_up(const struct cli *cli, const struct words *words)
+{
+    return words->file ? command_vtpm_backup(cli, words->name, words->file)
+                       : cli_usage(cli, "vtpm", "backup needs -o FILE");
+}
+
+static int restore(const struct cli *cli, const struct words *words)
+{
+    char image[PATH_MAX];
+    const struct instance_restore order = {words->name, words->from, words->tenant, image};
+    if (!words->gone)
+        return cli_usage(cli, "vtpm", "a second one of what was backed up is made, unless that is gone: say --gone");
+    int result = check_create(cli, words, NULL);
+    if (result == CLI_OK)
+        result = find_image(cli, words->name, words->image, image);
+    if (result == CLI_OK)
+        result = check_remote(cli);
+    return result ? result : command_vtpm_restore(cli, &order);
+}
+
+static int migrate(const struct cli *cli, const struct words *words)
+{
+    const struct instance_move move = {words->name, words->to,
+                                       words->prepare  ? INSTANCE_MOVE_PREPARE
+                                       : words->finish ? INSTANCE_MOVE_FINISH
+                                       : words->abort  ? INSTANCE_MOVE_ABORT
+                                                       : INSTANCE_MOVE_ALL,
+                                       words->lost};
+    if (words->prepare + words->finish + words->abort > 1 || (words->lost ? !words->abort || words->to : !words->to))
+        return cli_usage(cli, "vtpm", "migrate needs --to HOME and at most one step; or --abort --lost, without it");
+    return command_vtpm_migrate(cli, &move);
+}
+
 /* ---- The table ---- */
 
 static int list(const struct cli *cli, const struct words *words)
@@ -252,23 +227,45 @@ static int export_platform(const struct cli *cli, const struct words *words)
     return command_vtpm_export_platform(cli, words->name, words->file);
 }
 
-enum option { O_ID, O_TENANT, O_IMAGE, O_START, O_ON, O_FOREGROUND, O_KIND, O_PEM, O_DER, O_FILE, O_YES, O_COUNT };
+enum option {
+    O_ID,
+    O_TENANT,
+    O_IMAGE,
+    O_START,
+    O_ON,
+    O_FOREGROUND,
+    O_KIND,
+    O_PEM,
+    O_DER,
+    O_FILE,
+    O_YES,
+    O_GONE,
+    O_TO,
+    O_PREPARE,
+    O_FINISH,
+    O_ABORT,
+    O_LOST,
+    O_COUNT
+};
 #define WITH(option) (1u << (option))
 
 static const struct {
     const char *verb;
-    bool named;
+    int operands;
     unsigned options; /* that it has */
     int (*run)(const struct cli *cli, const struct words *words);
 } verbs[] = {
-    {"create", true, WITH(O_ID) | WITH(O_TENANT) | WITH(O_IMAGE) | WITH(O_START) | WITH(O_ON), create},
-    {"list", false, 0, list},
-    {"show", true, 0, show},
-    {"start", true, WITH(O_ON) | WITH(O_FOREGROUND), start},
-    {"stop", true, 0, stop},
-    {"export-ek", true, WITH(O_KIND) | WITH(O_PEM) | WITH(O_DER) | WITH(O_FILE), export_ek},
-    {"export-platform", true, WITH(O_FILE), export_platform},
-    {"delete", true, WITH(O_YES), delete_it},
+    {"create", 1, WITH(O_ID) | WITH(O_TENANT) | WITH(O_IMAGE) | WITH(O_START) | WITH(O_ON), create},
+    {"list", 0, 0, list},
+    {"show", 1, 0, show},
+    {"start", 1, WITH(O_ON) | WITH(O_FOREGROUND), start},
+    {"stop", 1, 0, stop},
+    {"export-ek", 1, WITH(O_KIND) | WITH(O_PEM) | WITH(O_DER) | WITH(O_FILE), export_ek},
+    {"export-platform", 1, WITH(O_FILE), export_platform},
+    {"delete", 1, WITH(O_YES), delete_it},
+    {"backup", 1, WITH(O_FILE), back_up},
+    {"restore", 2, WITH(O_GONE) | WITH(O_TENANT) | WITH(O_IMAGE), restore},
+    {"migrate", 1, WITH(O_TO) | WITH(O_PREPARE) | WITH(O_FINISH) | WITH(O_ABORT) | WITH(O_LOST), migrate},
 };
 
 /* "-o FILE" is --output FILE. */
@@ -292,12 +289,23 @@ static int run(struct cli *cli, int argc, char **argv)
 {
     struct words words = {.name = NULL};
     const struct cli_option options[O_COUNT] = {
-        [O_ID] = {"id", &words.id, NULL, NULL},          [O_TENANT] = {"tenant", &words.tenant, NULL, NULL},
-        [O_IMAGE] = {"image", &words.image, NULL, NULL}, [O_START] = {"start", NULL, &words.start, NULL},
-        [O_ON] = {"on", NULL, &words.on, NULL},          [O_FOREGROUND] = {"foreground", NULL, &words.foreground, NULL},
-        [O_KIND] = {"kind", &words.kind, NULL, NULL},    [O_PEM] = {"pem", NULL, &words.pem, NULL},
-        [O_DER] = {"der", NULL, &words.der, NULL},       [O_FILE] = {"output", &words.file, NULL, NULL},
+        [O_ID] = {"id", &words.id, NULL, NULL},
+        [O_TENANT] = {"tenant", &words.tenant, NULL, NULL},
+        [O_IMAGE] = {"image", &words.image, NULL, NULL},
+        [O_START] = {"start", NULL, &words.start, NULL},
+        [O_ON] = {"on", NULL, &words.on, NULL},
+        [O_FOREGROUND] = {"foreground", NULL, &words.foreground, NULL},
+        [O_KIND] = {"kind", &words.kind, NULL, NULL},
+        [O_PEM] = {"pem", NULL, &words.pem, NULL},
+        [O_DER] = {"der", NULL, &words.der, NULL},
+        [O_FILE] = {"output", &words.file, NULL, NULL},
         [O_YES] = {"yes", NULL, &words.yes, NULL},
+        [O_GONE] = {"gone", NULL, &words.gone, NULL},
+        [O_TO] = {"to", &words.to, NULL, NULL},
+        [O_PREPARE] = {"prepare", NULL, &words.prepare, NULL},
+        [O_FINISH] = {"finish", NULL, &words.finish, NULL},
+        [O_ABORT] = {"abort", NULL, &words.abort, NULL},
+        [O_LOST] = {"lost", NULL, &words.lost, NULL},
     };
     spell_out(argc, argv);
     if (argc > 1 && strcmp(argv[1], "verify") == 0)
@@ -307,9 +315,13 @@ static int run(struct cli *cli, int argc, char **argv)
     for (size_t i = 0; result == CLI_OK && i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(verbs[i].verb, verb) != 0)
             continue;
-        if (argc != 2 + verbs[i].named)
-            return cli_usage(cli, "vtpm", "%s takes %s", verb, verbs[i].named ? "one NAME" : "no name");
-        words.name = verbs[i].named ? argv[2] : NULL;
+        if (argc != 2 + verbs[i].operands)
+            return cli_usage(cli, "vtpm", "%s takes %s", verb,
+                             verbs[i].operands == 0   ? "no name"
+                             : verbs[i].operands == 1 ? "one NAME"
+                                                      : "NAME and FILE");
+        words.name = verbs[i].operands ? argv[2] : NULL;
+        words.from = verbs[i].operands == 2 ? argv[3] : NULL;
         if (words.on && strcmp(verb, "create") == 0 && !words.start)
             return cli_usage(cli, "vtpm", "--on belongs to --start");
         result = words.name ? instance_check_name(cli, words.name) : CLI_OK;
@@ -317,12 +329,14 @@ static int run(struct cli *cli, int argc, char **argv)
             result = check_options(cli, verb, verbs[i].options, options);
         return result ? result : verbs[i].run(cli, &words);
     }
-    return result
-               ? result
-               : cli_usage(
-                     cli, "vtpm",
-                     "give create, list, show, start, stop, verify, export-ek, export-platform or delete, then a NAME");
+    return result ? result
+                  : cli_usage(cli, "vtpm",
+                              "give create, list, show, start, stop, verify, export-ek, export-platform, delete, "
+                              "backup, restore or migrate, "
+                              "then a NAME");
 }
 
-const struct command command_vtpm = {
-    "vtpm", "TPMs for VMs: create, list, show, start, stop, verify, export-ek, export-platform, delete", help, run};
+const struct command command_vtpm = {"vtpm",
+                                     "TPMs for VMs: create, list, show, start, stop, verify, export-ek, "
+                                     "export-platform, delete, backup, restore, migrate",
+                                     command_vtpm_help, run};

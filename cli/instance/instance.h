@@ -6,7 +6,7 @@
  *     node/instances/NAME/configuration, image    what the monitor makes it of (monitor/sites)
  *     owner/vtpm/NAME/instance.json               who it is; written first, so that a making that was cut is taken up
  *     owner/vtpm/NAME/ek-KIND.der, platform.der   its certificates, kept before they are put into it
- *     run/vtpm/NAME/tpm.ctrl, tpm, keys           its sockets; host.pid, host.log
+ *     run/vtpm/NAME/tpm.ctrl, tpm, keys, transfer  its sockets; host.pid, host.log
  *
  * Functions that give an int give an enum cli_exit, and what went wrong was said. */
 #ifndef BASTIDE_INSTANCE_H
@@ -111,6 +111,7 @@ bool instance_image(const struct cli *cli, const char *name, char image[PATH_MAX
 
 struct instance_sockets {
     char control[INSTANCE_SOCKET_MAX], data[INSTANCE_SOCKET_MAX], keys[INSTANCE_SOCKET_MAX];
+    char transfer[INSTANCE_SOCKET_MAX]; /* where its state leaves and lands (proto/vtpm_transfer) */
 };
 
 /* CLI_USAGE: home and name together are too long for a socket's name. */

@@ -32,8 +32,8 @@ static void service_of(const char *name, char room[SERVICE_NAME_MAX], struct ser
 int instance_sockets(const struct cli *cli, const char *name, struct instance_sockets *sockets)
 {
     char path[PATH_MAX];
-    const char *const files[] = {"tpm.ctrl", "tpm", "keys"};
-    char *const rooms[] = {sockets->control, sockets->data, sockets->keys};
+    const char *const files[] = {"tpm.ctrl", "tpm", "keys", "transfer"};
+    char *const rooms[] = {sockets->control, sockets->data, sockets->keys, sockets->transfer};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         instance_path(cli, "run/vtpm", name, files[i], path);
         if (strlen(path) >= INSTANCE_SOCKET_MAX)
@@ -51,6 +51,8 @@ int instance_lock(const struct cli *cli, const char *name, int *lock)
 {
     char path[PATH_MAX];
     const char *const parts[] = {"", name};
+    if (cli_make_directories(cli) != OK)
+        return cli_fail(cli, CLI_DENIED, "%s cannot be written", cli->home);
     for (size_t i = 0; i < 2; i++)
         if (mkdir(instance_path(cli, "run/vtpm", parts[i], "", path), 0700) != 0 && errno != EEXIST)
             return cli_fail(cli, errno == ENOSPC ? CLI_DISK : CLI_DENIED, "%s cannot be made: %s", path,
@@ -96,7 +98,8 @@ bool instance_is_running(const struct cli *cli, const char *name, pid_t *pid)
 struct words {
     char program[PATH_MAX], state[PATH_MAX + 64];
     char control[INSTANCE_SOCKET_MAX + 32], data[INSTANCE_SOCKET_MAX + 32], keys[INSTANCE_SOCKET_MAX + 32];
-    const char *argv[16];
+    char transfer[INSTANCE_SOCKET_MAX + 32];
+    const char *argv[20];
 };
 
 static int put_words(const struct cli *cli, const char *name, bool on, struct words *words)
@@ -110,9 +113,11 @@ static int put_words(const struct cli *cli, const char *name, bool on, struct wo
     snprintf(words->control, sizeof words->control, "type=unixio,path=%s", sockets.control);
     snprintf(words->data, sizeof words->data, "type=unixio,path=%s", sockets.data);
     snprintf(words->keys, sizeof words->keys, "type=unixio,path=%s", sockets.keys);
+    snprintf(words->transfer, sizeof words->transfer, "type=unixio,path=%s", sockets.transfer);
     const char *const argv[] = {
-        words->program, "socket",    "--tpm2", "--tpmstate", words->state,          "--ctrl",        words->control,
-        "--server",     words->data, "--keys", words->keys,  on ? "--flags" : NULL, "startup-clear", NULL};
+        words->program,  "socket",    "--tpm2", "--tpmstate", words->state, "--ctrl",        words->control,
+        "--server",      words->data, "--keys", words->keys,  "--transfer", words->transfer, on ? "--flags" : NULL,
+        "startup-clear", NULL};
     _Static_assert(sizeof argv <= sizeof words->argv, "all of them");
     memcpy(words->argv, argv, sizeof argv);
     return CLI_OK;

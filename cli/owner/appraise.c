@@ -49,12 +49,6 @@ static int refuse(const struct cli *cli, const struct evidence_policy *policy, c
     return CLI_EVIDENCE;
 }
 
-struct references {
-    uint8_t measurements[1][EAT_HASH_LEN];
-    uint8_t config_dev[CRYPTO_HASH_MAX];
-    struct evidence_policy policy;
-};
-
 /* Of the same owner and site in development mode; empty when it cannot be told. */
 static struct bytes config_dev_of(const struct image_configuration *configuration, uint8_t hash[CRYPTO_HASH_MAX])
 {
@@ -69,7 +63,7 @@ static struct bytes config_dev_of(const struct image_configuration *configuratio
                : (struct bytes){0};
 }
 
-static void take_references(struct references *references, const struct image_configuration *configuration,
+static void take_references(struct owner_references *references, const struct image_configuration *configuration,
                             const uint8_t measurement[EAT_HASH_LEN], const struct owner_pins *pins, struct bytes nonce)
 {
     memcpy(references->measurements[0], measurement, EAT_HASH_LEN);
@@ -104,7 +98,7 @@ static void explain(struct owner_explanation *explanation, const struct evidence
     }
 }
 
-static int judge(const struct cli *cli, struct owner_pins *pins, const struct references *references,
+static int judge(const struct cli *cli, struct owner_pins *pins, const struct owner_references *references,
                  enum status status, const struct evidence_result *result, struct owner_explanation *explanation)
 {
     if (explanation && (status == OK || status == DENIED))
@@ -120,7 +114,7 @@ static int judge(const struct cli *cli, struct owner_pins *pins, const struct re
 int owner_appraise(const struct cli *cli, const struct owner *owner, struct owner_pins *pins, struct bytes evidence,
                    struct bytes nonce, struct evidence_result *result, struct owner_explanation *explanation)
 {
-    struct references references;
+    struct owner_references references;
     take_references(&references, &owner->configuration, pins->measurement, pins, nonce);
     enum status status = evidence_appraise(evidence, &references.policy, result);
     return judge(cli, pins, &references, status, result, explanation);
@@ -130,7 +124,7 @@ int owner_appraise_session(const struct cli *cli, const struct owner *owner, str
                            const struct client_hub *hub, struct evidence_result *result,
                            struct owner_explanation *explanation)
 {
-    struct references references;
+    struct owner_references references;
     const struct evidence_session session = {hub->evidence, hub->binder, hub->credential};
     take_references(&references, &owner->configuration, pins->measurement, pins, hub->nonce);
     enum status status = evidence_appraise_session(&session, &references.policy, result);
@@ -138,7 +132,7 @@ int owner_appraise_session(const struct cli *cli, const struct owner *owner, str
 }
 
 static int take_vtpm(const struct cli *cli, const struct owner *owner, const struct owner_pins *pins,
-                     const struct owner_vtpm *vtpm, struct bytes nonce, struct references *references)
+                     const struct owner_vtpm *vtpm, struct bytes nonce, struct owner_references *references)
 {
     if (!bytes_equal(vtpm->configuration->certificate, owner->configuration.certificate) ||
         vtpm->configuration->insecure_dev != owner->configuration.insecure_dev)
@@ -161,7 +155,7 @@ int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct
                         const struct owner_vtpm *vtpm, struct bytes answer, struct bytes nonce,
                         struct vtpm_appraisal *appraisal)
 {
-    struct references references;
+    struct owner_references references;
     const uint64_t sequence = pins->seen.sequence;
     int result = take_vtpm(cli, owner, pins, vtpm, nonce, &references);
     if (result)
@@ -178,7 +172,7 @@ int owner_walk_vtpm(const struct cli *cli, const struct owner *owner, const stru
                     const struct owner_vtpm *vtpm, const struct vtpm_quote *quote, struct bytes answer,
                     struct vtpm_walk *walk, struct evidence_step links[EVIDENCE_LINK_COUNT])
 {
-    struct references references;
+    struct owner_references references;
     int result = take_vtpm(cli, owner, pins, vtpm, quote->nonce, &references);
     if (result)
         return result;
@@ -190,4 +184,11 @@ int owner_walk_vtpm(const struct cli *cli, const struct owner *owner, const stru
     for (enum evidence_link link = 0; link < EVIDENCE_LINK_COUNT; link++)
         evidence_explain(link, &references.policy, &walk->vtpm.evidence, &links[link]);
     return status == OK ? CLI_OK : CLI_EVIDENCE;
+}
+
+void owner_vtpm_references(const struct owner_pins *pins, const struct owner_vtpm *vtpm,
+                           struct owner_references *references)
+{
+    take_references(references, vtpm->configuration, vtpm->measurement, pins, (struct bytes){0});
+    references->policy.seen.sequence = 0; /* the pins have the hub's */
 }

@@ -138,6 +138,14 @@ struct owner_vtpm {
     const uint8_t *measurement;                      /* EAT_HASH_LEN: of its image */
     struct bytes workload;                           /* EAT_HASH_LEN: of its machine policy; empty: any */
 };
+/* What its evidence is held to: the pins, and nothing that was seen. The nonce is the asker's to set. Borrows. */
+struct owner_references {
+    uint8_t measurements[1][EAT_HASH_LEN];
+    uint8_t config_dev[CRYPTO_HASH_MAX];
+    struct evidence_policy policy;
+};
+void owner_vtpm_references(const struct owner_pins *pins, const struct owner_vtpm *vtpm,
+                           struct owner_references *references);
 /* Its endorsement keys (proto/vtpm) held to the pins: on this node, behind the walls that they require. */
 int owner_appraise_vtpm(const struct cli *cli, const struct owner *owner, struct owner_pins *pins,
                         const struct owner_vtpm *vtpm, struct bytes answer, struct bytes nonce,

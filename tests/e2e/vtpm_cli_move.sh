@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# vTPMs that move between two nodes of one owner, are backed up and restored, by `bastide vtpm`: cut anywhere, taken back,
+# and refused where it must be. Second argument: root or user.
+set -uo pipefail
+build=$(realpath "$1")
+as=${2:-root}
+[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
+work=$(mktemp -d /tmp/vtpm_mv.XXXX) # sockets' names are short
+bin=$work/bin one=$work/one two=$work/two
+port=2583 http=2883
+failed=0
+run=()
+[ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43215 --regid=43215 --clear-groups --inh-caps=-all --bounding-set=-all)
+ends=(5 6); [ "$as" = user ] && ends=(7 8)
+finish() {
+  for home in "$one" "$two"; do "${run[@]}" "$bin/bastide" --home "$home" down >/dev/null 2>&1; done
+  [ $failed = 0 ] || tail -n 30 "$one"/run/*.log "$two"/run/*.log
+  rm -rf "$work"
+}
+trap finish EXIT
+check() { # what expected actual
+  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
+}
+says() { # what pattern file
+  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
+}
+bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" "$@") >"$work/out" 2>"$work/err" </dev/null; }
+does() { # what code home arguments...
+  local what=$1 code=$2 home=$3; shift 3
+  bastide --home "$home" "$@"
+  local got=$?
+  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
+}
+tpm() { local home=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/vm/tpm" "$@"; }
+holds() { # what home expected: started, asked, stopped
+  does "$1: it starts" 0 "$2" vtpm start vm --on
+  check "$1: it holds what it held" "$3" "$(tpm "$2" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null)"
+  tpm "$2" tpm2_nvread 0x01c0000a >"$work/in" 2>/dev/null
+  does "$1: its certificate is exported" 0 "$2" vtpm export-ek vm --kind p256 --der
+  check "$1: and is the one in it" same "$(cmp -s "$work/in" "$work/out" && echo same)"
+  does "$1: it stops" 0 "$2" vtpm stop vm
+}
+names() { bastide --home "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
+for tool in swtpm openssl setpriv jq curl tpm2_nvread; do
+  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
+done
+mkdir -p "$bin"
+cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} "$bin"
+chmod 755 "$work"
+[ ${#run[@]} = 0 ] || chown -R 43215:43215 "$work"
+
+# --- two nodes of one owner
+does "the first node" 0 "$one" init --insecure-dev --coap 127.0.0.1:$port${ends[0]} --http 127.0.0.1:$http${ends[0]}
+"${run[@]}" mkdir -p "$two"/{owner/clients,node/monitor,run,tpm}
+"${run[@]}" cp "$one"/owner/{owner.key,owner.crt,configuration} "$two/owner"
+"${run[@]}" cp "$one/node/configuration" "$two/node"
+does "the second" 0 "$two" init --renew --insecure-dev --coap 127.0.0.1:$port${ends[1]} --http 127.0.0.1:$http${ends[1]}
+
+# --- a vTPM with something in it
+does "a vTPM is made" 0 "$one" vtpm create vm --tenant acme
+does "and started" 0 "$one" vtpm start vm --on
+tpm "$one" tpm2_nvdefine -C o -s 4 -a "ownerread|ownerwrite" 0x1500016 >/dev/null
+printf mine | tpm "$one" tpm2_nvwrite -C o -i- 0x1500016
+does "backed up while it runs" 0 "$one" vtpm backup vm -o "$work/backup"
+does "stopped" 0 "$one" vtpm stop vm
+does "backed up while it does not" 0 "$one" vtpm backup vm -o "$work/backup2"
+check "and stays stopped" "" "$(pgrep -f "$one,instance=vm" || true)"
+printf meant | head -c4 >"$work/four"
+
+# --- words
+does "to where" 2 "$one" vtpm migrate vm
+does "two steps at once" 2 "$one" vtpm migrate vm --to "$two" --prepare --finish
+does "to where it is" 2 "$one" vtpm migrate vm --to "$one"
+does "to nowhere" 6 "$one" vtpm migrate vm --to "$work/nowhere"
+does "to where no node is pinned" 6 "$one" vtpm migrate vm --to "$work"
+does "one that is not there" 6 "$one" vtpm migrate nobody --to "$two"
+does "a restore without its word" 2 "$one" vtpm restore vm "$work/backup"
+does "a restore of what is there" 3 "$one" vtpm restore vm "$work/backup" --gone
+says "is refused" "is there: bastide vtpm delete vm first" "$work/err"
+
+# --- prepared and taken back
+does "prepared" 0 "$one" vtpm migrate vm --to "$two" --prepare
+does "nothing landed that could be finished" 3 "$one" vtpm migrate vm --to "$two" --finish
+says "the source's copy is usable" "source's copy is usable" "$work/err"
+does "taken back" 0 "$one" vtpm migrate vm --to "$two" --abort
+check "nothing is left at the destination" "" "$(names "$two")"
+does "stopped" 0 "$one" vtpm stop vm
+holds "taken back" "$one" mine
+
+# --- moved, cut anywhere
+for cut in 0.1 0.2 0.3 0.4 0.5 0.6 0.8; do
+  (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$one" vtpm migrate vm --to "$two") >/dev/null 2>&1 </dev/null & moving=$!
+  sleep $cut
+  kill -9 $moving 2>/dev/null
+  wait $moving 2>/dev/null
+  [ -e "$one/node/instances/vm" ] || break
+done
+[ ! -e "$one/node/instances/vm" ] || does "a move that was cut, again and again, is taken up" 0 "$one" vtpm migrate vm --to "$two"
+[ ! -e "$one/owner/vtpm/vm" ] || does "what is left of it at the source goes" 0 "$one" vtpm delete vm --yes
+check "the source has it no more" "" "$(names "$one")"
+check "the destination has" vm "$(names "$two")"
+does "it is not running, or was left so" 0 "$two" vtpm stop vm
+holds "moved" "$two" mine
+does "and back" 0 "$two" vtpm migrate vm --to "$one"
+holds "and back" "$one" mine
+
+# --- lost and restored
+does "it is deleted" 0 "$one" vtpm delete vm --yes
+printf x | dd of="$work/backup2" bs=1 seek=700 conv=notrunc 2>/dev/null
+does "a bent backup" 3 "$one" vtpm restore vm "$work/backup2" --gone
+does "what was begun for it goes" 0 "$one" vtpm delete vm --yes
+does "no backup at all" 3 "$one" vtpm restore vm "$work/four" --gone
+does "of no file" 6 "$one" vtpm restore vm "$work/nothing" --gone
+does "restored" 0 "$one" vtpm restore vm "$work/backup" --gone --tenant acme
+holds "restored" "$one" mine
+"${run[@]}" cp "$one/owner/vtpm-backup.key" "$two/owner"
+does "it is deleted once more" 0 "$one" vtpm delete vm --yes
+does "and restored on the other node" 0 "$two" vtpm restore vm "$work/backup" --gone
+holds "restored there" "$two" mine
+exit $failed
