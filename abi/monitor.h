@@ -122,7 +122,7 @@ struct monitor_head_reply {
     uint64_t sequence;              /* 0: nothing was ever committed, or the site was forgotten */
     uint8_t hash[MONITOR_HASH_LEN]; /* at sequence 0: what the first record follows */
     uint64_t nv_counter;
-    uint32_t reset_count; /* the TPM's, from TPM2_ReadClock/quote */
+    uint32_t reset_count; /* the TPM's, as it was asked last: for a HEAD or a REPORT; 0: it never answered */
     uint32_t restart_count;
     uint64_t since_s; /* when the NV counter last moved, host clock: the window in which a swap of table and store
                          together would not show */

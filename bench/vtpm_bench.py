@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """A vTPM beside Debian's swtpm, command by command over the same kind of socket from the same client, in turn; how long a
-start takes to the first answer; and what an instance holds in memory, one home per instance.
+start takes to the first answer; and what an instance holds in memory, one of one and one of many on one node.
     vtpm_bench.py BUILD    prints lines for build/bench.tsv"""
-import itertools, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
+import itertools, os, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
-RUNS, STARTS, INSTANCES = 5, 7, 4
+RUNS, STARTS, INSTANCES = 5, 7, 50
 OWNER, INDEX = 0x40000001, 0x01500016
 RETRY = struct.pack('>I', 0x922)
 ECC = struct.pack('>HHIHHHHHHHH', 0x23, 0xb, 0x40072, 0, 0x10, 0x18, 0xb, 3, 0x10, 0, 0)
@@ -89,7 +89,7 @@ class Swtpm:
         self.process = subprocess.Popen(
             ['swtpm', 'socket', '--tpm2', '--server', f'type=unixio,path={self.home}/tpm.sock', '--ctrl',
              f'type=unixio,path={self.home}/tpm.ctrl', '--tpmstate', f'dir={self.home}', '--flags', 'startup-clear'],
-            stdout=sys.stderr)
+            stdout=subprocess.DEVNULL)
 
     def stop(self):
         if self.process:
@@ -103,15 +103,13 @@ class Swtpm:
         return self.home / 'tpm.sock'
 
 
-class Vtpm:
-    """Ours: a home with a development TPM, a key holder and its monitor; started and stopped is the host end, and with it
-    the enclave."""
+class Node:
+    """One machine's: a development TPM, a key holder and its monitor."""
     def __init__(self, home, certificate):
-        self.home, self.process, self.log = home, None, home / 'node.log'
-        settings = home.with_suffix('.conf')
-        settings.write_text(f'owner = {certificate}\nmode = insecure-dev\n')
-        if subprocess.run([BUILD / 'bastide-vtpm-setup', '--tpm2', '--tpm-state', home, '--config', settings]).returncode:
-            sys.exit('vtpm_bench: no home can be made')
+        self.home, self.certificate, self.log = home, certificate, home / 'node.log'
+        (home / 'node').mkdir(parents=True)
+        (home / 'run').mkdir()
+        self.configure(home / 'node', 'node')
         self.tpm = Swtpm(home / 'tpm')
         self.tpm.start()
         wait_for('the development TPM does not come up', self.tpm.socket().exists)
@@ -120,11 +118,30 @@ class Vtpm:
                                             f'swtpm:path={self.tpm.socket()}', '--insecure-dev'], stderr=log)
         wait_for('the node does not serve', lambda: 'monitor serving' in self.log.read_text())
 
+    def configure(self, directory, site):
+        subprocess.run([BUILD / 'tests' / 'make_image', 'configuration', directory / 'configuration', self.certificate,
+                        'insecure-dev', site], check=True)
+
+    def end(self):
+        self.holder.terminate()
+        self.holder.wait()
+        self.tpm.stop()
+
+
+class Vtpm:
+    """Ours, an instance of a node; started and stopped is its host end, and with it the enclave."""
+    def __init__(self, node, name):
+        self.node, self.name, self.process = node, name, None
+        directory = node.home / 'node' / 'instances' / name
+        directory.mkdir(parents=True)
+        node.configure(directory, name)
+        (directory / 'image').symlink_to(BUILD / 'vtpm.image')
+
     def start(self):
-        with (self.home / 'vtpm.log').open('a') as log:
+        with (self.node.home / f'{self.name}.log').open('a') as log:
             self.process = subprocess.Popen(
-                [BUILD / 'bastide-vtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.home}', '--server',
-                 f'type=unixio,path={self.socket()}', '--ctrl', f'type=unixio,path={self.home}/v.ctrl', '--flags',
+                [BUILD / 'bastide-vtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.node.home},instance={self.name}', '--server',
+                 f'type=unixio,path={self.socket()}', '--ctrl', f'type=unixio,path={self.socket()}.ctrl', '--flags',
                  'startup-clear'], stderr=log)
 
     def stop(self):
@@ -132,17 +149,12 @@ class Vtpm:
             self.process.terminate()
             self.process.wait()
 
-    def end(self):
-        self.stop()
-        self.holder.terminate()
-        self.holder.wait()
-        self.tpm.stop()
-
     def processes(self):
-        return [int(re.findall(r'enclave_ready launch=\d+ pid=(\d+)', self.log.read_text())[-1]), self.process.pid]
+        text = self.node.log.read_text()
+        return [int(re.findall(rf'enclave_ready instance={self.name} launch=\d+ pid=(\d+)', text)[-1]), self.process.pid]
 
     def socket(self):
-        return self.home / 'v'
+        return self.node.home / self.name
 
 
 def first_answer(tpm):
@@ -157,6 +169,18 @@ def first_answer(tpm):
             if tpm.process.poll() is not None:
                 sys.exit(f'vtpm_bench: {tpm.process.args[0]} ended with {tpm.process.returncode}')
             time.sleep(0.0005)
+
+
+def fdatasync(directory):
+    """µs for 4 KiB more of a file made durable: a commit waits for the like of it twice, one after the other."""
+    times = []
+    with (directory / 'synced').open('wb', buffering=0) as file:
+        for _ in range(100):
+            file.write(bytes(4096))
+            begin = time.perf_counter_ns()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter_ns() - begin) / 1000)
+    return times
 
 
 def memory(processes, what):
@@ -205,33 +229,43 @@ def starts(ours, theirs):
 
 
 def sizes(ours, theirs):
-    """An enclave with its host end; what only a monitor and its key holder hold is told apart."""
+    """An enclave with its host end, an instance's mean; the node's own processes are told apart."""
     for count in (1, len(ours)):
+        for tpm in ours[:count] + theirs[:count]:
+            tpm.stop()
+            first_answer(tpm)
         for what in ('Rss', 'Pss'):
             line(f'vtpm.{what.lower()}_{count}', sum(memory(tpm.processes(), what) for tpm in ours[:count]) / count, 'MB', 'swtpm',
                  sum(memory(tpm.processes(), what) for tpm in theirs[:count]) / count)
-        for tpm in ours[count:] + theirs[count:]:
-            first_answer(tpm)
+    print(f'vtpm_bench: with {len(ours)} instances the monitor holds '
+          f'{memory([children(ours[0].node.holder.pid)], "Pss"):.1f} MB', file=sys.stderr)
+
+
+def children(process):
+    return int(pathlib.Path(f'/proc/{process}/task/{process}/children').read_text().split()[0])
 
 
 def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix='bastide-bench-'))
-    ours, theirs = [], []
+    ours, theirs, node = [], [], None
     try:
         certificate = work / 'cert.der'
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=owner',
                         '-keyout', work / 'owner.pem', '-outform', 'DER', '-out', certificate], check=True, stderr=subprocess.DEVNULL)
+        node = Node(work / 'node', certificate)
         for number in range(INSTANCES):
-            ours.append(Vtpm(work / f'ours{number}', certificate))
+            ours.append(Vtpm(node, f'vm{number}'))
             theirs.append(Swtpm(work / f'theirs{number}'))
         starts(ours[0], theirs[0])
         compare(ours[0], theirs[0])
+        synced = fdatasync(work)
+        line('vtpm.fdatasync_4k', sorted(synced)[len(synced) // 2], 'µs', runs=synced)
         sizes(ours, theirs)
     finally:
-        for tpm in ours:
-            tpm.end()
-        for tpm in theirs:
+        for tpm in ours + theirs:
             tpm.stop()
+        if node:
+            node.end()
         shutil.rmtree(work, ignore_errors=True)
 
 

@@ -49,6 +49,8 @@ static enum status put_evidence(struct serve *serve, const struct serve_site *si
     TRY(serve_tpm(serve, &tpm));
     TRY(eat_quote_data(&serve->report_key.public_key, bytes_from(ask->nonce, ask->nonce_len), data));
     TRY(serve_tpm_after(serve, tpm_counts(tpm, &report.reset_count, &report.restart_count)));
+    serve->reset_count = report.reset_count;
+    serve->restart_count = report.restart_count;
     TRY(serve_tpm_after(serve, tpm_make_quote(tpm, data, &quote)));
     TRY(eat_report_sign(&body, &serve->report_key, &report));
     struct eat_evidence bundle = {.report = writer_bytes(&body),
@@ -85,21 +87,29 @@ static enum status answer_seal(const struct serve *serve, const struct serve_sit
     return OK;
 }
 
-static void fill_head(struct serve *serve, const struct serve_site *site, struct monitor_head_reply *reply)
+/* A commit asks nothing of the TPM, which may be slower than the disk: it tells what the TPM said last. */
+static void fill_head(const struct serve *serve, const struct serve_site *site, struct monitor_head_reply *reply)
 {
     struct head head;
+    heads_get(&serve->heads, site->is.configuration.site, &head);
+    *reply = (struct monitor_head_reply){.sequence = head.sequence,
+                                         .nv_counter = serve->heads.counter,
+                                         .reset_count = serve->reset_count,
+                                         .restart_count = serve->restart_count,
+                                         .since_s = serve->heads.since_s};
+    memcpy(reply->hash, head.hash, sizeof reply->hash);
+}
+
+/* What it said before stays while it does not answer. */
+static void ask_counts(struct serve *serve)
+{
     struct tpm *tpm;
     uint32_t resets = 0, restarts = 0;
-    heads_get(&serve->heads, site->is.configuration.site, &head);
-    *reply = (struct monitor_head_reply){
-        .sequence = head.sequence, .nv_counter = serve->heads.counter, .since_s = serve->heads.since_s};
-    memcpy(reply->hash, head.hash, sizeof reply->hash);
-    /* Zero while the TPM does not answer: a commit does not wait for it. */
-    if (serve->tpm.tpm && serve_tpm(serve, &tpm) == OK &&
-        serve_tpm_after(serve, tpm_counts(tpm, &resets, &restarts)) == OK) {
-        reply->reset_count = resets;
-        reply->restart_count = restarts;
-    }
+    if (!serve->tpm.tpm || serve_tpm(serve, &tpm) != OK ||
+        serve_tpm_after(serve, tpm_counts(tpm, &resets, &restarts)) != OK)
+        return;
+    serve->reset_count = resets;
+    serve->restart_count = restarts;
 }
 
 static enum status advance(struct serve *serve, const struct serve_site *site, const struct monitor_advance *ask)
@@ -143,6 +153,8 @@ static enum status answer(struct serve *serve, const struct serve_site *site, co
     struct monitor_head_reply head;
     if (request->operation == MONITOR_ADVANCE)
         status = advance(serve, site, &request->of.advance);
+    else
+        ask_counts(serve);
     fill_head(serve, site, &head); /* after a failed advance, too: where it stands */
     put_bytes(writer, bytes_from(&head, sizeof head));
     return status;

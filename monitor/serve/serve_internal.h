@@ -67,8 +67,9 @@ struct serve_launches {
 
 struct serve {
     const struct serve_options *options;
-    struct crypto_key report_key; /* secret */
-    uint8_t sealing_root[32];     /* secret */
+    struct crypto_key report_key;        /* secret */
+    uint8_t sealing_root[32];            /* secret */
+    uint32_t reset_count, restart_count; /* the TPM's, as it was asked last; 0: it never answered */
     uint8_t monitor_hash[32];
     bool monitor_measured;
     uint32_t own_walls; /* of node and monitor */

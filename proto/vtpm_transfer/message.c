@@ -1,5 +1,5 @@
 /* Questions and answers where state leaves and lands. */
-#include "vtpm_transfer.h"
+#include "vtpm_transfer_internal.h"
 
 #include <string.h>
 
@@ -78,7 +78,7 @@ void vtpm_transfer_put_question(struct writer *writer, const struct vtpm_transfe
 
 /* ---- Facts ---- */
 
-static void put_facts(struct writer *writer, const struct vtpm_transfer_facts *facts)
+void vtpm_transfer_put_facts(struct writer *writer, const struct vtpm_transfer_facts *facts)
 {
     put_u8(writer, (uint8_t)facts->custody);
     put_u8(writer, (uint8_t)((facts->armed ? FLAG_ARMED : 0) | (facts->snapshots ? FLAG_SNAPSHOTS : 0)));
@@ -110,19 +110,6 @@ static void take_facts(struct reader *reader, struct vtpm_transfer_facts *facts)
     facts->custody = (enum vtpm_custody)custody;
     facts->armed = flags & FLAG_ARMED;
     facts->snapshots = flags & FLAG_SNAPSHOTS;
-}
-
-enum status vtpm_transfer_user_data(const struct vtpm_transfer_facts *facts, uint8_t data[VTPM_TRANSFER_USER_DATA_LEN])
-{
-    uint8_t room[VTPM_TRANSFER_FACTS_LEN], hash[CRYPTO_HASH_MAX];
-    struct writer writer = writer_over(room, sizeof room);
-    put_facts(&writer, facts);
-    TRY(writer_end(&writer));
-    const struct bytes parts[] = {bytes_from_text("bastide vtpm transfer"), writer_bytes(&writer)};
-    TRY(crypto_hash(CRYPTO_SHA256, parts, 2, hash));
-    memset(data, 0, VTPM_TRANSFER_USER_DATA_LEN);
-    memcpy(data, hash, crypto_hash_len(CRYPTO_SHA256));
-    return OK;
 }
 
 const char *vtpm_custody_word(enum vtpm_custody custody)
@@ -181,7 +168,7 @@ void vtpm_transfer_put_answer(struct writer *writer, const struct vtpm_transfer_
         put_bytes(writer, answer->sentence);
         return;
     }
-    put_facts(writer, &answer->facts);
+    vtpm_transfer_put_facts(writer, &answer->facts);
     put_u16be(writer, (uint16_t)answer->evidence.len);
     put_bytes(writer, answer->evidence);
     put_bytes(writer, answer->rest);
