@@ -248,6 +248,8 @@ static void accept_some(struct vtpm_host *host, uint64_t which)
 void vtpm_host_run(struct vtpm_host *host)
 {
     struct epoll_event events[VTPM_HOST_PEERS + TRANSFER_EVENT];
+    if (host->shut_down)
+        return; /* what came after it is not looked at */
     int count = epoll_wait(host->epoll, events, VTPM_HOST_PEERS + TRANSFER_EVENT, 0);
     for (int i = 0; i < count; i++) {
         struct peer *peer = peer_of(host, events[i].data.u64);
