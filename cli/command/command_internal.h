@@ -70,6 +70,12 @@ int command_vtpm_export(const struct cli *cli, const char *name, const char *kin
 int command_vtpm_export_platform(const struct cli *cli, const char *name, const char *file);
 /* vtpm_verify.c: its words and options, the verb first. */
 int command_vtpm_verify(const struct cli *cli, int argc, char **argv);
+/* vtpm_policy.c, vtpm_run.c, vtpm_tag.c: so too. */
+int command_vtpm_policy(const struct cli *cli, int argc, char **argv);
+int command_vtpm_run(const struct cli *cli, int argc, char **argv);
+int command_vtpm_tag(const struct cli *cli, int argc, char **argv);
+/* vtpm.c: it is whole, and ours. */
+int command_vtpm_startable(const struct cli *cli, const char *name);
 extern const char command_vtpm_help[]; /* vtpm_help.c */
 /* vtpm_move.c, each with the owner's key. */
 struct instance_restore;

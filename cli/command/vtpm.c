@@ -75,7 +75,7 @@ static int create(const struct cli *cli, const struct words *words)
 
 /* ---- start and stop ---- */
 
-static int check_startable(const struct cli *cli, const char *name)
+int command_vtpm_startable(const struct cli *cli, const char *name)
 {
     struct instance instance;
     int result = instance_look(cli, name, false, &instance);
@@ -91,15 +91,15 @@ static int check_startable(const struct cli *cli, const char *name)
 
 static int start(const struct cli *cli, const struct words *words)
 {
-    int lock = -1, result = check_startable(cli, words->name);
+    int lock = -1, result = command_vtpm_startable(cli, words->name);
     if (result == CLI_OK && !words->foreground)
         result = instance_check_node(cli);
     if (result == CLI_OK)
         result = instance_lock(cli, words->name, &lock);
     if (result)
         return result;
-    result =
-        words->foreground ? instance_become(cli, words->name, words->on) : instance_start(cli, words->name, words->on);
+    result = words->foreground ? instance_become(cli, words->name, words->on, NULL)
+                               : instance_start(cli, words->name, words->on);
     close(lock);
     if (result == CLI_OK)
         command_vtpm_words(cli, words->name, words->on);
@@ -309,7 +309,13 @@ static int run(struct cli *cli, int argc, char **argv)
     };
     spell_out(argc, argv);
     if (argc > 1 && strcmp(argv[1], "verify") == 0)
-        return command_vtpm_verify(cli, argc - 1, argv + 1); /* it has options of its own */
+        return command_vtpm_verify(cli, argc - 1, argv + 1); /* it has options of its own, and so has */
+    if (argc > 1 && strcmp(argv[1], "policy") == 0)
+        return command_vtpm_policy(cli, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "run") == 0)
+        return command_vtpm_run(cli, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "tag") == 0)
+        return command_vtpm_tag(cli, argc - 1, argv + 1);
     int result = cli_options(cli, "vtpm", options, O_COUNT, &argc, argv);
     const char *verb = result == CLI_OK && argc > 1 ? argv[1] : "";
     for (size_t i = 0; result == CLI_OK && i < sizeof verbs / sizeof *verbs; i++) {
@@ -331,12 +337,14 @@ static int run(struct cli *cli, int argc, char **argv)
     }
     return result ? result
                   : cli_usage(cli, "vtpm",
-                              "give create, list, show, start, stop, verify, export-ek, export-platform, delete, "
+                              "give create, list, show, start, stop, run, policy, tag, verify, export-ek, "
+                              "export-platform, delete, "
                               "backup, restore or migrate, "
                               "then a NAME");
 }
 
-const struct command command_vtpm = {"vtpm",
-                                     "TPMs for VMs: create, list, show, start, stop, verify, export-ek, "
-                                     "export-platform, delete, backup, restore, migrate",
-                                     command_vtpm_help, run};
+const struct command command_vtpm = {
+    "vtpm",
+    "TPMs for VMs: create, list, show, start, stop, run, policy, tag, verify, export-ek, "
+    "export-platform, delete, backup, restore, migrate",
+    command_vtpm_help, run};

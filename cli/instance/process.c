@@ -184,7 +184,30 @@ int instance_start(const struct cli *cli, const char *name, bool on)
     return result;
 }
 
-int instance_become(const struct cli *cli, const char *name, bool on)
+/* gives: free. */
+static const char **with_launch(const struct words *words, const struct instance_launch *launch)
+{
+    size_t count = 0, more = 0;
+    while (words->argv[count])
+        count++;
+    while (launch && launch->command[more])
+        more++;
+    const char **argv = calloc(count + more + 6, sizeof *argv);
+    if (!argv)
+        return NULL;
+    memcpy(argv, words->argv, count * sizeof *argv);
+    if (launch && launch->parts)
+        argv[count++] = "--launch", argv[count++] = launch->parts;
+    if (launch && launch->cmdline)
+        argv[count++] = "--launch-cmdline", argv[count++] = launch->cmdline;
+    if (launch)
+        argv[count++] = "--";
+    for (size_t i = 0; i < more; i++)
+        argv[count++] = launch->command[i];
+    return argv;
+}
+
+int instance_become(const struct cli *cli, const char *name, bool on, const struct instance_launch *launch)
 {
     char room[SERVICE_NAME_MAX];
     struct service service;
@@ -197,7 +220,10 @@ int instance_become(const struct cli *cli, const char *name, bool on)
         result = cli_fail(cli, CLI_DENIED, "%s/run/%s.pid cannot be written: %s", cli->home, room, strerror(errno));
     if (result)
         return result;
-    execv(words.program, (char *const *)(uintptr_t)words.argv);
+    const char **argv = with_launch(&words, launch);
+    if (argv)
+        execv(words.program, (char *const *)(uintptr_t)argv);
+    free(argv);
     return cli_fail(cli, CLI_INTERNAL, "%s cannot be started: %s", words.program, strerror(errno));
 }
 

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# What an owner lets happen to a vTPM, by `bastide vtpm policy`; a command that is started from what the monitor measured,
+# by `run`; what a node is and where, by `tag`. As root and as an ordinary user. Second argument: root or user.
+set -uo pipefail
+build=$(realpath "$1")
+as=${2:-root}
+[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
+work=$(mktemp -d /tmp/vtpm_pol.XXXX) # sockets' names are short
+bin=$work/bin home=$work/home
+coap=127.0.0.1:25797 http=127.0.0.1:28797
+[ "$as" = user ] && coap=127.0.0.1:25798 http=127.0.0.1:28798
+failed=0
+run=()
+[ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43214 --regid=43214 --clear-groups --inh-caps=-all --bounding-set=-all)
+finish() {
+  "${run[@]}" "$bin/bastide" --home "$home" down >/dev/null 2>&1
+  [ $failed = 0 ] || tail -n 30 "$home"/run/*.log "$home"/run/vtpm/*/host.log
+  rm -rf "$work"
+}
+trap finish EXIT
+check() { # what expected actual
+  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
+}
+says() { # what pattern file
+  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
+}
+does() { # what code arguments...
+  local what=$1 code=$2 got; shift 2
+  (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@") >"$work/out" 2>"$work/err" </dev/null
+  got=$?
+  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
+}
+json() { jq -r "$1" "$work/out" 2>/dev/null; }
+tpm() { local name=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/$name/tpm" "$@"; }
+for tool in swtpm openssl setpriv jq tpm2_nvread tpm2_pcrread; do
+  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
+done
+mkdir -p "$bin"
+cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} "$bin"
+head -c 300000 /dev/urandom >"$work/kernel"
+cp "$work/kernel" "$work/other" && echo >>"$work/other"
+chmod 755 "$work"
+[ ${#run[@]} = 0 ] || chown -R 43214:43214 "$work"
+kernel=$(sha256sum <"$work/kernel" | cut -d' ' -f1) cmdline=$(printf 'quiet root=/dev/vda' | sha256sum | cut -d' ' -f1)
+
+does "init" 0 init --insecure-dev --coap $coap --http $http
+does "a vTPM" 0 vtpm create web --tenant acme
+
+# --- a policy
+does "without a policy" 6 vtpm policy web
+says "what that means is said" "no snapshots" "$work/err"
+does "of a vTPM that is not there" 6 vtpm policy nobody --snapshots
+does "without a name" 2 vtpm policy
+does "a launch that is none" 2 vtpm policy web --launch measured
+does "hashes that nothing looks at" 2 vtpm policy web --allow kernel=kernel
+does "nothing to enforce" 2 vtpm policy web --launch hash-and-enforce
+does "a part that is none" 2 vtpm policy web --launch hash --allow floppy=kernel
+does "a hash that is none" 2 vtpm policy web --launch hash --allow-sha256 kernel=12
+does "a file that is not there" 6 vtpm policy web --launch hash --allow kernel=nothing
+does "two words against each other" 2 vtpm policy web --snapshots --no-snapshots
+check "nothing was signed" "" "$(ls "$home/owner/vtpm/web/policy" "$home/node/instances/web/workload" 2>/dev/null)"
+does "snapshots are allowed" 0 --json vtpm policy web --snapshots
+check "by the first" "1 acme true none true" "$(json '"\(.serial) \(.tenant) \(.snapshots) \(.launch) \(.installed)"')"
+cp -p "$home/node/instances/web/workload" "$work/first"
+does "it is started under that" 0 vtpm start web --on
+does "and stopped" 0 vtpm stop web
+does "what a VM may be started from" 0 --json vtpm policy web --launch hash-and-enforce --allow kernel=kernel --allow-sha256 cmdline="$cmdline"
+check "is in the second, snapshots as they were" "2 true $kernel $cmdline" \
+  "$(json '"\(.serial) \(.snapshots) \(.allowed.kernel[0]) \(.allowed.cmdline[0])"')"
+does "it is shown" 0 vtpm policy web
+says "in words" "hash-and-enforce" "$work/out"
+
+# --- started from what was measured
+does "unmeasured it is not switched on" 9 vtpm start web --on
+does "no command" 2 vtpm run web --launch kernel=kernel
+does "nothing to measure" 2 vtpm run web -- true
+does "another kernel" 15 vtpm run web --launch kernel=other --launch-cmdline 'quiet root=/dev/vda' -- cat '{kernel}'
+check "is not started" 0 "$(stat -c %s "$work/out")"
+does "no command line" 15 vtpm run web --launch kernel=kernel -- true
+does "the kernel that is allowed" 0 vtpm run web --launch kernel=kernel --launch-cmdline 'quiet root=/dev/vda' -- cat '{kernel}'
+check "is what the command is given" "$kernel" "$(sha256sum <"$work/out" | cut -d' ' -f1)"
+does "the command's failure" 16 vtpm run web --launch kernel=kernel --launch-cmdline 'quiet root=/dev/vda' -- false
+
+# --- served under the third, no earlier one counts
+does "the third" 0 --json vtpm policy web --launch none --no-snapshots
+check "has no hashes" "3 false 0" "$(json '"\(.serial) \(.snapshots) \([.allowed[] | length] | add)"')"
+does "it is started under that" 0 vtpm start web --on
+does "and stopped" 0 vtpm stop web
+cp -p "$work/first" "$home/node/instances/web/workload"
+does "the first again" 7 vtpm start web --on
+does "is told from the owner's" 0 --json vtpm policy web
+check "as it is" "3 false" "$(json '"\(.serial) \(.installed)"')"
+does "a new one takes its place" 0 vtpm policy web --tenant other
+does "and is served under" 0 vtpm start web --on
+
+# --- what a node is and where
+does "the node's own vTPM" 0 vtpm create node
+does "is that by its policy" 0 --json vtpm policy node --hypervisor
+check "which says so" true "$(json .hypervisor)"
+does "while it does not run" 4 vtpm tag node
+does "it is started" 0 vtpm start node --on
+does "without a tag" 6 vtpm tag node
+does "a place that is none" 2 vtpm tag node --at 91,0
+does "an asset that is none" 2 vtpm tag node --asset rack
+does "an asset twice" 2 vtpm tag node --asset rack=B7 --asset rack=B8
+does "a region that is none" 2 vtpm tag node --region Bogota
+does "one is written" 0 --json vtpm tag node --asset serial=SN-77 --asset rack=B7 --region CO-DC --at 4.6,-74.1 --days 30
+check "and read" "1 B7 SN-77 CO-DC 4.6 -74.1 false" \
+  "$(json '"\(.serial) \(.assets.rack) \(.assets.serial) \(.region) \(.latitude) \(.longitude) \(.expired)"')"
+check "by anybody" yes "$(tpm node tpm2_nvread 0x1410000 2>/dev/null | grep -qa SN-77 && echo yes)"
+does "the node moves" 0 --json vtpm tag node --asset rack=C1 --region CO-ANT
+check "the next one counts" "2 C1 CO-ANT" "$(json '"\(.serial) \(.assets.rack) \(.region)"')"
+tpm node tpm2_nvundefine 0x1410000 -C p >/dev/null 2>&1
+check "and nobody deletes the first" yes "$(tpm node tpm2_nvread 0x1410000 2>/dev/null | grep -qa SN-77 && echo yes)"
+does "restarted" 0 vtpm stop node
+does "restarted" 0 vtpm start node --on
+does "it is still there" 0 vtpm tag node
+says "in words" "CO-ANT" "$work/out"
+for name in web node; do does "$name is deleted" 0 vtpm delete $name --yes; done
+exit $failed
