@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_MAX 3
 #define TEXT_MAX 1024
 #define ANSWER_MAX (sizeof(struct monitor_launches_reply) + MONITOR_LAUNCHES_MAX * sizeof(struct monitor_vm))
 _Static_assert(ANSWER_MAX > sizeof(struct monitor_status) + TEXT_MAX, "the longest answer");
@@ -19,10 +18,10 @@ bool serve_send(int socket, uint16_t operation, enum status status, struct bytes
     static uint8_t room[MONITOR_MESSAGE_MAX];
     union {
         struct cmsghdr align;
-        char space[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+        char space[CMSG_SPACE(LAUNCHED_DESCRIPTORS * sizeof(int))];
     } control = {.space = {0}};
     struct writer writer = writer_over(room, sizeof room);
-    if (permit_put_reply(&writer, operation, status, payload) != OK)
+    if (count > LAUNCHED_DESCRIPTORS || permit_put_reply(&writer, operation, status, payload) != OK)
         return false;
     struct iovec piece = {room, writer.len};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
