@@ -124,8 +124,8 @@ static void the_program_reads_what_was_taken_in(void **unused)
 
 static void it_is_stopped_politely_and_then_not(void **unused)
 {
-    const char *const obeys[] = {"sleep", "100", NULL}, *const ignores[] = {"sh", "-c",
-                                                                            "trap '' TERM; sleep 0.1; sleep 100", NULL};
+    const char *const obeys[] = {"sleep", "100", NULL}, *const ignores[] = {"sh", "-c", "trap '' TERM; exec sleep 100",
+                                                                            NULL};
     struct vtpm_options options;
     const char *why;
     int wait_status = 0;
