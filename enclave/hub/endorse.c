@@ -59,7 +59,7 @@ static bool take_key(struct hub_request *request, const json_t *body, struct ek_
 struct issue {
     struct pki_certificate issuer;
     uint8_t serial[X509_SERIAL_LEN];
-    int64_t not_before_s, not_after_s;
+    struct ek_terms terms; /* borrows the number */
 };
 
 static enum status prepare(struct hub *hub, struct issue *issue)
@@ -69,10 +69,12 @@ static enum status prepare(struct hub *hub, struct issue *issue)
     TRY(pki_certificate_decode(hub->authority.certificate, &issue->issuer));
     TRY(crypto_random(issue->serial, sizeof issue->serial));
     issue->serial[0] = (uint8_t)((issue->serial[0] & 0x7f) | 0x40); /* positive, and as long as it is */
-    issue->not_before_s = (int64_t)(hub->now_ms / 1000) - X509_BACKDATE_S;
-    issue->not_after_s = issue->not_before_s + HUB_EK_DAYS * DAY_S;
-    if (issue->not_after_s > issue->issuer.not_after_s)
-        issue->not_after_s = issue->issuer.not_after_s;
+    issue->terms.not_before_s = (int64_t)(hub->now_ms / 1000) - X509_BACKDATE_S;
+    issue->terms.not_after_s = issue->terms.not_before_s + HUB_EK_DAYS * DAY_S;
+    if (issue->terms.not_after_s > issue->issuer.not_after_s)
+        issue->terms.not_after_s = issue->issuer.not_after_s;
+    issue->terms.serial = BYTES_OF(issue->serial);
+    memcpy(issue->terms.site, hub->site_id, sizeof issue->terms.site);
     return OK;
 }
 
@@ -93,10 +95,7 @@ static void certify(struct hub *hub, struct hub_request *request, struct ek_orde
     struct issue issue;
     enum status status = prepare(hub, &issue);
     if (status == OK) {
-        order->serial = BYTES_OF(issue.serial);
-        order->not_before_s = issue.not_before_s;
-        order->not_after_s = issue.not_after_s;
-        memcpy(order->site, hub->site_id, sizeof order->site);
+        order->terms = issue.terms;
         status = ek_certificate_sign(&certificate, &hub->authority.key, &issue.issuer, order);
     }
     if (status == MALFORMED)
@@ -130,10 +129,7 @@ static void certify_platform(struct hub *hub, struct hub_request *request, struc
     struct issue issue;
     enum status status = prepare(hub, &issue);
     if (status == OK) {
-        order->serial = BYTES_OF(issue.serial);
-        order->not_before_s = issue.not_before_s;
-        order->not_after_s = issue.not_after_s;
-        memcpy(order->site, hub->site_id, sizeof order->site);
+        order->terms = issue.terms;
         status = ek_platform_sign(&certificate, &hub->authority.key, &issue.issuer, order);
     }
     if (status == MALFORMED)

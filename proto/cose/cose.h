@@ -46,6 +46,10 @@ MUST_USE enum status cose_sign1_decode(struct bytes message, struct cose_sign1 *
 MUST_USE enum status cose_sign1_verify(const struct cose_sign1 *sign1, const struct crypto_public *public_key,
                                        struct bytes external_aad);
 
+/* Both, for a message that carries its payload, which is borrowed. MALFORMED also: it carries none. */
+MUST_USE enum status cose_sign1_open(struct bytes message, const struct crypto_public *public_key,
+                                     struct bytes *payload);
+
 /* The signature alone, over Sig_structure ["Signature1", protected, external_aad, payload] (RFC 9052 §4.4), as EDHOC
  * uses it; external_aad is up to COSE_AAD_PARTS_MAX parts taken one after the other. `signature` has room for
  * CRYPTO_SIGNATURE_MAX; its length is crypto_signature_len(). */

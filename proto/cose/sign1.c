@@ -105,3 +105,14 @@ enum status cose_sign1_verify(const struct cose_sign1 *sign1, const struct crypt
         return AUTH;
     return cose_signature1_check(public_key, sign1->protected_raw, &external_aad, 1, sign1->payload, sign1->signature);
 }
+
+enum status cose_sign1_open(struct bytes message, const struct crypto_public *public_key, struct bytes *payload)
+{
+    struct cose_sign1 sign1;
+    TRY(cose_sign1_decode(message, &sign1));
+    if (sign1.detached)
+        return MALFORMED;
+    TRY(cose_sign1_verify(&sign1, public_key, (struct bytes){0}));
+    *payload = sign1.payload;
+    return OK;
+}

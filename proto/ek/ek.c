@@ -63,10 +63,11 @@ static bool fits(const struct ek_order *order)
 {
     bool rsa = order->rsa.len == EK_RSA_LEN && (order->rsa.data[0] & 0x80) && (order->rsa.data[EK_RSA_LEN - 1] & 1);
     bool ec = order->rsa.len == 0 && (order->key.curve == CRYPTO_P256 || order->key.curve == CRYPTO_P384);
-    return (rsa || ec) && ek_serial_fits(order->serial) && order->name.len > 0 && order->name.len <= EK_NAME_MAX &&
-           order->name.data[0] != '.' && consists_of(order->name, LETTERS DIGITS "._-") &&
-           ek_text_fits(order->tenant) && ek_word_fits(order->model) && order->version.len == VERSION_LEN &&
-           consists_of(order->version, DIGITS "abcdefABCDEF") && order->not_before_s <= order->not_after_s;
+    return (rsa || ec) && ek_serial_fits(order->terms.serial) && order->name.len > 0 &&
+           order->name.len <= EK_NAME_MAX && order->name.data[0] != '.' &&
+           consists_of(order->name, LETTERS DIGITS "._-") && ek_text_fits(order->tenant) &&
+           ek_word_fits(order->model) && order->version.len == VERSION_LEN &&
+           consists_of(order->version, DIGITS "abcdefABCDEF") && order->terms.not_before_s <= order->terms.not_after_s;
 }
 
 /* ---- Its parts ---- */
@@ -149,7 +150,7 @@ static void put_alternative_names(struct writer *writer, const struct ek_order *
     ek_put_attribute(writer, OID(tpm_version), BYTES_OF(version));
     der_close(writer, name);
     der_close(writer, directory);
-    ek_put_uri(writer, order->site, order->instance);
+    ek_put_uri(writer, order->terms.site, order->instance);
     der_close(writer, names);
     der_close(writer, value);
     der_close(writer, extension);
@@ -228,12 +229,12 @@ static enum status put_signed_part(struct writer *writer, enum crypto_curve sign
     size_t opened = der_open(writer, DER_SEQUENCE), version = der_open(writer, DER_CONTEXT_HELD);
     der_put_small(writer, VERSION_3);
     der_close(writer, version);
-    der_put_positive(writer, order->serial);
+    der_put_positive(writer, order->terms.serial);
     pki_put_algorithm(writer, signer);
     put_bytes(writer, issuer->subject);
     size_t validity = der_open(writer, DER_SEQUENCE);
-    der_put_time(writer, order->not_before_s);
-    der_put_time(writer, order->not_after_s);
+    der_put_time(writer, order->terms.not_before_s);
+    der_put_time(writer, order->terms.not_after_s);
     der_close(writer, validity);
     TRY(pki_put_name(writer, order->name));
     size_t key = der_open(writer, DER_SEQUENCE);

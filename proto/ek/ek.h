@@ -28,17 +28,22 @@
 #define EK_INDEX_P256 0x01c0000au
 #define EK_INDEX_P384 0x01c00016u
 
+/* What a CA says of any certificate. */
+struct ek_terms {
+    uint8_t site[EK_SITE_LEN]; /* whose CA certifies */
+    struct bytes serial;       /* random, 1 to PKI_SERIAL_MAX bytes, positive */
+    int64_t not_before_s, not_after_s;
+};
+
 struct ek_order {
+    struct ek_terms terms;
     struct bytes rsa;              /* the modulus of an RSA-2048 key whose exponent is 65537; or */
     struct crypto_public key;      /* P-256 or P-384 */
-    uint8_t site[EK_SITE_LEN];     /* whose CA certifies */
     uint8_t instance[EK_SITE_LEN]; /* the vTPM's own id, which its VM has as its UUID */
     struct bytes name;             /* of the instance: 1 to EK_NAME_MAX of letters, digits and . _ - */
     struct bytes tenant;           /* 1 to EK_TENANT_MAX bytes of UTF-8 */
     struct bytes model, version;   /* of the TPM: 1 to 32 letters and digits each, and a version of 8 hex digits */
     uint8_t measurement[EK_HASH_LEN], signer[EK_HASH_LEN]; /* of vtpm.enclave */
-    struct bytes serial;                                   /* random, 1 to PKI_SERIAL_MAX bytes, positive */
-    int64_t not_before_s, not_after_s;
 };
 
 /* Appends the DER, signed by the issuer's key. MALFORMED: a field out of its range. DENIED: the issuer may not sign
@@ -60,14 +65,13 @@ MUST_USE enum status ek_certificate_sign(struct writer *writer, const struct cry
 #define EK_NODE_LEN 34 /* name of the node's endorsement key (TPM2_NAME_LEN) */
 
 struct ek_platform {
+    struct ek_terms terms;
     struct bytes holder; /* serial number of the endorsement key's certificate */
-    uint8_t site[EK_SITE_LEN], instance[EK_SITE_LEN];
+    uint8_t instance[EK_SITE_LEN];
     struct bytes tenant;         /* as in struct ek_order */
     struct bytes model, version; /* 1 to 32 letters and digits each */
     uint8_t node[EK_NODE_LEN];
     uint8_t configuration[EK_HASH_LEN], measurement[EK_HASH_LEN];
-    struct bytes serial;
-    int64_t not_before_s, not_after_s;
 };
 
 /* As ek_certificate_sign(). */

@@ -152,7 +152,7 @@ static void put_alternative_names(struct writer *writer, const struct ek_platfor
     ek_put_attribute(writer, EK_OID(serial), bytes_from_text(uuid));
     der_close(writer, name);
     der_close(writer, directory);
-    ek_put_uri(writer, order->site, order->instance);
+    ek_put_uri(writer, order->terms.site, order->instance);
     der_close(writer, names);
     der_close(writer, value);
     der_close(writer, extension);
@@ -174,8 +174,9 @@ static void put_extensions(struct writer *writer, const struct pki_certificate *
 
 static bool fits(const struct ek_platform *order)
 {
-    return ek_serial_fits(order->holder) && ek_serial_fits(order->serial) && ek_text_fits(order->tenant) &&
-           ek_word_fits(order->model) && ek_word_fits(order->version) && order->not_before_s <= order->not_after_s;
+    return ek_serial_fits(order->holder) && ek_serial_fits(order->terms.serial) && ek_text_fits(order->tenant) &&
+           ek_word_fits(order->model) && ek_word_fits(order->version) &&
+           order->terms.not_before_s <= order->terms.not_after_s;
 }
 
 enum status ek_platform_sign(struct writer *writer, const struct crypto_key *key, const struct pki_certificate *issuer,
@@ -191,10 +192,10 @@ enum status ek_platform_sign(struct writer *writer, const struct crypto_key *key
     put_holder(&signed_part, issuer, order->holder);
     put_issuer(&signed_part, issuer);
     pki_put_algorithm(&signed_part, key->public_key.curve);
-    der_put_positive(&signed_part, order->serial);
+    der_put_positive(&signed_part, order->terms.serial);
     size_t validity = der_open(&signed_part, DER_SEQUENCE);
-    der_put_generalized_time(&signed_part, order->not_before_s);
-    der_put_generalized_time(&signed_part, order->not_after_s);
+    der_put_generalized_time(&signed_part, order->terms.not_before_s);
+    der_put_generalized_time(&signed_part, order->terms.not_after_s);
     der_close(&signed_part, validity);
     put_attributes(&signed_part, order);
     put_extensions(&signed_part, issuer, order);

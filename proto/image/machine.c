@@ -123,7 +123,7 @@ static enum status decode(struct bytes payload, struct image_machine *machine)
 enum status image_machine_open(struct bytes sign1, const struct crypto_public *owner,
                                const uint8_t site[IMAGE_SITE_LEN], struct image_machine *machine)
 {
-    struct cose_sign1 message;
+    struct bytes payload = {0};
     struct image_machine got = {0};
     uint8_t digest[CRYPTO_HASH_MAX];
     if (sign1.len == 0) {
@@ -132,14 +132,11 @@ enum status image_machine_open(struct bytes sign1, const struct crypto_public *o
     }
     if (sign1.len > IMAGE_WORKLOAD_MAX)
         return NO_ROOM;
-    TRY(cose_sign1_decode(sign1, &message));
-    if (message.detached)
-        return MALFORMED;
-    TRY(cose_sign1_verify(&message, owner, (struct bytes){0}));
-    TRY(decode(message.payload, &got));
+    TRY(cose_sign1_open(sign1, owner, &payload));
+    TRY(decode(payload, &got));
     if (memcmp(got.site, site, sizeof got.site) != 0)
         return DENIED;
-    TRY(crypto_hash(CRYPTO_SHA256, &message.payload, 1, digest));
+    TRY(crypto_hash(CRYPTO_SHA256, &payload, 1, digest));
     memcpy(got.hash, digest, sizeof got.hash);
     *machine = got;
     return OK;

@@ -30,10 +30,9 @@ enum status image_token_sign(struct writer *writer, const struct crypto_key *own
 enum status image_token_check(struct bytes token, const struct crypto_public *owner, enum image_token purpose,
                               const uint8_t site[IMAGE_SITE_LEN], uint64_t counter)
 {
-    struct cose_sign1 message;
-    TRY(cose_sign1_decode(token, &message));
-    TRY(cose_sign1_verify(&message, owner, (struct bytes){0}));
-    struct reader reader = reader_over(message.payload);
+    struct bytes payload = {0};
+    TRY(cose_sign1_open(token, owner, &payload));
+    struct reader reader = reader_over(payload);
     bool shaped = cbor_take_map(&reader) == 3 && cbor_take_uint(&reader) == 1;
     struct bytes meant = cbor_take_text(&reader);
     shaped = shaped && cbor_take_uint(&reader) == 2;

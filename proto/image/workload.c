@@ -56,7 +56,7 @@ static enum status decode(struct bytes payload, struct image_workload *workload)
 
 enum status image_workload_open(struct bytes sign1, const struct crypto_public *owner, struct image_workload *workload)
 {
-    struct cose_sign1 message;
+    struct bytes payload = {0};
     struct image_workload got = {0};
     uint8_t digest[CRYPTO_HASH_MAX];
     if (sign1.len == 0) {
@@ -65,12 +65,9 @@ enum status image_workload_open(struct bytes sign1, const struct crypto_public *
     }
     if (sign1.len > IMAGE_WORKLOAD_MAX)
         return NO_ROOM;
-    TRY(cose_sign1_decode(sign1, &message));
-    if (message.detached)
-        return MALFORMED;
-    TRY(cose_sign1_verify(&message, owner, (struct bytes){0}));
-    TRY(decode(message.payload, &got));
-    TRY(crypto_hash(CRYPTO_SHA256, &message.payload, 1, digest));
+    TRY(cose_sign1_open(sign1, owner, &payload));
+    TRY(decode(payload, &got));
+    TRY(crypto_hash(CRYPTO_SHA256, &payload, 1, digest));
     memcpy(got.hash, digest, sizeof got.hash);
     *workload = got;
     return OK;

@@ -193,15 +193,12 @@ static enum status decode(struct bytes payload, struct tag *tag)
 enum status tag_open(struct bytes sign1, const struct crypto_public *owner, const uint8_t site[TAG_SITE_LEN],
                      struct tag *tag)
 {
-    struct cose_sign1 message;
+    struct bytes payload = {0};
     struct tag got = {0};
     if (sign1.len > TAG_MAX)
         return NO_ROOM;
-    TRY(cose_sign1_decode(sign1, &message));
-    if (message.detached)
-        return MALFORMED;
-    TRY(cose_sign1_verify(&message, owner, (struct bytes){0}));
-    TRY(decode(message.payload, &got));
+    TRY(cose_sign1_open(sign1, owner, &payload));
+    TRY(decode(payload, &got));
     if (memcmp(got.site, site, sizeof got.site) != 0)
         return DENIED;
     *tag = got;

@@ -83,15 +83,12 @@ static enum status decode(struct bytes payload, struct vtpm_grant *grant)
 
 enum status vtpm_grant_open(struct bytes sign1, const struct crypto_public *owner, struct vtpm_grant *grant)
 {
-    struct cose_sign1 message;
+    struct bytes payload = {0};
     struct vtpm_grant got = {0};
     if (sign1.len > VTPM_TRANSFER_AUTHORITY_MAX)
         return NO_ROOM;
-    TRY(cose_sign1_decode(sign1, &message));
-    if (message.detached)
-        return MALFORMED;
-    TRY(cose_sign1_verify(&message, owner, (struct bytes){0}));
-    TRY(decode(message.payload, &got));
+    TRY(cose_sign1_open(sign1, owner, &payload));
+    TRY(decode(payload, &got));
     *grant = got;
     return OK;
 }

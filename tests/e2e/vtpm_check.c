@@ -129,10 +129,10 @@ static bool certify(const struct authority *authority, const struct vtpm_apprais
                              .tenant = bytes_from_text("tenant"),
                              .model = bytes_from_text("vtpm"),
                              .version = bytes_from_text("00010001"),
-                             .serial = BYTES_OF(serial),
-                             .not_before_s = time(NULL) - DAY_S,
-                             .not_after_s = time(NULL) + DAY_S};
-    memcpy(order.site, site->site, sizeof order.site);
+                             .terms.serial = BYTES_OF(serial),
+                             .terms.not_before_s = time(NULL) - DAY_S,
+                             .terms.not_after_s = time(NULL) + DAY_S};
+    memcpy(order.terms.site, site->site, sizeof order.terms.site);
     memcpy(order.instance, site->site, sizeof order.instance);
     memcpy(order.measurement, appraisal->evidence.report.measurement, EK_HASH_LEN);
     memcpy(order.signer, appraisal->evidence.report.signer, EK_HASH_LEN);

@@ -137,6 +137,24 @@ static void a_detached_payload_is_put_back_before_verifying(void **state)
     check_ok(cose_sign1_verify(&sign1, &key, (struct bytes){0}));
 }
 
+static void a_message_that_carries_its_payload_is_opened_and_no_other(void **state)
+{
+    (void)state;
+    struct crypto_public key = example_key();
+    struct bytes payload = bytes_from_text("untouched");
+    uint8_t message[256];
+    struct bytes encoded = unhex("d28443a10126" SIGN1 RFC_SIGNATURE, message, sizeof message);
+    check_ok(cose_sign1_open(encoded, &key, &payload));
+    check_bytes(bytes_from_text("This is the content."), payload);
+    payload = bytes_from_text("untouched");
+    message[encoded.len - 1] ^= 1;
+    check_status(AUTH, cose_sign1_open(encoded, &key, &payload));
+    check_status(TRUNCATED, cose_sign1_open(bytes_slice(encoded, 0, encoded.len - 1), &key, &payload));
+    encoded = unhex("8443a10126a104423131f65840" RFC_SIGNATURE, message, sizeof message);
+    check_status(MALFORMED, cose_sign1_open(encoded, &key, &payload));
+    check_bytes(bytes_from_text("untouched"), payload);
+}
+
 static void headers_that_cannot_be_honoured_are_refused(void **state)
 {
     (void)state;
@@ -333,6 +351,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_of_a_sign1_is_noticed),
         cmocka_unit_test(a_key_of_another_algorithm_is_auth),
         cmocka_unit_test(a_detached_payload_is_put_back_before_verifying),
+        cmocka_unit_test(a_message_that_carries_its_payload_is_opened_and_no_other),
         cmocka_unit_test(headers_that_cannot_be_honoured_are_refused),
         cmocka_unit_test(the_encrypt0_of_rfc_9052_opens_and_is_made_again),
         cmocka_unit_test(every_flipped_bit_of_an_encrypt0_is_noticed),

@@ -45,7 +45,7 @@ static int stop_ca(void **state)
 static struct ek_platform a_vm(void)
 {
     return (struct ek_platform){.holder = BYTES_OF(holder),
-                                .site = {0xab},
+                                .terms.site = {0xab},
                                 .instance = {0xcd, 0xef},
                                 .tenant = bytes_from_text("Hôpital"),
                                 .model = bytes_from_text("vm"),
@@ -53,9 +53,9 @@ static struct ek_platform a_vm(void)
                                 .node = {0, 0x0b, 0x33},
                                 .configuration = {0x44},
                                 .measurement = {0x11},
-                                .serial = BYTES_OF(serial),
-                                .not_before_s = NOW_S - DAY_S,
-                                .not_after_s = NOW_S + DAY_S};
+                                .terms.serial = BYTES_OF(serial),
+                                .terms.not_before_s = NOW_S - DAY_S,
+                                .terms.not_after_s = NOW_S + DAY_S};
 }
 
 static struct reader inside(struct reader *reader, unsigned tag)
@@ -130,7 +130,7 @@ static void every_field_has_its_range(void **state)
     struct ek_platform order = a_vm();
     order.tenant = bytes_from(longest, EK_TENANT_MAX);
     order.model = order.version = bytes_from(longest, 32);
-    order.serial = order.holder = bytes_from(big, PKI_SERIAL_MAX);
+    order.terms.serial = order.holder = bytes_from(big, PKI_SERIAL_MAX);
     check_ok(ek_platform_sign(&writer, &ca_key, &ca, &order));
     struct writer too_small = writer_over(room, writer.len - 16); /* signatures differ in length, by less than that */
     check_status(NO_ROOM, ek_platform_sign(&too_small, &ca_key, &ca, &order));
@@ -146,14 +146,14 @@ static void every_field_has_its_range(void **state)
     refused_with(order.holder = (struct bytes){0});
     refused_with(order.holder = bytes_from(big, PKI_SERIAL_MAX + 1));
     refused_with(order.holder = bytes_from("\0\1", 2));
-    refused_with(order.serial = (struct bytes){0});
+    refused_with(order.terms.serial = (struct bytes){0});
     refused_with(order.tenant = bytes_from(longest, EK_TENANT_MAX + 1));
     refused_with(order.tenant = (struct bytes){0});
     refused_with(order.tenant = bytes_from_text("a\nb"));
     refused_with(order.model = bytes_from(longest, 33));
     refused_with(order.model = bytes_from_text("a b"));
     refused_with(order.version = (struct bytes){0});
-    refused_with(order.not_after_s = order.not_before_s - 1);
+    refused_with(order.terms.not_after_s = order.terms.not_before_s - 1);
 }
 
 static void only_a_ca_signs_and_with_its_own_key(void **state)

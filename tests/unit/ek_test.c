@@ -54,7 +54,7 @@ static int stop_ca(void **state)
 static struct ek_order order_for_p256(void)
 {
     return (struct ek_order){.key = node.ek.public_key,
-                             .site = {0xab},
+                             .terms.site = {0xab},
                              .instance = {0xcd},
                              .name = bytes_from_text("vm-17"),
                              .tenant = bytes_from_text("Hôpital"),
@@ -62,9 +62,9 @@ static struct ek_order order_for_p256(void)
                              .version = bytes_from_text("00010002"),
                              .measurement = {0x11},
                              .signer = {0x22},
-                             .serial = BYTES_OF(serial),
-                             .not_before_s = NOW_S - DAY_S,
-                             .not_after_s = NOW_S + DAY_S};
+                             .terms.serial = BYTES_OF(serial),
+                             .terms.not_before_s = NOW_S - DAY_S,
+                             .terms.not_after_s = NOW_S + DAY_S};
 }
 
 static struct bytes sign(const struct ek_order *order, uint8_t room[EK_CERTIFICATE_MAX])
@@ -109,7 +109,7 @@ static void an_ek_certificate_reads_like_a_makers(void **state)
     check_says(read, "2.23.133.2.3=id:00010002");
     check_says(read, "URI:bastide://ab000000000000000000000000000000/vtpm/cd000000000000000000000000000000");
     check_says(read, EK_BINDING);
-    assert_int_equal(NOW_S + DAY_S, order.not_after_s);
+    assert_int_equal(NOW_S + DAY_S, order.terms.not_after_s);
     X509_free(read);
 }
 
@@ -184,7 +184,7 @@ static void every_field_has_its_range(void **state)
     struct ek_order order = order_for_p256();
     order.name = order.tenant = bytes_from_text(longest);
     order.model = bytes_from(longest, 32);
-    order.serial = bytes_from(big, PKI_SERIAL_MAX);
+    order.terms.serial = bytes_from(big, PKI_SERIAL_MAX);
     (void)sign(&order, room);
 #define refused_with(change)                                                                                           \
     do {                                                                                                               \
@@ -204,10 +204,10 @@ static void every_field_has_its_range(void **state)
     refused_with(order.model = bytes_from_text("v tpm"));
     refused_with(order.version = bytes_from_text("1"));
     refused_with(order.version = bytes_from_text("0001000g"));
-    refused_with(order.serial = BYTES_OF(big));
-    refused_with(order.serial = (struct bytes){0});
-    refused_with(order.serial = bytes_from("\0\1", 2));
-    refused_with(order.not_after_s = order.not_before_s - 1);
+    refused_with(order.terms.serial = BYTES_OF(big));
+    refused_with(order.terms.serial = (struct bytes){0});
+    refused_with(order.terms.serial = bytes_from("\0\1", 2));
+    refused_with(order.terms.not_after_s = order.terms.not_before_s - 1);
     refused_with(order.key.curve = CRYPTO_ED25519);
     refused_with(order.rsa = bytes_from(modulus, EK_RSA_LEN - 1));
     uint8_t small[EK_RSA_LEN] = {0x7f}, even[EK_RSA_LEN] = {0x80};

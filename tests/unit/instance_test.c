@@ -189,9 +189,9 @@ static size_t certificate_of(bool rsa, uint8_t room[EK_CERTIFICATE_MAX], struct 
                              .tenant = bytes_from_text("t"),
                              .model = bytes_from_text("vtpm"),
                              .version = bytes_from_text("00000001"),
-                             .serial = BYTES_OF(serial),
-                             .not_before_s = NOW_S,
-                             .not_after_s = NOW_S + 7};
+                             .terms.serial = BYTES_OF(serial),
+                             .terms.not_before_s = NOW_S,
+                             .terms.not_after_s = NOW_S + 7};
     if (rsa)
         order.rsa = BYTES_OF(modulus);
     else

@@ -62,14 +62,14 @@ static void certify(const struct vtpm_appraisal *appraisal, enum tpm2_ek_kind ki
     static const uint8_t serial[] = {1, 2, 3};
     const struct tpm2_ek *key = &appraisal->keys[kind];
     struct writer writer = writer_over(certificate_rooms[kind], EK_CERTIFICATE_MAX);
-    struct ek_order order = {.site = {0xab},
+    struct ek_order order = {.terms.site = {0xab},
                              .name = bytes_from_text("vm-17"),
                              .tenant = bytes_from_text("Hôpital"),
                              .model = bytes_from_text("vtpm"),
                              .version = bytes_from_text("00010002"),
-                             .serial = BYTES_OF(serial),
-                             .not_before_s = NOW_S - DAY_S,
-                             .not_after_s = NOW_S + DAY_S};
+                             .terms.serial = BYTES_OF(serial),
+                             .terms.not_before_s = NOW_S - DAY_S,
+                             .terms.not_after_s = NOW_S + DAY_S};
     memcpy(order.measurement, appraisal->evidence.report.measurement, EK_HASH_LEN);
     memcpy(order.signer, appraisal->evidence.report.signer, EK_HASH_LEN);
     if (kind == TPM2_EK_RSA_2048)
