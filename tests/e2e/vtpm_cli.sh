@@ -2,44 +2,10 @@
 # The whole life of vTPMs by `bastide vtpm`, as root and as an ordinary user: made, cut in the making, shown, started,
 # used, stopped, exported, deleted; and what is left of a deleted one does not open. Second argument: root or user.
 set -uo pipefail
-build=$(realpath "$1")
-as=${2:-root}
-[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
-work=$(mktemp -d /tmp/vtpm_cli.XXXX) # sockets' names are short
-bin=$work/bin home=$work/home
+. "$(dirname "$0")/home_rig.sh"
 coap=127.0.0.1:25793 http=127.0.0.1:28793
 [ "$as" = user ] && coap=127.0.0.1:25794 http=127.0.0.1:28794
-failed=0
-run=()
-[ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43214 --regid=43214 --clear-groups --inh-caps=-all --bounding-set=-all)
-finish() {
-  "${run[@]}" "$bin/bastide" --home "$home" down >/dev/null 2>&1
-  [ $failed = 0 ] || tail -n 30 "$home"/run/*.log "$home"/run/vtpm/*/host.log
-  rm -rf "$work"
-}
-trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
-bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@") >"$work/out" 2>"$work/err"; }
-does() { # what code arguments...
-  local what=$1 code=$2; shift 2
-  bastide "$@" </dev/null
-  local got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
 hex() { od -An -tx1 -v | tr -d ' \n'; }
-json() { jq -r "$1" "$work/out" 2>/dev/null; }
-same() { cmp -s "$1" "$2" && echo same || echo different; }
-tpm() { local name=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/$name/tpm" "$@"; }
 # The certificate that is in it is the one that its owner has.
 holds_certificate() { # name
   does "vTPM $1 is started, switched on" 0 vtpm start "$1" --on
@@ -48,13 +14,6 @@ holds_certificate() { # name
   check "and is the one in it" same "$(same "$work/in" "$work/out")"
   does "it is stopped" 0 vtpm stop "$1"
 }
-for tool in swtpm openssl setpriv jq curl python3 tpm2_nvread; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
-mkdir -p "$bin"
-cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} "$bin"
-chmod 755 "$work"
-[ ${#run[@]} = 0 ] || chown -R 43214:43214 "$work"
 
 # --- words
 does "no verb" 2 vtpm

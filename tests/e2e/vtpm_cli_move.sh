@@ -2,28 +2,11 @@
 # vTPMs that move between two nodes of one owner, are backed up and restored, by `bastide vtpm`: cut anywhere, taken back,
 # and refused where it must be. Second argument: root or user.
 set -uo pipefail
-build=$(realpath "$1")
-as=${2:-root}
-[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
-work=$(mktemp -d /tmp/vtpm_mv.XXXX) # sockets' names are short
-bin=$work/bin one=$work/one two=$work/two
+. "$(dirname "$0")/home_rig.sh"
+one=$work/one two=$work/two
+homes=("$one" "$two")
 port=2583 http=2883
-failed=0
-run=()
-[ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43215 --regid=43215 --clear-groups --inh-caps=-all --bounding-set=-all)
 ends=(5 6); [ "$as" = user ] && ends=(7 8)
-finish() {
-  for home in "$one" "$two"; do "${run[@]}" "$bin/bastide" --home "$home" down >/dev/null 2>&1; done
-  [ $failed = 0 ] || tail -n 30 "$one"/run/*.log "$two"/run/*.log
-  rm -rf "$work"
-}
-trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
 bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" "$@") >"$work/out" 2>"$work/err" </dev/null; }
 does() { # what code home arguments...
   local what=$1 code=$2 home=$3; shift 3
@@ -31,7 +14,7 @@ does() { # what code home arguments...
   local got=$?
   if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
 }
-tpm() { local home=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/vm/tpm" "$@"; }
+tpm() { local home=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/vm/tpm" "$@"; } # home command...
 holds() { # what home expected: started, asked, stopped
   does "$1: it starts" 0 "$2" vtpm start vm --on
   check "$1: it holds what it held" "$3" "$(tpm "$2" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null)"
@@ -41,13 +24,6 @@ holds() { # what home expected: started, asked, stopped
   does "$1: it stops" 0 "$2" vtpm stop vm
 }
 names() { bastide --home "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
-for tool in swtpm openssl setpriv jq curl tpm2_nvread; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
-mkdir -p "$bin"
-cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} "$bin"
-chmod 755 "$work"
-[ ${#run[@]} = 0 ] || chown -R 43215:43215 "$work"
 
 # --- two nodes of one owner
 does "the first node" 0 "$one" init --insecure-dev --coap 127.0.0.1:$port${ends[0]} --http 127.0.0.1:$http${ends[0]}

@@ -2,45 +2,12 @@
 # What an owner lets happen to a vTPM, by `bastide vtpm policy`; a command that is started from what the monitor measured,
 # by `run`; what a node is and where, by `tag`. As root and as an ordinary user. Second argument: root or user.
 set -uo pipefail
-build=$(realpath "$1")
-as=${2:-root}
-[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
-work=$(mktemp -d /tmp/vtpm_pol.XXXX) # sockets' names are short
-bin=$work/bin home=$work/home
+. "$(dirname "$0")/home_rig.sh"
 coap=127.0.0.1:25797 http=127.0.0.1:28797
 [ "$as" = user ] && coap=127.0.0.1:25798 http=127.0.0.1:28798
-failed=0
-run=()
-[ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43214 --regid=43214 --clear-groups --inh-caps=-all --bounding-set=-all)
-finish() {
-  "${run[@]}" "$bin/bastide" --home "$home" down >/dev/null 2>&1
-  [ $failed = 0 ] || tail -n 30 "$home"/run/*.log "$home"/run/vtpm/*/host.log
-  rm -rf "$work"
-}
-trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-does() { # what code arguments...
-  local what=$1 code=$2 got; shift 2
-  (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@") >"$work/out" 2>"$work/err" </dev/null
-  got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
-json() { jq -r "$1" "$work/out" 2>/dev/null; }
-tpm() { local name=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/$name/tpm" "$@"; }
-for tool in swtpm openssl setpriv jq tpm2_nvread tpm2_pcrread; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
-mkdir -p "$bin"
-cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} "$bin"
 head -c 300000 /dev/urandom >"$work/kernel"
 cp "$work/kernel" "$work/other" && echo >>"$work/other"
-chmod 755 "$work"
-[ ${#run[@]} = 0 ] || chown -R 43214:43214 "$work"
+lend
 kernel=$(sha256sum <"$work/kernel" | cut -d' ' -f1) cmdline=$(printf 'quiet root=/dev/vda' | sha256sum | cut -d' ' -f1)
 
 does "init" 0 init --insecure-dev --coap $coap --http $http
