@@ -1,6 +1,7 @@
 /* ek: platform certificates, read back element by element as RFC 5755 and TCG's profile have them. What a reader of
  * others' making says of one is in e2e.vtpm_deep. */
 #include "check.h"
+#include "site_ca.h"
 
 #include "crypto.h"
 #include "der.h"
@@ -10,35 +11,20 @@
 #define NOW_S 1800000000
 #define DAY_S 86400
 
-static struct crypto_key owner_key, ca_key;
-static uint8_t root_room[PKI_CERTIFICATE_MAX], ca_room[PKI_CERTIFICATE_MAX];
-static struct pki_certificate ca;
 static const uint8_t serial[] = {1, 2, 3}, holder[] = {0x41, 7};
 
 static int start_ca(void **state)
 {
     (void)state;
-    static const uint8_t number[X509_SERIAL_LEN] = {1};
-    struct writer writer = writer_over(root_room, sizeof root_room), ca_writer = writer_over(ca_room, sizeof ca_room);
-    struct pki_certificate root;
-    struct x509_order order = {.identity = {.role = X509_SITE_CA, .name = bytes_from_text("site")}, .now_s = NOW_S};
     check_ok(crypto_init());
-    check_ok(crypto_key_generate(&owner_key, CRYPTO_P256));
-    check_ok(crypto_key_generate(&ca_key, CRYPTO_P256));
-    check_ok(x509_issue_root(&writer, &owner_key, number, NOW_S));
-    check_ok(pki_certificate_decode(writer_bytes(&writer), &root));
-    memcpy(order.serial, number, sizeof number);
-    order.key = ca_key.public_key;
-    check_ok(x509_issue(&ca_writer, &owner_key, &root, &order));
-    check_ok(pki_certificate_decode(writer_bytes(&ca_writer), &ca));
+    make_site_ca(NOW_S);
     return 0;
 }
 
 static int stop_ca(void **state)
 {
     (void)state;
-    crypto_key_done(&owner_key);
-    crypto_key_done(&ca_key);
+    end_site_ca();
     return 0;
 }
 

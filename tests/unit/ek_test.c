@@ -1,6 +1,7 @@
 /* ek: certificates for endorsement keys, read back by libcrypto as any TPM user's tools would, and taken by the room
  * that judges makers' certificates. */
 #include "evidence_rig.h"
+#include "site_ca.h"
 
 #include "ek.h"
 #include "endorsement.h"
@@ -12,29 +13,14 @@
 #define NOW_S 1800000000
 #define DAY_S 86400
 
-static struct crypto_key owner_key, ca_key;
-static uint8_t root_room[PKI_CERTIFICATE_MAX], ca_room[PKI_CERTIFICATE_MAX], modulus[EK_RSA_LEN];
-static struct pki_certificate ca;
-static struct bytes ca_der;
+static uint8_t modulus[EK_RSA_LEN];
 static const uint8_t serial[] = {1, 2, 3};
 
 static int start_ca(void **state)
 {
-    static const uint8_t number[X509_SERIAL_LEN] = {1};
-    struct writer writer = writer_over(root_room, sizeof root_room), ca_writer = writer_over(ca_room, sizeof ca_room);
-    struct pki_certificate root;
-    struct x509_order order = {.identity = {.role = X509_SITE_CA, .name = bytes_from_text("site")}, .now_s = NOW_S};
     if (start(state))
         return 1;
-    check_ok(crypto_key_generate(&owner_key, CRYPTO_P256));
-    check_ok(crypto_key_generate(&ca_key, CRYPTO_P256));
-    check_ok(x509_issue_root(&writer, &owner_key, number, NOW_S));
-    check_ok(pki_certificate_decode(writer_bytes(&writer), &root));
-    memcpy(order.serial, number, sizeof number);
-    order.key = ca_key.public_key;
-    check_ok(x509_issue(&ca_writer, &owner_key, &root, &order));
-    ca_der = writer_bytes(&ca_writer);
-    check_ok(pki_certificate_decode(ca_der, &ca));
+    make_site_ca(NOW_S);
     EVP_PKEY *rsa = EVP_RSA_gen(2048);
     BIGNUM *number_n = NULL;
     assert_int_equal(1, EVP_PKEY_get_bn_param(rsa, "n", &number_n));
@@ -46,8 +32,7 @@ static int start_ca(void **state)
 
 static int stop_ca(void **state)
 {
-    crypto_key_done(&owner_key);
-    crypto_key_done(&ca_key);
+    end_site_ca();
     return stop(state);
 }
 

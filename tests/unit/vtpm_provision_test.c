@@ -1,5 +1,6 @@
 /* provision: certificates of the site CA for a vTPM's keys, in the indices where TPM users look for them: written once,
  * whatever happens on the way, readable by everybody, and taken by the room that judges makers' certificates. */
+#include "site_ca.h"
 #include "vtpm_identity_rig.h"
 
 #include "ek.h"
@@ -14,31 +15,17 @@
 #define DAY_S 86400
 
 static const uint32_t indices[TPM2_EK_KINDS] = {EK_INDEX_RSA_2048, EK_INDEX_P256, EK_INDEX_P384};
-static struct crypto_key owner_key, ca_key;
-static uint8_t root_room[PKI_CERTIFICATE_MAX], ca_room[PKI_CERTIFICATE_MAX];
-static struct pki_certificate ca;
 static char authority[4096]; /* PEM of the site CA */
 static uint8_t certificate_rooms[TPM2_EK_KINDS][EK_CERTIFICATE_MAX];
 static struct bytes certificates[TPM2_EK_KINDS];
 
 static int start_ca(void **state)
 {
-    static const uint8_t number[X509_SERIAL_LEN] = {1};
-    struct writer writer = writer_over(root_room, sizeof root_room), ca_writer = writer_over(ca_room, sizeof ca_room);
-    struct pki_certificate root;
-    struct x509_order order = {.identity = {.role = X509_SITE_CA, .name = bytes_from_text("site")}, .now_s = NOW_S};
     if (start(state))
         return 1;
-    check_ok(crypto_key_generate(&owner_key, CRYPTO_P256));
-    check_ok(crypto_key_generate(&ca_key, CRYPTO_P256));
-    check_ok(x509_issue_root(&writer, &owner_key, number, NOW_S));
-    check_ok(pki_certificate_decode(writer_bytes(&writer), &root));
-    memcpy(order.serial, number, sizeof number);
-    order.key = ca_key.public_key;
-    check_ok(x509_issue(&ca_writer, &owner_key, &root, &order));
-    check_ok(pki_certificate_decode(writer_bytes(&ca_writer), &ca));
+    make_site_ca(NOW_S);
     const unsigned char *at = ca_room;
-    X509 *site = d2i_X509(NULL, &at, (long)ca_writer.len);
+    X509 *site = d2i_X509(NULL, &at, (long)ca_der.len);
     BIO *bio = BIO_new(BIO_s_mem());
     assert_int_equal(1, PEM_write_bio_X509(bio, site));
     int len = BIO_read(bio, authority, sizeof authority - 1);
@@ -50,8 +37,7 @@ static int start_ca(void **state)
 
 static int stop_ca(void **state)
 {
-    crypto_key_done(&owner_key);
-    crypto_key_done(&ca_key);
+    end_site_ca();
     return stop(state);
 }
 
