@@ -26,7 +26,7 @@ struct rig_letter {
 struct rig {
     struct vtpm *vtpm;
     struct vtpm_socket_port socket;
-    uint32_t state_max, buffer_max;
+    uint32_t buffer_max;
     struct image_configuration configuration; /* owner and site id; zeroed: nobody's */
     struct image_machine machine;
     bool measured;
@@ -272,7 +272,6 @@ static inline int rig_launch(struct rig *rig)
                  rig_clock_ms},
         .machine = &rig->machine,
         .socket = rig->socket,
-        .state_max = rig->state_max,
         .buffer_max = rig->buffer_max,
     };
     const char *sentence;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct words {
-    const char *name, *from, *id, *tenant, *image, *kind, *file, *to;
+    const char *name, *from, *id, *tenant, *image, *kind, *file, *to, *state_max;
     bool start, on, foreground, pem, der, yes, gone, prepare, finish, abort, lost;
 };
 
@@ -52,9 +52,12 @@ static int create(const struct cli *cli, const struct words *words)
 {
     char image[PATH_MAX];
     uint8_t id[IMAGE_SITE_LEN];
+    uint64_t state_max = 0;
     struct owner_session session;
-    const struct instance_order order = {words->name, words->id ? id : NULL, words->tenant, image};
     int result = check_create(cli, words, id);
+    if (result == CLI_OK)
+        result = cli_number(cli, "vtpm", "state-max", words->state_max, IMAGE_STATE_MIN, IMAGE_STATE_MAX, &state_max);
+    const struct instance_order order = {words->name, words->id ? id : NULL, words->tenant, image, (uint32_t)state_max};
     if (result == CLI_OK)
         result = find_image(cli, words->name, words->image, image);
     if (result == CLI_OK)
@@ -231,6 +234,7 @@ enum option {
     O_ID,
     O_TENANT,
     O_IMAGE,
+    O_STATE_MAX,
     O_START,
     O_ON,
     O_FOREGROUND,
@@ -255,7 +259,7 @@ static const struct {
     unsigned options; /* that it has */
     int (*run)(const struct cli *cli, const struct words *words);
 } verbs[] = {
-    {"create", 1, WITH(O_ID) | WITH(O_TENANT) | WITH(O_IMAGE) | WITH(O_START) | WITH(O_ON), create},
+    {"create", 1, WITH(O_ID) | WITH(O_TENANT) | WITH(O_IMAGE) | WITH(O_STATE_MAX) | WITH(O_START) | WITH(O_ON), create},
     {"list", 0, 0, list},
     {"show", 1, 0, show},
     {"start", 1, WITH(O_ON) | WITH(O_FOREGROUND), start},
@@ -292,6 +296,7 @@ static int run(struct cli *cli, int argc, char **argv)
         [O_ID] = {"id", &words.id, NULL, NULL},
         [O_TENANT] = {"tenant", &words.tenant, NULL, NULL},
         [O_IMAGE] = {"image", &words.image, NULL, NULL},
+        [O_STATE_MAX] = {"state-max", &words.state_max, NULL, NULL},
         [O_START] = {"start", NULL, &words.start, NULL},
         [O_ON] = {"on", NULL, &words.on, NULL},
         [O_FOREGROUND] = {"foreground", NULL, &words.foreground, NULL},

@@ -13,7 +13,7 @@
 #define ALLOW_MAX (IMAGE_PARTS * IMAGE_ALLOWED_MAX)
 
 struct change {
-    const char *name, *tenant, *launch;
+    const char *name, *tenant, *launch, *state_max;
     bool snapshots, no_snapshots, hypervisor, no_hypervisor;
     const char *allow_items[ALLOW_MAX], *hash_items[ALLOW_MAX];
     struct cli_list allow, hashes;
@@ -21,8 +21,8 @@ struct change {
 
 static bool is_asked_for(const struct change *change)
 {
-    return change->tenant || change->launch || change->snapshots || change->no_snapshots || change->hypervisor ||
-           change->no_hypervisor || change->allow.count || change->hashes.count;
+    return change->tenant || change->launch || change->state_max || change->snapshots || change->no_snapshots ||
+           change->hypervisor || change->no_hypervisor || change->allow.count || change->hashes.count;
 }
 
 /* ---- What it is started from ---- */
@@ -95,6 +95,10 @@ static int apply(const struct cli *cli, const struct change *change, struct imag
         snprintf(machine->tenant, sizeof machine->tenant, "%s", change->tenant);
     machine->snapshots = change->snapshots || (machine->snapshots && !change->no_snapshots);
     machine->hypervisor = change->hypervisor || (machine->hypervisor && !change->no_hypervisor);
+    uint64_t state_max = machine->state_max;
+    if (result == CLI_OK)
+        result = cli_number(cli, "vtpm", "state-max", change->state_max, IMAGE_STATE_MIN, IMAGE_STATE_MAX, &state_max);
+    machine->state_max = (uint32_t)state_max;
     if (machine->launch == IMAGE_LAUNCH_NONE)
         memset(machine->allowed_count, 0, sizeof machine->allowed_count);
     size_t allowed = 0;
@@ -107,74 +111,20 @@ static int apply(const struct cli *cli, const struct change *change, struct imag
     return result;
 }
 
-/* ---- The two copies ---- */
-
-/* NOT_FOUND: there is none. */
-static enum status load(const struct cli *cli, const struct owner *owner, const struct instance *instance,
-                        struct image_machine *machine)
-{
-    char path[PATH_MAX];
-    uint8_t *data = NULL;
-    size_t len = 0;
-    enum status status = cli_read_file(instance_path(cli, "owner/vtpm", instance->name, "policy", path),
-                                       IMAGE_WORKLOAD_MAX, &data, &len);
-    if (status == OK)
-        status = image_machine_open(bytes_from(data, len), &owner->configuration.owner, instance->id, machine);
-    free(data);
-    return status;
-}
-
-static int sign(const struct cli *cli, const struct owner *owner, const struct instance *instance,
-                const struct image_machine *machine)
-{
-    static uint8_t room[IMAGE_WORKLOAD_MAX];
-    char kept[PATH_MAX], lent[PATH_MAX];
-    struct writer writer = writer_over(room, sizeof room);
-    enum status status = image_machine_sign(&writer, &owner->key, machine);
-    if (status != OK)
-        return cli_fail(cli, CLI_DENIED, "the policy cannot be signed: %s", owner_signing_problem(owner, status));
-    int result = instance_make_record_place(cli, instance->name);
-    if (result)
-        return result;
-    instance_path(cli, "owner/vtpm", instance->name, "policy", kept);
-    instance_path(cli, "node/instances", instance->name, "workload", lent);
-    /* The owner's first: a serial that was given to a node is never given again. */
-    if (cli_write_file(kept, writer_bytes(&writer)) != OK)
-        return cli_fail(cli, CLI_DENIED, "%s cannot be written", kept);
-    return cli_write_file(lent, writer_bytes(&writer)) == OK
-               ? CLI_OK
-               : cli_fail(cli, CLI_DENIED, "%s cannot be written: say it again", lent);
-}
-
-/* Whether the node's copy is the owner's. */
-static bool is_lent(const struct cli *cli, const char *name)
-{
-    char path[PATH_MAX];
-    uint8_t *kept = NULL, *lent = NULL;
-    size_t kept_len = 0, lent_len = 0;
-    bool same = cli_read_file(instance_path(cli, "owner/vtpm", name, "policy", path), IMAGE_WORKLOAD_MAX, &kept,
-                              &kept_len) == OK &&
-                cli_read_file(instance_path(cli, "node/instances", name, "workload", path), IMAGE_WORKLOAD_MAX, &lent,
-                              &lent_len) == OK &&
-                kept_len == lent_len && memcmp(kept, lent, kept_len) == 0;
-    free(kept);
-    free(lent);
-    return same;
-}
-
 /* ---- For people and programs ---- */
 
 static void show(const struct cli *cli, const char *name, const struct image_machine *machine)
 {
     json_t *allowed = json_object();
     char hash[2 * IMAGE_HASH_LEN + 1];
-    const bool lent = is_lent(cli, name);
+    const bool lent = instance_policy_is_lent(cli, name);
     cli_line(cli, "policy", "serial %llu of vTPM %s%s", (unsigned long long)machine->serial, name,
              lent ? ", from its next start on" : "; the node has another: say it again");
     cli_line(cli, "tenant", "%s", *machine->tenant ? machine->tenant : "none");
     cli_line(cli, "snapshots", "%s", machine->snapshots ? "allowed: its state may be taken back" : "refused");
     if (machine->hypervisor)
         cli_line(cli, "hypervisor", "yes: the node's launches are told to it");
+    cli_line(cli, "limit", "%u bytes of state", instance_policy_state_max(machine));
     cli_line(cli, "launch", "%s", image_launch_words[machine->launch]);
     for (size_t part = 0; part < IMAGE_PARTS; part++) {
         json_t *hashes = json_array();
@@ -187,9 +137,10 @@ static void show(const struct cli *cli, const char *name, const struct image_mac
         json_object_set_new(allowed, image_part_words[part], hashes);
     }
     if (cli->json)
-        cli_print_json(json_pack("{s:s,s:I,s:s,s:b,s:b,s:s,s:O,s:b}", "name", name, "serial",
+        cli_print_json(json_pack("{s:s,s:I,s:s,s:b,s:b,s:I,s:s,s:O,s:b}", "name", name, "serial",
                                  (json_int_t)machine->serial, "tenant", machine->tenant, "snapshots",
-                                 machine->snapshots, "hypervisor", machine->hypervisor, "launch",
+                                 machine->snapshots, "hypervisor", machine->hypervisor, "state_max",
+                                 (json_int_t)instance_policy_state_max(machine), "launch",
                                  image_launch_words[machine->launch], "allowed", allowed, "installed", lent));
     json_decref(allowed);
 }
@@ -206,7 +157,7 @@ static int serve(const struct cli *cli, const struct change *change, struct owne
         result = owner_open(cli, false, owner);
     if (result)
         return result;
-    enum status status = load(cli, owner, &instance, &machine);
+    enum status status = instance_policy_load(cli, &owner->configuration.owner, &instance, &machine);
     if (status != OK && status != NOT_FOUND)
         return cli_fail(cli, CLI_DENIED, "owner/vtpm/%s/policy is not this owner's policy for it: %s", change->name,
                         status_word(status));
@@ -218,15 +169,11 @@ static int serve(const struct cli *cli, const struct change *change, struct owne
         show(cli, change->name, &machine);
         return CLI_OK;
     }
-    if (status == NOT_FOUND)
-        snprintf(machine.tenant, sizeof machine.tenant, "%s", instance.record.tenant);
-    memcpy(machine.site, instance.id, sizeof machine.site);
-    machine.serial++;
     result = apply(cli, change, &machine);
     if (result == CLI_OK)
         result = owner_unlock(cli, owner);
     if (result == CLI_OK)
-        result = sign(cli, owner, &instance, &machine);
+        result = instance_policy_sign(cli, owner, &instance, &machine);
     if (result == CLI_OK)
         show(cli, change->name, &machine);
     return result;
@@ -241,7 +188,8 @@ int command_vtpm_policy(const struct cli *cli, int argc, char **argv)
         {"tenant", &change.tenant, NULL, NULL},         {"launch", &change.launch, NULL, NULL},
         {"snapshots", NULL, &change.snapshots, NULL},   {"no-snapshots", NULL, &change.no_snapshots, NULL},
         {"hypervisor", NULL, &change.hypervisor, NULL}, {"no-hypervisor", NULL, &change.no_hypervisor, NULL},
-        {"allow", NULL, NULL, &change.allow},           {"allow-sha256", NULL, NULL, &change.hashes}};
+        {"allow", NULL, NULL, &change.allow},           {"allow-sha256", NULL, NULL, &change.hashes},
+        {"state-max", &change.state_max, NULL, NULL}};
     int result = cli_options(cli, "vtpm", options, sizeof options / sizeof *options, &argc, argv);
     if (result)
         return result;

@@ -26,6 +26,7 @@ struct facts {
     char id[INSTANCE_UUID_LEN], config[2 * IMAGE_HASH_LEN + 1];
     bool attached; /* the monitor serves it: */
     struct control_status control;
+    uint32_t state_max; /* as its owner's policy has it; 0: that cannot be read */
     struct certified certificates[TPM2_EK_KINDS];
 };
 
@@ -70,6 +71,16 @@ static void judge(struct facts *facts)
              is->has_place && !is->has_record ? ", not certified: bastide vtpm create does it" : "");
 }
 
+static uint32_t look_at_policy(const struct cli *cli, const struct instance *is)
+{
+    struct owner owner;
+    struct image_machine machine = {.serial = 0};
+    if (!owner_has_site(cli) || owner_open_site(cli, &owner) != CLI_OK)
+        return 0;
+    enum status status = instance_policy_load(cli, &owner.configuration.owner, is, &machine);
+    return status == OK || status == NOT_FOUND ? instance_policy_state_max(&machine) : 0;
+}
+
 static int look(const struct cli *cli, const char *name, struct facts *facts)
 {
     char path[PATH_MAX];
@@ -86,6 +97,7 @@ static int look(const struct cli *cli, const char *name, struct facts *facts)
         facts->config[0] = 0;
     for (int kind = 0; kind < TPM2_EK_KINDS; kind++)
         look_at_certificate(cli, name, (enum tpm2_ek_kind)kind, &facts->certificates[kind]);
+    facts->state_max = look_at_policy(cli, &facts->is);
     judge(facts);
     return CLI_OK;
 }
@@ -95,9 +107,10 @@ static int look(const struct cli *cli, const char *name, struct facts *facts)
 static json_t *brief(const struct facts *facts)
 {
     const struct instance *is = &facts->is;
-    return json_pack("{s:s,s:s,s:s*,s:s*,s:b}", "name", is->name, "state", facts->state, "id",
+    return json_pack("{s:s,s:s,s:s*,s:s*,s:b,s:o*}", "name", is->name, "state", facts->state, "id",
                      facts->id[0] ? facts->id : NULL, "tenant", is->has_record ? is->record.tenant : NULL, "certified",
-                     is->has_record && is->record.whole);
+                     is->has_record && is->record.whole, "state_max",
+                     facts->state_max ? json_integer(facts->state_max) : NULL);
 }
 
 int command_vtpm_list(const struct cli *cli)
@@ -258,6 +271,8 @@ static int show_people(const struct cli *cli, const struct facts *facts)
         cli_line(cli, "tenant", "%s", is->record.tenant);
     if (facts->config[0])
         cli_line(cli, "config", "%s", facts->config);
+    if (facts->state_max)
+        cli_line(cli, "limit", "%u bytes of state", facts->state_max);
     print_image(cli, is);
     print_enclave(cli, facts);
     for (int kind = 0; kind < TPM2_EK_KINDS; kind++)

@@ -321,6 +321,23 @@ static int make_whole(struct creation *made)
     return instance_record_save(made->cli, made->is.name, &made->is.record);
 }
 
+/* Before its first start, so that no state was ever under another. */
+static int limit(struct creation *made)
+{
+    const struct owner *owner = &made->session->meeting->owner;
+    struct image_machine machine = {.serial = 0};
+    if (!made->order->state_max)
+        return CLI_OK;
+    enum status status = instance_policy_load(made->cli, &owner->configuration.owner, &made->is, &machine);
+    if (status != OK && status != NOT_FOUND)
+        return cli_fail(made->cli, CLI_DENIED, "owner/vtpm/%s/policy is not this owner's policy for it: %s",
+                        made->is.name, status_word(status));
+    if (machine.state_max == made->order->state_max && instance_policy_is_lent(made->cli, made->is.name))
+        return CLI_OK;
+    machine.state_max = made->order->state_max;
+    return instance_policy_sign(made->cli, owner, &made->is, &machine);
+}
+
 static int create(struct creation *made)
 {
     const char *name = made->order->name;
@@ -334,10 +351,14 @@ static int create(struct creation *made)
         result = measure(made);
     if (result == CLI_OK)
         result = check_hub(made);
+    if (result == CLI_OK && made->order->state_max)
+        result = owner_unlock(made->cli, &made->session->meeting->owner);
     if (result == CLI_OK)
         result = write_down(made);
     if (result == CLI_OK)
         result = instance_make_place(made->cli, &made->session->meeting->owner, name, made->is.id, made->order->image);
+    if (result == CLI_OK)
+        result = limit(made);
     if (result == CLI_OK)
         result = instance_stop(made->cli, name, &was); /* of a making that was cut */
     if (result == CLI_OK)

@@ -5,6 +5,7 @@
  *
  *     node/instances/NAME/configuration, image    what the monitor makes it of (monitor/sites)
  *     owner/vtpm/NAME/instance.json               who it is; written first, so that a making that was cut is taken up
+ *     owner/vtpm/NAME/policy                      its machine policy; node/instances/NAME/workload: what the node has
  *     owner/vtpm/NAME/ek-KIND.der, platform.der   its certificates, kept before they are put into it
  *     run/vtpm/NAME/tpm.ctrl, tpm, keys, transfer  its sockets; host.pid, host.log
  *
@@ -107,6 +108,18 @@ int instance_remove(const struct cli *cli, const char *directory, const char *na
 /* The directory its image is in, with links followed. False: there is none. */
 bool instance_image(const struct cli *cli, const char *name, char image[PATH_MAX]);
 
+/* ---- policy.c: what its owner lets happen to it ---- */
+
+/* The owner's copy. NOT_FOUND: there is none; else as image_machine_open(). */
+MUST_USE enum status instance_policy_load(const struct cli *cli, const struct crypto_public *owner,
+                                          const struct instance *instance, struct image_machine *machine);
+/* Of what the last one said (zeroed: there was none) and was changed in it: with the next serial, for this instance, to
+ * both places. The key is unlocked. */
+int instance_policy_sign(const struct cli *cli, const struct owner *owner, const struct instance *instance,
+                         struct image_machine *machine);
+bool instance_policy_is_lent(const struct cli *cli, const char *name);   /* the node's copy is the owner's */
+uint32_t instance_policy_state_max(const struct image_machine *machine); /* bytes, also where it says nothing */
+
 /* ---- process.c: bastide-vtpm in front of it ---- */
 
 struct instance_sockets {
@@ -158,6 +171,7 @@ struct instance_order {
     const uint8_t *id;  /* NULL: as it is, else at random */
     const char *tenant; /* NULL: as it is, else "default" */
     const char *image;  /* a directory's whole path; of one that has an image it must be that */
+    uint32_t state_max; /* its machine policy says so; 0: no word about it */
 };
 
 /* Makes it, appraises it against the session's pins, has the hub certify its keys and puts the certificates into it. It

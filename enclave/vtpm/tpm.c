@@ -12,7 +12,11 @@
 #define RC_NV_SPACE 0x14bu
 #define RC_LOCALITY 0x907u
 #define CC_EVICT_CONTROL 0x120u
+#define CC_HIERARCHY_CHANGE_AUTH 0x129u
 #define CC_NV_DEFINE_SPACE 0x12au
+#define CC_PCR_SET_AUTH_POLICY 0x12cu
+#define CC_SET_PRIMARY_POLICY 0x12eu
+#define CC_NV_CHANGE_AUTH 0x13bu
 #define CC_STARTUP 0x144u
 #define OWN_COMMAND_MAX 512u
 #define PERSISTENT 0x81u /* upper byte of a persistent object's handle */
@@ -174,8 +178,10 @@ static void put_refusal(struct writer *reply, bool prefixed, uint32_t code)
     swtpm_put_response(reply, prefixed, writer_bytes(&writer));
 }
 
-/* libtpms' own room for NV is more than a commit can carry. Evicting a persistent object gives room back. */
-static bool grows(struct bytes command)
+/* libtpms' own room for NV is more than a commit can carry. How much must be left for a command, of those that make the
+ * state grow: passwords and policies are of 64 bytes at the most, but an index may be given one ever anew. Evicting a
+ * persistent object gives room back. */
+static size_t room_wanted(struct bytes command)
 {
     struct reader reader = reader_over(command);
     (void)take_u16be(&reader);
@@ -183,7 +189,19 @@ static bool grows(struct bytes command)
     uint32_t code = take_u32be(&reader);
     (void)take_u32be(&reader);
     uint8_t object = take_u8(&reader);
-    return code == CC_NV_DEFINE_SPACE || (code == CC_EVICT_CONTROL && object != PERSISTENT);
+    switch (code) {
+    case CC_NV_DEFINE_SPACE:
+        return VTPM_GROWTH_MAX;
+    case CC_EVICT_CONTROL:
+        return object != PERSISTENT ? VTPM_GROWTH_MAX : 0;
+    case CC_HIERARCHY_CHANGE_AUTH:
+    case CC_PCR_SET_AUTH_POLICY:
+    case CC_SET_PRIMARY_POLICY:
+    case CC_NV_CHANGE_AUTH:
+        return VTPM_SHUTDOWN_MAX;
+    default:
+        return 0;
+    }
 }
 
 static uint32_t refusal(const struct vtpm *vtpm, const struct swtpm_tpm_command *command)
@@ -194,7 +212,8 @@ static uint32_t refusal(const struct vtpm *vtpm, const struct swtpm_tpm_command 
         return RC_COMMAND_SIZE;
     if (command->prefixed && command->locality > vtpm_locality_max(vtpm))
         return RC_LOCALITY;
-    if (grows(command->command) && vtpm->states[VTPM_PERMANENT].len > vtpm->state_max - VTPM_GROWTH_MAX)
+    const size_t wanted = room_wanted(command->command);
+    if (wanted && vtpm->states[VTPM_PERMANENT].len > vtpm->state_max - wanted)
         return RC_NV_SPACE;
     return 0;
 }

@@ -21,10 +21,12 @@
 #include "base.h"
 #include "image.h"
 
-#define VTPM_STATE_MAX (112u * 1024u) /* of the permanent state: before and after it, in one record of the store */
-#define VTPM_STATE_MIN (16u * 1024u)  /* the least that a limit may say */
-#define VTPM_GROWTH_MAX (6u * 1024u)  /* by which one command may make it grow */
-#define VTPM_QUEUE_MAX 64             /* requests that wait; VTPM_QUEUE_BYTES of them */
+#define VTPM_STATE_MAX IMAGE_STATE_MAX /* of the permanent state: before and after it, in one record of the store */
+/* What is left of it for an index or a persistent object more, and below that for the state that TPM2_Shutdown saves:
+ * it never comes past its limit, and a shutdown is never refused. */
+#define VTPM_GROWTH_MAX (6u * 1024u)
+#define VTPM_SHUTDOWN_MAX (4u * 1024u)
+#define VTPM_QUEUE_MAX 64 /* requests that wait; VTPM_QUEUE_BYTES of them */
 #define VTPM_QUEUE_BYTES (1u << 20)
 /* In PCR 17 is what the VM was started from, if it was measured: one D-RTM event over its launch record (proto/image),
  * so SHA-256: H(zeros || launch digest). The node's own vTPM has in PCR 18 one event for each measured launch of the
@@ -67,10 +69,8 @@ struct vtpm_config {
         *configuration;                  /* whose it is, and which; NULL: nobody's who could grant anything */
     const struct image_machine *machine; /* NULL: no policy */
     struct vtpm_socket_port socket;      /* zero: none will be */
-    /* Resource limits; 0 for the most there is. Where the permanent state would pass the first, commands that make it
-     * grow are answered TPM_RC_NV_SPACE; VTPM_STATE_MIN to VTPM_STATE_MAX. */
-    uint32_t state_max;
-    uint32_t buffer_max; /* of a TPM command and a response, as SET_BUFFERSIZE may choose; libtpms takes 2808 to 4096 */
+    uint32_t buffer_max; /* 0: the most there is; of a TPM command and a response, as SET_BUFFERSIZE may choose; libtpms
+                            takes 2808 to 4096 */
 };
 
 struct vtpm;

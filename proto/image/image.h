@@ -91,6 +91,10 @@ MUST_USE enum status image_workload_open(struct bytes sign1, const struct crypto
  * people are in the two tables. */
 #define IMAGE_TENANT_MAX 63
 #define IMAGE_ALLOWED_MAX 16 /* hashes for each part */
+/* What a TPM's permanent state may be kept to: the least has room for its certificates and some keys, the most is what
+ * vtpm.enclave keeps anyway. */
+#define IMAGE_STATE_MIN (16u * 1024u)
+#define IMAGE_STATE_MAX (112u * 1024u)
 
 enum image_part { IMAGE_FIRMWARE, IMAGE_KERNEL, IMAGE_INITRD, IMAGE_CMDLINE, IMAGE_DISK }; /* what a VM starts from */
 #define IMAGE_PARTS 5
@@ -113,11 +117,12 @@ struct image_machine {
     enum image_launch_policy launch;
     uint8_t allowed[IMAGE_PARTS][IMAGE_ALLOWED_MAX][IMAGE_HASH_LEN]; /* a disk's is that of its policy, not its own */
     size_t allowed_count[IMAGE_PARTS];
+    uint32_t state_max;           /* bytes; 0: no word about it, so IMAGE_STATE_MAX */
     uint8_t hash[IMAGE_HASH_LEN]; /* decoding only: of the payload; zero: there is none */
 };
 
-/* MALFORMED: a serial out of its range, a tenant without an end, too many hashes, hashes and nothing that looks at them
- * (launch none), or none to enforce. */
+/* MALFORMED: a serial or a limit out of its range, a tenant without an end, too many hashes, hashes and nothing that
+ * looks at them (launch none), or none to enforce. */
 MUST_USE enum status image_machine_sign(struct writer *writer, const struct crypto_key *owner,
                                         const struct image_machine *machine);
 /* An empty input is no policy. AUTH: not this owner's; DENIED: another instance's; UNSUPPORTED: a launch policy that is

@@ -1,5 +1,6 @@
 /* The machine policy: {1: profile, 2: site, 3: serial, 4: tenant, 5: snapshots, 6: hypervisor, 7: launch, 8:
- * [[SHA-256…] for each part in the order of enum image_part]} in the owner's COSE_Sign1. */
+ * [[SHA-256…] for each part in the order of enum image_part], 9: limit of the state, unless there is none} in the
+ * owner's COSE_Sign1. */
 #include "image.h"
 
 #include "cbor.h"
@@ -8,7 +9,7 @@
 #include <string.h>
 
 #define PROFILE "bastide machine 1"
-#define FIELDS 8
+#define FIELDS 8 /* without a limit */
 
 const char *const image_part_words[IMAGE_PARTS] = {"firmware", "kernel", "initrd", "cmdline", "disk"};
 const char *const image_launch_words[IMAGE_LAUNCH_POLICIES] = {"none", "hash", "hash-and-enforce"};
@@ -16,6 +17,8 @@ const char *const image_launch_words[IMAGE_LAUNCH_POLICIES] = {"none", "hash", "
 static bool machine_good(const struct image_machine *machine)
 {
     size_t allowed = 0;
+    if (machine->state_max && (machine->state_max < IMAGE_STATE_MIN || machine->state_max > IMAGE_STATE_MAX))
+        return false;
     if (machine->serial == 0 || machine->serial > INT64_MAX ||
         memchr(machine->tenant, '\0', sizeof machine->tenant) == NULL || machine->launch >= IMAGE_LAUNCH_POLICIES)
         return false;
@@ -35,7 +38,7 @@ enum status image_machine_sign(struct writer *writer, const struct crypto_key *o
     struct writer body = writer_over(payload, sizeof payload);
     if (!machine_good(machine))
         return MALFORMED;
-    cbor_put_map(&body, FIELDS);
+    cbor_put_map(&body, FIELDS + (machine->state_max != 0));
     cbor_put_uint(&body, 1);
     cbor_put_text(&body, PROFILE);
     cbor_put_uint(&body, 2);
@@ -56,6 +59,10 @@ enum status image_machine_sign(struct writer *writer, const struct crypto_key *o
         cbor_put_array(&body, machine->allowed_count[part]);
         for (size_t i = 0; i < machine->allowed_count[part]; i++)
             cbor_put_bytes(&body, BYTES_OF(machine->allowed[part][i]));
+    }
+    if (machine->state_max) {
+        cbor_put_uint(&body, 9);
+        cbor_put_uint(&body, machine->state_max);
     }
     TRY(writer_end(&body));
     return cose_sign1_encode(writer, owner, &headers, (struct bytes){0}, writer_bytes(&body));
@@ -95,10 +102,19 @@ static void take_allowed(struct reader *reader, struct image_machine *machine)
     }
 }
 
+static uint32_t take_state_max(struct reader *reader)
+{
+    expect(reader, cbor_take_uint(reader) == 9, MALFORMED);
+    const uint64_t max = cbor_take_uint(reader);
+    expect(reader, max >= IMAGE_STATE_MIN && max <= IMAGE_STATE_MAX, NO_ROOM);
+    return (uint32_t)max;
+}
+
 static enum status decode(struct bytes payload, struct image_machine *machine)
 {
     struct reader reader = reader_over(payload);
-    expect(&reader, cbor_take_map(&reader) == FIELDS && cbor_take_uint(&reader) == 1, MALFORMED);
+    const size_t fields = cbor_take_map(&reader);
+    expect(&reader, (fields == FIELDS || fields == FIELDS + 1) && cbor_take_uint(&reader) == 1, MALFORMED);
     expect(&reader, bytes_equal(cbor_take_text(&reader), bytes_from_text(PROFILE)), MALFORMED);
     expect(&reader, cbor_take_uint(&reader) == 2, MALFORMED);
     take_fixed(&reader, machine->site, sizeof machine->site);
@@ -116,6 +132,8 @@ static enum status decode(struct bytes payload, struct image_machine *machine)
     machine->launch = (enum image_launch_policy)launch;
     expect(&reader, cbor_take_uint(&reader) == 8, MALFORMED);
     take_allowed(&reader, machine);
+    if (fields > FIELDS)
+        machine->state_max = take_state_max(&reader);
     TRY(reader_end(&reader));
     return machine_good(machine) ? OK : MALFORMED;
 }

@@ -60,6 +60,35 @@ check "as it is" "3 false" "$(json '"\(.serial) \(.installed)"')"
 does "a new one takes its place" 0 vtpm policy web --tenant other
 does "and is served under" 0 vtpm start web --on
 
+# --- how much it may hold
+for bytes in 0 16383 114689 99999999999999999999 -1 16k; do
+  does "a limit of $bytes" 2 vtpm policy web --state-max=$bytes
+done
+says "its range is named" "from 16384 to 114688" "$work/err"
+does "one past it at the making" 2 vtpm create bound --state-max 16383
+does "and none was begun" 6 vtpm show bound
+does "one is made with the least" 0 --json vtpm create bound --state-max 16384
+check "which is shown" 16384 "$(json .state_max)"
+does "and listed" 0 --json vtpm list
+check "beside who has none" "bound 16384, web 114688" "$(json 'map("\(.name) \(.state_max)") | join(", ")')"
+does "by a policy" 0 --json vtpm policy bound
+check "its first" "1 default 16384 true" "$(json '"\(.serial) \(.tenant) \(.state_max) \(.installed)"')"
+does "under which it is started" 0 vtpm start bound --on
+fill() { # defines indices until that is refused; how many, and with what code
+  local count=0
+  while tpm bound tpm2_nvdefine -C o -s 512 $((0x1500000 + $1 + count)) >/dev/null 2>"$work/refusal"; do count=$((count + 1)); done
+  echo "$count $(grep -o '0x14B' "$work/refusal" | head -1)" # TPM_RC_NV_SPACE
+}
+check "beside its certificates there is room for a few indices" yes "$(read -r count code < <(fill 0); [ "$count" -gt 2 ] && [ "$count" -lt 16 ] && [ "$code" = 0x14B ] && echo yes)"
+check "and no more" "0 0x14B" "$(fill 100)"
+check "what is there is used" yes "$(tpm bound tpm2_nvwrite -C o -i- 0x1500000 <<<mine >/dev/null 2>&1 && tpm bound tpm2_nvread -C o -s 4 0x1500000 2>/dev/null | grep -q mine && echo yes)"
+does "stopped" 0 vtpm stop bound
+does "another limit" 0 --json vtpm policy bound --state-max 20480
+check "is in the second, and leaves all else" "2 20480 none false" "$(json '"\(.serial) \(.state_max) \(.launch) \(.snapshots)"')"
+does "started" 0 vtpm start bound --on
+check "there is room for more" yes "$(read -r count code < <(fill 200); [ "$count" -gt 2 ] && [ "$code" = 0x14B ] && echo yes)"
+does "deleted" 0 vtpm delete bound --yes
+
 # --- what a node is and where
 does "the node's own vTPM" 0 vtpm create node
 does "is that by its policy" 0 --json vtpm policy node --hypervisor

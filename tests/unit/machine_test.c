@@ -45,11 +45,13 @@ static void a_policy_comes_back_as_it_was_signed(void **unused)
     uint8_t hash[IMAGE_HASH_LEN];
     (void)unused;
     machine.snapshots = true;
+    machine.state_max = IMAGE_STATE_MIN;
     check_ok(image_machine_open(sign(&machine), &owner.public_key, site, &got));
     assert_int_equal(3, got.serial);
     assert_string_equal("hospital", got.tenant);
     assert_true(got.snapshots);
     assert_false(got.hypervisor);
+    assert_int_equal(IMAGE_STATE_MIN, got.state_max);
     assert_int_equal(IMAGE_LAUNCH_ENFORCE, got.launch);
     assert_memory_equal(machine.allowed_count, got.allowed_count, sizeof got.allowed_count);
     assert_memory_equal(machine.allowed[IMAGE_KERNEL], got.allowed[IMAGE_KERNEL], sizeof got.allowed[IMAGE_KERNEL]);
@@ -59,6 +61,9 @@ static void a_policy_comes_back_as_it_was_signed(void **unused)
     machine.hypervisor = true;
     check_ok(image_machine_open(sign(&machine), &owner.public_key, site, &got));
     assert_true(got.hypervisor);
+    machine.state_max = 0;
+    check_ok(image_machine_open(sign(&machine), &owner.public_key, site, &got));
+    assert_int_equal(0, got.state_max);
     assert_memory_not_equal(hash, got.hash, sizeof hash);
 }
 
@@ -110,9 +115,16 @@ static void limits_hold_at_them_and_one_past(void **unused)
         machine.allowed_count[part] = IMAGE_ALLOWED_MAX;
     memset(machine.tenant, 't', IMAGE_TENANT_MAX);
     machine.serial = INT64_MAX;
+    machine.state_max = IMAGE_STATE_MAX;
     check_ok(image_machine_open(sign(&machine), &owner.public_key, site, &got));
     assert_int_equal(IMAGE_TENANT_MAX, strlen(got.tenant));
     assert_true(got.serial == INT64_MAX);
+    assert_int_equal(IMAGE_STATE_MAX, got.state_max);
+    machine.state_max = IMAGE_STATE_MAX + 1;
+    check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
+    machine.state_max = IMAGE_STATE_MIN - 1;
+    check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
+    machine.state_max = IMAGE_STATE_MIN;
     machine.allowed_count[IMAGE_DISK]++;
     check_status(MALFORMED, image_machine_sign(&writer, &owner, &machine));
     machine.allowed_count[IMAGE_DISK]--;
@@ -145,14 +157,16 @@ static void what_would_enforce_nothing_or_be_looked_at_by_nobody_is_not_signed(v
     check_ok(image_machine_open(sign(&machine), &owner.public_key, site, &got));
 }
 
-/* What a payload would be that the owner signed and this code would not have written; then which status. */
-static enum status opens(uint64_t serial, struct bytes tenant, uint64_t launch, size_t parts, size_t count)
+/* What a payload would be that the owner signed and this code would not have written; then which status. Fields from
+ * the ninth on, if there are more than eight, say `more`. */
+static enum status opens_with(uint64_t serial, struct bytes tenant, uint64_t launch, size_t parts, size_t count,
+                              size_t fields, uint64_t more)
 {
     static uint8_t body_room[IMAGE_WORKLOAD_MAX], room[IMAGE_WORKLOAD_MAX];
     static const uint8_t hash[IMAGE_HASH_LEN];
     struct writer body = writer_over(body_room, sizeof body_room), whole = writer_over(room, sizeof room);
     const struct cose_headers headers = {0};
-    cbor_put_map(&body, 8);
+    cbor_put_map(&body, fields);
     cbor_put_uint(&body, 1);
     cbor_put_text(&body, "bastide machine 1");
     cbor_put_uint(&body, 2);
@@ -174,9 +188,43 @@ static enum status opens(uint64_t serial, struct bytes tenant, uint64_t launch, 
         for (size_t i = 0; i < count; i++)
             cbor_put_bytes(&body, BYTES_OF(hash));
     }
+    for (size_t field = 9; field <= fields; field++) {
+        cbor_put_uint(&body, field);
+        cbor_put_uint(&body, more);
+    }
     check_ok(writer_end(&body));
     check_ok(cose_sign1_encode(&whole, &owner, &headers, (struct bytes){0}, writer_bytes(&body)));
     return image_machine_open(writer_bytes(&whole), &owner.public_key, site, &got);
+}
+
+static enum status opens(uint64_t serial, struct bytes tenant, uint64_t launch, size_t parts, size_t count)
+{
+    return opens_with(serial, tenant, launch, parts, count, 8, 0);
+}
+
+/* As it was signed before there was such a field, and with it; 0 is said by leaving it out. */
+static void a_limit_of_the_state_is_there_or_left_out(void **unused)
+{
+    static const struct {
+        size_t fields;
+        uint64_t state_max;
+        enum status wanted;
+    } table[] = {{8, 0, OK},
+                 {9, IMAGE_STATE_MIN, OK},
+                 {9, IMAGE_STATE_MAX, OK},
+                 {9, 0, NO_ROOM},
+                 {9, IMAGE_STATE_MIN - 1, NO_ROOM},
+                 {9, IMAGE_STATE_MAX + 1, NO_ROOM},
+                 {9, (UINT64_C(1) << 32) + IMAGE_STATE_MIN, NO_ROOM},
+                 {7, 0, MALFORMED},
+                 {10, IMAGE_STATE_MIN, MALFORMED}};
+    (void)unused;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        got.state_max = 1;
+        check_status(table[i].wanted, opens_with(1, bytes_from_text("t"), IMAGE_LAUNCH_ENFORCE, IMAGE_PARTS, 1,
+                                                 table[i].fields, table[i].state_max));
+        assert_int_equal(table[i].wanted == OK ? table[i].state_max : 1, got.state_max);
+    }
 }
 
 static void a_signed_payload_of_another_shape_is_refused(void **unused)
@@ -230,6 +278,7 @@ int main(void)
         cmocka_unit_test(every_prefix_every_longer_one_and_every_flipped_bit_is_refused),
         cmocka_unit_test(limits_hold_at_them_and_one_past),
         cmocka_unit_test(what_would_enforce_nothing_or_be_looked_at_by_nobody_is_not_signed),
+        cmocka_unit_test(a_limit_of_the_state_is_there_or_left_out),
         cmocka_unit_test(a_signed_payload_of_another_shape_is_refused),
         cmocka_unit_test(tasks_and_policies_are_told_apart_and_neither_opens_as_the_other),
     };

@@ -293,6 +293,25 @@ static void the_log_has_each_launch_for_the_nodes_own_vtpm_and_for_whoever_reads
     without("vm3");
 }
 
+/* Whoever's they were: then nobody's is measured until the monitor is started anew. */
+static void a_log_that_is_full_takes_no_launch_more(void **unused)
+{
+    struct heard heard;
+    struct serve_launches *log = &serve.measured;
+    (void)unused;
+    free(log->vms);
+    *log = (struct serve_launches){calloc(SERVE_MEASURED_MAX, sizeof *log->vms), SERVE_MEASURED_MAX - 1,
+                                   SERVE_MEASURED_MAX};
+    assert_non_null(log->vms);
+    int one = attached("vm1"), two = attached("vm2"), reader = reach();
+    check_ok(measures(one, "kernel", "quiet", &heard));
+    assert_int_equal(SERVE_MEASURED_MAX, log_from(reader, UINT64_MAX, &heard));
+    check_status(NO_ROOM, measures(two, "kernel", "quiet", &heard));
+    assert_non_null(memmem(heard.payload, heard.header.len, "log of launches is full", 23));
+    assert_int_equal(SERVE_MEASURED_MAX, log_from(reader, UINT64_MAX, &heard));
+    close(one), close(two), close(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +320,7 @@ int main(void)
         SERVED(what_is_not_sealed_memory_is_refused_and_nothing_stays_open),
         SERVED(others_are_served_while_much_is_hashed),
         SERVED(the_log_has_each_launch_for_the_nodes_own_vtpm_and_for_whoever_reads_it),
+        SERVED(a_log_that_is_full_takes_no_launch_more),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
