@@ -1,7 +1,9 @@
-/* vtpm: whatever a host sends, in any order. The input is a list of {kind, length, bytes}: messages of the host as they
+/* vtpm: whatever a host sends, in any order. The input's first byte says under which machine policy the vTPM is, what
+ * the monitor measured, and whether it is on; the rest is a list of {kind, length, bytes}: messages of the host as they
  * are, control frames, questions for its keys and where its state is, TPM commands raw or with a sound header, and the
  * host's and the monitor's answers, honest or not. The vTPM lives on, or stops with a code and a sentence; no channel
- * is answered twice, and what changed something is not answered before the monitor's head moved. */
+ * is answered twice, what changed something is not answered before the monitor's head moved, and what its policy wants
+ * measured is on only when it was. */
 #include "../vtpm_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -127,37 +129,75 @@ static bool lives(void)
     return code == 0;
 }
 
-/* Every launch is from the same archive: a TPM that was switched on once. */
-static void launch(bool on)
+/* ---- Under which policy, from the input's first byte ---- */
+
+enum mode { NO_POLICY, SNAPSHOTS, ENFORCE, HYPERVISOR };
+#define MODE 0x03u
+#define OTHER_KERNEL 0x04u /* was measured, not the one that is allowed */
+#define NOT_MEASURED 0x08u
+#define ON 0x10u
+#define TIGHT 0x20u /* its owner's limit is the least there is */
+#define CONFIGURED (MODE | OTHER_KERNEL | NOT_MEASURED | ON | TIGHT)
+
+static void configure(uint8_t said)
+{
+    static struct monitor_vm vms[MONITOR_LAUNCHES_MAX + 1]; /* the node's log, more than is told at once */
+    const enum mode mode = (enum mode)(said & MODE);
+    struct image_machine *machine = &rig.machine;
+    *machine = (struct image_machine){.serial = mode != NO_POLICY,
+                                      .snapshots = mode == SNAPSHOTS,
+                                      .hypervisor = mode == HYPERVISOR,
+                                      .launch = mode == ENFORCE ? IMAGE_LAUNCH_ENFORCE : IMAGE_LAUNCH_NONE,
+                                      .state_max = said & TIGHT ? IMAGE_STATE_MIN : 0};
+    machine->allowed_count[IMAGE_KERNEL] = mode == ENFORCE;
+    machine->allowed[IMAGE_KERNEL][0][0] = 7;
+    rig.measured = !(said & NOT_MEASURED);
+    rig.launch = (struct monitor_launch){.given = 1u << IMAGE_KERNEL};
+    rig.launch.hash[IMAGE_KERNEL][0] = said & OTHER_KERNEL ? 8 : 7;
+    for (size_t i = 0; i < sizeof vms / sizeof *vms; i++)
+        vms[i] = (struct monitor_vm){.site = {(uint8_t)i}, .launch = rig.launch};
+    rig.vms = vms;
+    rig.vm_count = mode == HYPERVISOR ? sizeof vms / sizeof *vms : 0;
+}
+
+/* INIT is refused where the policy wants another launch, or one at all. */
+static void switch_on(uint8_t said)
+{
+    const bool wanted = (said & MODE) == ENFORCE && (said & (OTHER_KERNEL | NOT_MEASURED));
+    must((rig_do(&rig, SWTPM_INIT) == SWTPM_OK) == !wanted);
+    if (!wanted)
+        (void)rig_startup(&rig);
+}
+
+/* Every launch is from the same archive: a TPM that was switched on once, under no policy. */
+static void launch(uint8_t said)
 {
     static bool prepared;
     static uint64_t sequence;
     static uint8_t hash[32];
-    char kept[128];
-    if (prepared)
-        rig_stop(&rig);
-    else
-        rig_init(&rig);
-    snprintf(kept, sizeof kept, "%s.old", rig.path);
-    if (prepared)
-        rig_copy(kept, rig.path);
+    static char kept[128];
     if (!prepared) {
         struct crypto_key owner = {0};
+        rig_init(&rig);
+        snprintf(kept, sizeof kept, "%s.old", rig.path);
         must(crypto_key_import(&owner, CRYPTO_P256, bytes_from_text("a key of 32 bytes, which is none")) == OK);
         rig.configuration.owner = owner.public_key;
-        rig.machine = (struct image_machine){.serial = 1, .snapshots = true};
         crypto_key_done(&owner);
         rig_on(&rig);
         rig_stop(&rig);
         rig_copy(rig.path, kept);
         sequence = rig.sequence;
         memcpy(hash, rig.hash, sizeof hash);
+        prepared = true;
     }
-    prepared = true;
+    rig_stop(&rig);
+    rig_copy(kept, rig.path);
     rig.sequence = sequence;
     memcpy(rig.hash, hash, sizeof hash);
+    configure(said);
     must(rig_launch(&rig) == 0);
-    must(!on || rig_do(&rig, SWTPM_INIT) == 0);
+    if (said & ON)
+        switch_on(said);
     free(asked);
     asked = NULL;
     questions = answers = 0;
@@ -166,9 +206,12 @@ static void launch(bool on)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static unsigned inputs;
+    static uint8_t current;
     struct reader reader = reader_over(bytes_from(data, size));
-    if (!rig.vtpm || ++inputs % INPUTS_PER_LAUNCH == 0 || !lives())
-        launch(inputs % 2 == 0);
+    const uint8_t said = take_u8(&reader) & CONFIGURED;
+    if (!rig.vtpm || ++inputs % INPUTS_PER_LAUNCH == 0 || said != current || !lives())
+        launch(said);
+    current = said;
     for (int i = 0; i < ITEMS_MAX && reader.status == OK && reader.rest.len && lives(); i++) {
         uint8_t kind = take_u8(&reader);
         size_t len = take_u8(&reader);
