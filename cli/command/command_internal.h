@@ -70,6 +70,14 @@ int command_vtpm_export(const struct cli *cli, const char *name, const char *kin
 int command_vtpm_export_platform(const struct cli *cli, const char *name, const char *file);
 /* vtpm_verify.c: its words and options, the verb first. */
 int command_vtpm_verify(const struct cli *cli, int argc, char **argv);
+/* vtpm_platform.c: its link of that chain. */
+struct command_platform {
+    struct bytes certificate; /* empty: not looked at */
+    struct bytes authority;   /* who is to have signed it, DER */
+    bool insisted;            /* to be of where the vTPM is now; else that it is not is told, and allowed */
+};
+void command_vtpm_platform(const struct command_platform *asked, const struct evidence_result *evidence,
+                           struct evidence_step *step);
 /* vtpm_policy.c, vtpm_run.c, vtpm_tag.c: so too. */
 int command_vtpm_policy(const struct cli *cli, int argc, char **argv);
 int command_vtpm_run(const struct cli *cli, int argc, char **argv);

@@ -15,14 +15,15 @@
 
 struct verification {
     const char *name, *handle_text, *quote_file, *signature_file, *nonce_text, *pcrs_file, *answer_file, *save_file;
-    const char *certificate_file, *policy_file;
+    const char *certificate_file, *policy_file, *platform_file;
     uint32_t handle;
     uint8_t nonce[EAT_NONCE_MAX], answer_room[VTPM_KEYS_ANSWER_MAX];
     uint8_t pcrs[TPM2_PCR_COUNT][EAT_HASH_LEN];
     struct image_machine machine;
-    uint8_t *attest, *signature;      /* owned */
-    uint8_t *certificate, *authority; /* so too; DER */
-    uint8_t kept[EK_CERTIFICATE_MAX], pem[PEM_MAX];
+    uint8_t *attest, *signature;  /* owned */
+    uint8_t *certificate, *given; /* so too; DER */
+    uint8_t kept[EK_CERTIFICATE_MAX], authority[EK_CERTIFICATE_MAX], pem[PEM_MAX], platform_room[EK_CERTIFICATE_MAX];
+    struct command_platform platform;
     struct vtpm_quote quote;
     struct bytes answer;
     struct vtpm_walk walk;
@@ -106,25 +107,35 @@ static int take_words(const struct cli *cli, struct verification *verification)
     return CLI_OK;
 }
 
-/* The one given, else the one that its owner keeps; held to the site's CA, which signed it. */
-static int take_certificate(const struct cli *cli, struct verification *verification)
+/* The ones given, else those that its owner keeps; held to the site's CA, which signed them. */
+static int take_certificates(const struct cli *cli, struct verification *verification)
 {
     struct vtpm_quote *quote = &verification->quote;
+    struct command_platform *platform = &verification->platform;
     struct writer pem = writer_over(verification->pem, sizeof verification->pem);
-    struct bytes authority;
-    char path[PATH_MAX];
     int result = read_file(cli, verification->certificate_file, EK_CERTIFICATE_MAX, &verification->certificate,
                            &quote->certificate);
     if (result == CLI_OK && !verification->certificate_file &&
         instance_certificate_load(cli, verification->name, TPM2_EK_P256, verification->kept, &quote->certificate) != OK)
-        return CLI_OK; /* then the link is not looked at */
+        quote->certificate = (struct bytes){0}; /* then the link is not looked at */
     if (result == CLI_OK)
-        result = read_file(cli, cli_path(cli, "owner/site-ca.crt", path), PKI_CERTIFICATE_MAX, &verification->authority,
-                           &authority);
-    if (result == CLI_OK && crypto_certificate_put_pem(&pem, authority) != OK)
-        result = cli_fail(cli, CLI_DENIED, "%s is no certificate", path);
+        result = read_file(cli, verification->platform_file, EK_CERTIFICATE_MAX, &verification->given,
+                           &platform->certificate);
+    platform->insisted = verification->platform_file != NULL;
+    if (result == CLI_OK && !platform->insisted &&
+        instance_platform_load(cli, verification->name, verification->platform_room, &platform->certificate) != OK)
+        platform->certificate = (struct bytes){0};
+    if (result || (quote->certificate.len == 0 && platform->certificate.len == 0))
+        return result;
+    enum status status =
+        instance_authority_load(cli, verification->name, verification->authority, &platform->authority);
+    if (status == OK)
+        status = crypto_certificate_put_pem(&pem, platform->authority);
     quote->authorities = writer_bytes(&pem);
-    return result;
+    return status == OK ? CLI_OK
+                        : cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED,
+                                   "the site CA's certificate (owner/vtpm/%s/ca.der, or owner/site-ca.crt) %s",
+                                   verification->name, cli_file_problem(status));
 }
 
 static int take_files(const struct cli *cli, struct verification *verification)
@@ -137,7 +148,7 @@ static int take_files(const struct cli *cli, struct verification *verification)
         result =
             read_file(cli, verification->signature_file, SIGNATURE_MAX, &verification->signature, &quote->signature);
     if (result == CLI_OK)
-        result = take_certificate(cli, verification);
+        result = take_certificates(cli, verification);
     if (result == CLI_OK && verification->pcrs_file)
         result = take_pcrs(cli, verification);
     return result;
@@ -228,7 +239,10 @@ static const struct command_remedy remedies[VTPM_LINK_COUNT] = {
     [VTPM_LINK_KEYS] = {"the evidence above",
                         "look at who gave the answer: it was put together from several, or asked for without --ak",
                         NULL},
-    [VTPM_LINK_CERTIFICATE] = {"owner/site-ca.crt", "the certificate is not this vTPM's, or not of this site", NULL},
+    [VTPM_LINK_CERTIFICATE] = {"owner/vtpm/NAME/ca.der, owner/site-ca.crt",
+                               "the certificate is not this vTPM's, or not of this site; one that was restored from "
+                               "another node wants that home's owner/site-ca.crt as owner/vtpm/NAME/ca.der",
+                               NULL},
     [VTPM_LINK_LAUNCH] = {"--measured-launch",
                           "have its VM started from what the monitor measures: its machine policy can insist",
                           "a machine policy with a launch policy has the monitor measure it"},
@@ -256,6 +270,12 @@ static struct command_remedy remedy_of(enum evidence_link link)
                                          "this is another instance's vTPM: look at which one the VM was given", NULL};
     return remedy;
 }
+
+static const struct command_remedy of_platform = {
+    "the evidence above",
+    "ask for the vTPM's certificate where it was made, or believe the evidence, which is of now",
+    NULL,
+};
 
 struct telling {
     const struct cli *cli;
@@ -293,6 +313,10 @@ static void tell_all(struct telling *telling, const struct verification *verific
     for (enum vtpm_link link = 0; link < VTPM_LINK_COUNT; link++) {
         vtpm_explain(link, &verification->quote, &verification->walk, &step);
         tell(telling, vtpm_link_word(link), &step, &remedies[link]);
+        if (link != VTPM_LINK_CERTIFICATE)
+            continue;
+        command_vtpm_platform(&verification->platform, &verification->walk.vtpm.evidence, &step);
+        tell(telling, "platform-certificate", &step, &of_platform);
     }
 }
 
@@ -303,6 +327,7 @@ static int show(const struct cli *cli, const struct verification *verification, 
                               writer_over(refused, sizeof refused - 1)};
     tell_all(&telling, verification);
     unseen[telling.unseen.len] = refused[telling.refused.len] = 0;
+    verified = verified && !*refused;
     if (hex_encode(BYTES_OF(verification->walk.ak_name), ak_name, sizeof ak_name) != OK)
         ak_name[0] = 0;
     if (cli->json)
@@ -336,6 +361,7 @@ int command_vtpm_verify(const struct cli *cli, int argc, char **argv)
         {"answer", &verification.answer_file, NULL, NULL},
         {"save", &verification.save_file, NULL, NULL},
         {"ek-certificate", &verification.certificate_file, NULL, NULL},
+        {"platform-certificate", &verification.platform_file, NULL, NULL},
         {"policy", &verification.policy_file, NULL, NULL},
         {"measured-launch", NULL, &verification.quote.measured_launch, NULL},
     };
@@ -349,6 +375,6 @@ int command_vtpm_verify(const struct cli *cli, int argc, char **argv)
     free(verification.attest);
     free(verification.signature);
     free(verification.certificate);
-    free(verification.authority);
+    free(verification.given);
     return result;
 }

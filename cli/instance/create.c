@@ -257,6 +257,18 @@ static int certify_platform(struct creation *made, const uint8_t node[TPM2_NAME_
     return instance_platform_save(made->cli, made->is.name, made->platform);
 }
 
+/* For whoever verifies it where another CA is the site's: it may move. */
+static int keep_authority(const struct creation *made)
+{
+    uint8_t room[EK_CERTIFICATE_MAX];
+    struct bytes der;
+    enum status status = instance_authority_load(made->cli, made->is.name, room, &der);
+    return status == OK
+               ? instance_authority_save(made->cli, made->is.name, der)
+               : cli_fail(made->cli, CLI_DENIED, "owner/site-ca.crt %s: bastide init --renew has the hub tell it",
+                          cli_file_problem(status));
+}
+
 /* ---- Into its NV ---- */
 
 static int explain_refusal(const struct creation *made, const struct provision *tpm, uint32_t index, enum status status)
@@ -313,6 +325,8 @@ static int make_whole(struct creation *made)
         result = certify(made, &appraisal.keys[kind]);
     if (result == CLI_OK)
         result = certify_platform(made, appraisal.evidence.ek_name);
+    if (result == CLI_OK)
+        result = keep_authority(made);
     if (result == CLI_OK)
         result = provision(made);
     if (result)

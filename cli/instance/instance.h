@@ -7,6 +7,7 @@
  *     owner/vtpm/NAME/instance.json               who it is; written first, so that a making that was cut is taken up
  *     owner/vtpm/NAME/policy                      its machine policy; node/instances/NAME/workload: what the node has
  *     owner/vtpm/NAME/ek-KIND.der, platform.der   its certificates, kept before they are put into it
+ *     owner/vtpm/NAME/ca.der                      who signed them: another node's site CA, for one that came from there
  *     run/vtpm/NAME/tpm.ctrl, tpm, keys, transfer  its sockets; host.pid, host.log
  *
  * Functions that give an int give an enum cli_exit, and what went wrong was said. */
@@ -78,6 +79,10 @@ int instance_certificate_save(const struct cli *cli, const char *name, enum tpm2
 MUST_USE enum status instance_platform_load(const struct cli *cli, const char *name, uint8_t room[EK_CERTIFICATE_MAX],
                                             struct bytes *der);
 int instance_platform_save(const struct cli *cli, const char *name, struct bytes der);
+/* The certificate of the site CA that signed them; of which nothing was kept, this home's. */
+MUST_USE enum status instance_authority_load(const struct cli *cli, const char *name, uint8_t room[EK_CERTIFICATE_MAX],
+                                             struct bytes *der);
+int instance_authority_save(const struct cli *cli, const char *name, struct bytes der);
 
 /* ---- place.c: its directories ---- */
 
@@ -110,7 +115,8 @@ bool instance_image(const struct cli *cli, const char *name, char image[PATH_MAX
 
 /* ---- policy.c: what its owner lets happen to it ---- */
 
-/* The owner's copy. NOT_FOUND: there is none; else as image_machine_open(). */
+/* The owner's copy; where the node's is newer (his was lost, or stayed behind in a move), that. NOT_FOUND: there is
+ * none; else as image_machine_open(). */
 MUST_USE enum status instance_policy_load(const struct cli *cli, const struct crypto_public *owner,
                                           const struct instance *instance, struct image_machine *machine);
 /* Of what the last one said (zeroed: there was none) and was changed in it: with the next serial, for this instance, to

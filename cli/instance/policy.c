@@ -13,15 +13,30 @@ static enum status read_policy(const struct cli *cli, const char *directory, con
     return cli_read_file(instance_path(cli, directory, name, file, path), IMAGE_WORKLOAD_MAX, data, len);
 }
 
-enum status instance_policy_load(const struct cli *cli, const struct crypto_public *owner,
-                                 const struct instance *instance, struct image_machine *machine)
+static enum status open_policy(const struct cli *cli, const char *directory, const struct crypto_public *owner,
+                               const struct instance *instance, struct image_machine *machine)
 {
     uint8_t *data = NULL;
     size_t len = 0;
-    enum status status = read_policy(cli, "owner/vtpm", instance->name, &data, &len);
+    enum status status = read_policy(cli, directory, instance->name, &data, &len);
     if (status == OK)
-        status = image_machine_open(bytes_from(data, len), owner, instance->id, machine);
+        status = len ? image_machine_open(bytes_from(data, len), owner, instance->id, machine) : NOT_FOUND;
     free(data);
+    return status;
+}
+
+enum status instance_policy_load(const struct cli *cli, const struct crypto_public *owner,
+                                 const struct instance *instance, struct image_machine *machine)
+{
+    struct image_machine lent;
+    enum status status = open_policy(cli, "owner/vtpm", owner, instance, machine);
+    if (status != OK && status != NOT_FOUND)
+        return status;
+    if (open_policy(cli, "node/instances", owner, instance, &lent) == OK &&
+        (status == NOT_FOUND || lent.serial > machine->serial)) {
+        *machine = lent;
+        return OK;
+    }
     return status;
 }
 
@@ -31,7 +46,7 @@ int instance_policy_sign(const struct cli *cli, const struct owner *owner, const
     static uint8_t room[IMAGE_WORKLOAD_MAX];
     char kept[PATH_MAX], lent[PATH_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    if (machine->serial == 0 && !machine->tenant[0])
+    if (!machine->tenant[0])
         snprintf(machine->tenant, sizeof machine->tenant, "%s", instance->record.tenant);
     memcpy(machine->site, instance->id, sizeof machine->site);
     machine->serial++;

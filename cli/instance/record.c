@@ -264,3 +264,24 @@ int instance_platform_save(const struct cli *cli, const char *name, struct bytes
 {
     return save(cli, name, "platform.der", der);
 }
+
+enum status instance_authority_load(const struct cli *cli, const char *name, uint8_t room[EK_CERTIFICATE_MAX],
+                                    struct bytes *der)
+{
+    char path[PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    enum status status = load(cli, name, "ca.der", room, der);
+    if (status != NOT_FOUND)
+        return status;
+    TRY(cli_read_file(cli_path(cli, "owner/site-ca.crt", path), EK_CERTIFICATE_MAX, &data, &len));
+    memcpy(room, data, len);
+    free(data);
+    *der = bytes_from(room, len);
+    return OK;
+}
+
+int instance_authority_save(const struct cli *cli, const char *name, struct bytes der)
+{
+    return save(cli, name, "ca.der", der);
+}

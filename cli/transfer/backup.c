@@ -63,6 +63,20 @@ int instance_backup(const struct cli *cli, const struct owner *owner, const char
 /* ---- Restoring ---- */
 
 /* Its certificates came with its state: its owner has them again. */
+static int read_certificate(const struct cli *cli, const char *name, struct provision *tpm, int kind)
+{
+    const bool platform = kind == TPM2_EK_KINDS;
+    uint8_t room[PROVISION_CERTIFICATE_MAX];
+    struct writer writer = writer_over(room, sizeof room);
+    enum status status = provision_read(tpm, platform ? EK_INDEX_PLATFORM : indices[kind], &writer);
+    if (status == NOT_FOUND)
+        return CLI_OK;
+    if (status != OK)
+        return cli_fail(cli, CLI_TPM, "vTPM %s does not give its certificates: %s", name, status_word(status));
+    return platform ? instance_platform_save(cli, name, writer_bytes(&writer))
+                    : instance_certificate_save(cli, name, (enum tpm2_ek_kind)kind, writer_bytes(&writer));
+}
+
 static int read_certificates(const struct cli *cli, const char *name)
 {
     struct instance_sockets sockets;
@@ -72,15 +86,8 @@ static int read_certificates(const struct cli *cli, const char *name)
     if (result)
         return result;
     struct provision tpm = {&fd, instance_ask_tpm, 0};
-    for (int kind = 0; kind < TPM2_EK_KINDS && result == CLI_OK; kind++) {
-        uint8_t room[PROVISION_CERTIFICATE_MAX];
-        struct writer writer = writer_over(room, sizeof room);
-        enum status status = provision_read(&tpm, indices[kind], &writer);
-        if (status == OK)
-            result = instance_certificate_save(cli, name, (enum tpm2_ek_kind)kind, writer_bytes(&writer));
-        else if (status != NOT_FOUND)
-            result = cli_fail(cli, CLI_TPM, "vTPM %s does not give its certificates: %s", name, status_word(status));
-    }
+    for (int kind = 0; kind <= TPM2_EK_KINDS && result == CLI_OK; kind++)
+        result = read_certificate(cli, name, &tpm, kind);
     close(fd);
     return result;
 }
@@ -119,6 +126,7 @@ static int begin(const struct cli *cli, const struct owner *owner, const struct 
         return result;
     struct instance_record *record = &is->record;
     memcpy(record->id, id, sizeof record->id);
+    memcpy(is->id, id, sizeof is->id);
     memcpy(record->measurement, image.measurement, sizeof record->measurement);
     image_signer_hash(&image.manifest, record->signer);
     record->security_version = image.manifest.security_version;
@@ -129,6 +137,26 @@ static int begin(const struct cli *cli, const struct owner *owner, const struct 
         snprintf(record->tenant, sizeof record->tenant, "%s", restore->tenant ? restore->tenant : "default");
     result = instance_record_save(cli, restore->name, record);
     return result ? result : instance_make_place(cli, owner, restore->name, id, restore->image);
+}
+
+/* It lands under no earlier machine policy than the one that it served under; where that is not here, which a deletion
+ * takes along, under one that allows the least. */
+static int follow_policy(const struct cli *cli, const struct owner *owner, const struct instance *is, uint64_t serial)
+{
+    struct image_machine machine = {.serial = 0};
+    enum status status = instance_policy_load(cli, &owner->configuration.owner, is, &machine);
+    if (status != OK && status != NOT_FOUND)
+        return cli_fail(cli, CLI_DENIED, "owner/vtpm/%s/policy is not this owner's policy for it: %s", is->name,
+                        status_word(status));
+    if (machine.serial >= serial && (serial == 0 || instance_policy_is_lent(cli, is->name)))
+        return CLI_OK;
+    if (status == NOT_FOUND)
+        cli_warn(cli,
+                 "the machine policy of vTPM %s is not here: until bastide vtpm policy %s says otherwise it has no "
+                 "snapshots, and any launch (host-asserted)",
+                 is->name, is->name);
+    machine.serial = machine.serial > serial ? machine.serial : serial;
+    return instance_policy_sign(cli, owner, is, &machine);
 }
 
 static int land(const struct cli *cli, const struct owner *owner, const struct instance_restore *restore,
@@ -173,6 +201,8 @@ int instance_restore(const struct cli *cli, const struct owner *owner, const str
     int result = instance_check_node(cli);
     if (result == CLI_OK)
         result = begin(cli, owner, restore, blobs[0].instance, &is);
+    if (result == CLI_OK)
+        result = follow_policy(cli, owner, &is, vtpm_blob_serial(&blobs[0]));
     if (result == CLI_OK)
         result = land(cli, owner, restore, bytes_from(data, len));
     free(data);

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PLATFORM_MAX 16384 /* of its platform certificate */
-
 struct both {
     const struct owner *owner;
     const struct instance_move *move;
@@ -17,14 +15,16 @@ struct both {
 
 /* ---- The destination's place ---- */
 
-/* The machine policy goes along, signed for the instance wherever that is, and so does the platform certificate. */
-static int copy(const struct both *both, const char *directory, const char *file, size_t max)
+/* The machine policy goes along, signed for the instance wherever that is, and so do its certificates: they say what
+ * was true when they were signed, by that site CA. */
+static int copy(const struct both *both, const char *directory, const char *file)
 {
     char path[PATH_MAX];
     uint8_t *data = NULL;
     size_t len = 0;
     const char *name = both->move->name;
-    enum status status = cli_read_file(instance_path(both->source.cli, directory, name, file, path), max, &data, &len);
+    enum status status =
+        cli_read_file(instance_path(both->source.cli, directory, name, file, path), IMAGE_WORKLOAD_MAX, &data, &len);
     if (status == NOT_FOUND)
         return CLI_OK;
     if (status == OK)
@@ -44,7 +44,7 @@ static int make_destination(struct both *both, const char *image)
         result = cli_fail(both->source.cli, CLI_DENIED, "%s has another vTPM %s", both->there.home, name);
     if (result == CLI_OK)
         result = instance_make_place(&both->there, both->owner, name, both->source.is.id, image);
-    return result ? result : copy(both, "node/instances", "workload", IMAGE_WORKLOAD_MAX);
+    return result ? result : copy(both, "node/instances", "workload");
 }
 
 /* ---- What can be used ---- */
@@ -131,7 +131,11 @@ static int keep_record(const struct both *both)
         if (instance_certificate_load(both->source.cli, name, (enum tpm2_ek_kind)kind, room, &der) == OK)
             result = instance_certificate_save(&both->there, name, (enum tpm2_ek_kind)kind, der);
     if (result == CLI_OK)
-        result = copy(both, "owner/vtpm", "platform.der", PLATFORM_MAX);
+        result = copy(both, "owner/vtpm", "platform.der");
+    if (result == CLI_OK)
+        result = copy(both, "owner/vtpm", "policy");
+    if (result == CLI_OK && instance_authority_load(both->source.cli, name, room, &der) == OK)
+        result = instance_authority_save(&both->there, name, der);
     return result == CLI_OK && both->source.is.has_record
                ? instance_record_save(&both->there, name, &both->source.is.record)
                : result;

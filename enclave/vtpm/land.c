@@ -99,7 +99,8 @@ static enum status take_in(struct vtpm *vtpm, struct bytes encoded, const char *
     if (vtpm_blob_decode(encoded, &blob) != OK)
         return refuse(why, "no sealed state, or cut short");
     TRY(key_of(vtpm, &blob, key.data, why));
-    struct vtpm_staged got = {.given = true, .purpose = blob.purpose, .data = malloc(blob.content.len)};
+    struct vtpm_staged got = {
+        .given = true, .purpose = blob.purpose, .serial = vtpm_blob_serial(&blob), .data = malloc(blob.content.len)};
     memcpy(got.id, blob.id, sizeof got.id);
     if (!got.data)
         return NO_ROOM;
@@ -138,6 +139,8 @@ static enum status whole(const struct vtpm *vtpm, const char **why)
     }
     if (vtpm->stay.custody != (first->purpose == VTPM_BLOB_SNAPSHOT ? VTPM_LIVE : VTPM_LANDING))
         return refuse(why, "it was taken in when the state was elsewhere");
+    if (vtpm->machine.serial < first->serial)
+        return refuse(why, "it was served under a newer machine policy than the one here: give this instance that one");
     return first->exists ? OK : refuse(why, "it has no permanent state");
 }
 
@@ -173,6 +176,8 @@ enum status vtpm_apply(struct vtpm *vtpm, const char **why)
             status = refuse(why, "the TPM does not take it");
         if (status != OK)
             vtpm_take_back(vtpm);
+        else if (vtpm->staged[0].serial)
+            status = vtpm_policy_keep(vtpm); /* no earlier one from this commit on */
     }
     if (status == OK)
         vtpm_audit(vtpm, "state=%s", vtpm->staged[0].purpose == VTPM_BLOB_SNAPSHOT ? "taken_back" : "landed");

@@ -117,6 +117,7 @@ enum status vtpm_seal_states(struct vtpm *vtpm, enum vtpm_blob_purpose purpose)
     uint8_t *now = NULL;
     size_t now_len = 0;
     memcpy(sealing.head.instance, vtpm->instance, sizeof sealing.head.instance);
+    vtpm_blob_set_serial(&sealing.head, vtpm->serial);
     for (int kind = 0; kind < VTPM_KINDS; kind++) {
         states[kind] = bytes_from(vtpm->states[kind].data, vtpm->states[kind].len);
         sealing.states[kind] = vtpm->states[kind].exists ? &states[kind] : NULL;

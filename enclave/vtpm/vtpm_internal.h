@@ -84,6 +84,7 @@ struct vtpm_staged {
     bool given, exists;
     enum vtpm_blob_purpose purpose;
     uint8_t id[VTPM_TRANSFER_ID_LEN];
+    uint64_t serial; /* as vtpm_blob_serial() */
     uint8_t *data;
     size_t len;
 };

@@ -1,6 +1,6 @@
 /* ek: certificates for the endorsement keys and platforms of TPMs that are ours, as TCG has them (EK Credential Profile
  * for TPM Family 2.0, §3): what a TPM user's tools expect of a maker's, and beside it which instance, whose, and
- * running what. Written only: a verifier reads them with whatever reads a maker's.
+ * running what. A verifier reads them with whatever reads a maker's; what is our own in a platform's is read here.
  *
  *     subject            CN = the instance's name
  *     subjectAltName     TPM manufacturer, model, version; and bastide://<site>/vtpm/<instance>
@@ -77,5 +77,9 @@ struct ek_platform {
 /* As ek_certificate_sign(). */
 MUST_USE enum status ek_platform_sign(struct writer *writer, const struct crypto_key *key,
                                       const struct pki_certificate *issuer, const struct ek_platform *order);
+/* One that this CA signed, with nothing behind it; instance, model, version and validity are not looked at. Borrows.
+ * AUTH: it did not; MALFORMED: it is none of these. */
+MUST_USE enum status ek_platform_open(struct bytes der, const struct pki_certificate *issuer,
+                                      struct ek_platform *platform);
 
 #endif

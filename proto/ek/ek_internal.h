@@ -8,6 +8,9 @@
 
 #define EK_OID(array) BYTES_OF(array)
 
+#define EK_PLATFORM_VERSION 1             /* v2 */
+extern const uint8_t ek_platform_oid[20]; /* EK_PLATFORM; platform.c */
+
 /* ek.c */
 extern const uint8_t ek_alternative_name[3];
 bool ek_serial_fits(struct bytes serial);

@@ -2,8 +2,6 @@
  * §3.2. Secret: the issuer's key alone. */
 #include "ek_internal.h"
 
-#define VERSION_2 1
-
 static const uint8_t platform_specification[] = {0x67, 0x81, 0x05, 0x02, 0x11};   /* 2.23.133.2.17 */
 static const uint8_t credential_specification[] = {0x67, 0x81, 0x05, 0x02, 0x17}; /* 2.23.133.2.23 */
 static const uint8_t credential_type[] = {0x67, 0x81, 0x05, 0x02, 0x19};          /* 2.23.133.2.25 */
@@ -17,8 +15,8 @@ static const uint8_t no_revocation[] = {0x55, 0x1d, 0x38};
 static const uint8_t user_notice[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x02, 0x02};
 static const uint8_t policy[] = {0x69, 0x81, 0x8f, 0xe3, 0xb7, 0xca, 0x9e, 0xf9, 0xfa, 0x97,
                                  0xf3, 0xa7, 0xfd, 0xa1, 0x81, 0x85, 0xce, 0xa4, 0xd0, 0x1f};
-static const uint8_t platform[] = {0x69, 0x81, 0xb8, 0xf5, 0xbc, 0x96, 0xc1, 0xd1, 0xca, 0x82,
-                                   0xa1, 0x88, 0xc0, 0xaa, 0xa8, 0x8c, 0xcc, 0xad, 0xd5, 0x51};
+const uint8_t ek_platform_oid[20] = {0x69, 0x81, 0xb8, 0xf5, 0xbc, 0x96, 0xc1, 0xd1, 0xca, 0x82,
+                                     0xa1, 0x88, 0xc0, 0xaa, 0xa8, 0x8c, 0xcc, 0xad, 0xd5, 0x51};
 static const uint8_t virtualization[] = {0, 0, 0, 0x0c}; /* TPM_PS_VIRTUALIZATION (Part 2 §6.15) */
 
 static void put_directory_name(struct writer *writer, struct bytes name)
@@ -94,7 +92,7 @@ static void put_attributes(struct writer *writer, const struct ek_platform *orde
     der_put(writer, DER_OID, EK_OID(platform_certificate));
     der_close(writer, type);
     close_attribute(writer, opened, values);
-    opened = open_attribute(writer, EK_OID(platform), &values);
+    opened = open_attribute(writer, EK_OID(ek_platform_oid), &values);
     size_t fields = der_open(writer, DER_SEQUENCE);
     der_put(writer, DER_UTF8, order->tenant);
     der_put(writer, DER_OCTET_STRING, BYTES_OF(order->node));
@@ -188,7 +186,7 @@ enum status ek_platform_sign(struct writer *writer, const struct crypto_key *key
     if (!fits(order))
         return MALFORMED;
     size_t opened = der_open(&signed_part, DER_SEQUENCE);
-    der_put_small(&signed_part, VERSION_2);
+    der_put_small(&signed_part, EK_PLATFORM_VERSION);
     put_holder(&signed_part, issuer, order->holder);
     put_issuer(&signed_part, issuer);
     pki_put_algorithm(&signed_part, key->public_key.curve);

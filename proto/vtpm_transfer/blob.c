@@ -141,6 +141,21 @@ void vtpm_blob_take(struct reader *reader, struct vtpm_blob *blob)
         *blob = got;
 }
 
+/* Eight bytes of zeros, then the number. */
+void vtpm_blob_set_serial(struct vtpm_blob *blob, uint64_t serial)
+{
+    struct writer writer = writer_over(blob->line, sizeof blob->line);
+    put_u64be(&writer, 0);
+    put_u64be(&writer, serial);
+}
+
+uint64_t vtpm_blob_serial(const struct vtpm_blob *blob)
+{
+    struct reader reader = reader_over(BYTES_OF(blob->line));
+    (void)take_u64be(&reader);
+    return blob->purpose == VTPM_BLOB_SNAPSHOT ? 0 : take_u64be(&reader);
+}
+
 enum status vtpm_blob_decode(struct bytes encoded, struct vtpm_blob *blob)
 {
     struct reader reader = reader_over(encoded);

@@ -66,7 +66,7 @@ struct vtpm_blob {
     uint32_t security_version; /* of the enclave that sealed the content */
     uint8_t instance[VTPM_TRANSFER_INSTANCE_LEN];
     uint8_t id[VTPM_TRANSFER_ID_LEN];   /* the same in all three blobs, and in no others */
-    uint8_t line[VTPM_TRANSFER_ID_LEN]; /* a snapshot's: of the state's stay in its store; else zeros */
+    uint8_t line[VTPM_TRANSFER_ID_LEN]; /* a snapshot's: of the state's stay in its store; else vtpm_blob_serial() */
     struct bytes authority;             /* at most VTPM_TRANSFER_AUTHORITY_MAX bytes, at least 1 */
     struct bytes wrapped;               /* VTPM_TRANSFER_WRAPPED_LEN; a snapshot's: empty */
     struct bytes content;               /* sealed */
@@ -83,6 +83,11 @@ void vtpm_blob_put(struct writer *writer, const struct vtpm_blob *blob); /* as d
 /* Appends the state; *exists is false for an absent one. AUTH: the key is another, or something was changed. */
 MUST_USE enum status vtpm_blob_open(const struct vtpm_blob *blob, const uint8_t key[VTPM_TRANSFER_KEY_LEN],
                                     struct writer *state, bool *exists);
+
+/* The serial of the machine policy that the state was last served under, for who takes it in; 0: none, or a snapshot,
+ * or sealed before this was said. */
+void vtpm_blob_set_serial(struct vtpm_blob *blob, uint64_t serial);
+uint64_t vtpm_blob_serial(const struct vtpm_blob *blob);
 
 /* The content key, for the receiver `to` of blob->authority, which is a grant that names `from`'s public half. For one
  * blob->id only: hpke.h says why. */

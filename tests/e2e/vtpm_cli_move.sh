@@ -23,6 +23,29 @@ holds() { # what home expected: started, asked, stopped
   check "$1: and is the one in it" same "$(cmp -s "$work/in" "$work/out" && echo same)"
   does "$1: it stops" 0 "$2" vtpm stop vm
 }
+nonce=00112233445566778899aabbccddeeff
+quotes() { # home: what its VM would, by a key that is made with the first one
+  tpm "$1" tpm2_readpublic -c 0x81010002 >/dev/null 2>&1 || {
+    tpm "$1" tpm2_createek -G rsa -c "$work/ek" -u "$work/ek.pub" && tpm "$1" tpm2_flushcontext -t
+    tpm "$1" tpm2_createak -C "$work/ek" -G ecc -s ecdsa -g sha256 -c "$work/ak" && tpm "$1" tpm2_flushcontext -t
+    tpm "$1" tpm2_evictcontrol -C o -c "$work/ak" 0x81010002; tpm "$1" tpm2_flushcontext -t; } >/dev/null 2>&1
+  tpm "$1" tpm2_quote -c 0x81010002 -l sha256:0,2 -q $nonce -g sha256 -m "$work/attest" -s "$work/signature" >/dev/null 2>&1
+}
+verify=(--ak 0x81010002 --quote "$work/attest" --signature "$work/signature" --nonce $nonce)
+link() { jq -r ".links[] | select(.link == \"$1\") | .state" "$work/out"; }
+# The one in its NV, and what verify makes of it.
+platform() { # what home outcome
+  does "$1: it starts" 0 "$2" vtpm start vm --on
+  tpm "$2" tpm2_nvread 0x01c08000 >"$work/in" 2>/dev/null
+  does "$1: its platform certificate is exported" 0 "$2" vtpm export-platform vm
+  check "$1: and is the one in it" same "$(cmp -s "$work/in" "$work/out" && echo same)"
+  check "$1: which it was made with" same "$(cmp -s "$work/in" "$work/platform" && echo same)"
+  quotes "$2"
+  does "$1: its quote is verified" 0 "$2" --json vtpm verify vm "${verify[@]}"
+  check "$1: by a certificate of where it was made" "ok $3" "$(link ek-certificate) $(link platform-certificate)"
+  does "$1: one that is to be of this node" "$([ "$3" = ok ] && echo 0 || echo 5)" "$2" --json vtpm verify vm "${verify[@]}" --platform-certificate "$work/platform"
+  does "$1: it stops" 0 "$2" vtpm stop vm
+}
 names() { bastide --home "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
 
 # --- two nodes of one owner
@@ -42,6 +65,12 @@ does "stopped" 0 "$one" vtpm stop vm
 does "backed up while it does not" 0 "$one" vtpm backup vm -o "$work/backup2"
 check "and stays stopped" "" "$(pgrep -f "$one,instance=vm" || true)"
 printf meant | head -c4 >"$work/four"
+does "a policy of its own" 0 "$one" vtpm policy vm --snapshots
+does "and a second" 0 "$one" vtpm policy vm --state-max 65536
+"${run[@]}" cp "$one/owner/vtpm/vm/policy" "$work/second"
+does "its platform certificate" 0 "$one" vtpm export-platform vm -o "$work/platform"
+platform "where it was made" "$one" ok
+does "backed up under that" 0 "$one" vtpm backup vm -o "$work/backup3"
 
 # --- words
 does "to where" 2 "$one" vtpm migrate vm
@@ -77,7 +106,18 @@ check "the source has it no more" "" "$(names "$one")"
 check "the destination has" vm "$(names "$two")"
 does "it is not running, or was left so" 0 "$two" vtpm stop vm
 holds "moved" "$two" mine
+platform "moved" "$two" allowed
+does "its policy came along" 0 "$two" --json vtpm policy vm
+check "as it was" "2 true 65536 true" "$(jq -r '"\(.serial) \(.snapshots) \(.state_max) \(.installed)"' "$work/out")"
+does "the third is signed there" 0 "$two" vtpm policy vm --no-snapshots
+does "and served under" 0 "$two" vtpm start vm --on
+does "stopped" 0 "$two" vtpm stop vm
 does "and back" 0 "$two" vtpm migrate vm --to "$one"
+"${run[@]}" cp "$one/node/instances/vm/workload" "$work/third"
+"${run[@]}" cp "$work/second" "$one/node/instances/vm/workload"
+does "where the second counts no more" 7 "$one" vtpm start vm --on
+says "for the third went along" "rolled back: its serial is 2, and 3 was seen" "$one/run/vtpm/vm/host.log"
+"${run[@]}" cp "$work/third" "$one/node/instances/vm/workload"
 holds "and back" "$one" mine
 
 # --- lost and restored
@@ -89,6 +129,14 @@ does "no backup at all" 3 "$one" vtpm restore vm "$work/four" --gone
 does "of no file" 6 "$one" vtpm restore vm "$work/nothing" --gone
 does "restored" 0 "$one" vtpm restore vm "$work/backup" --gone --tenant acme
 holds "restored" "$one" mine
+does "deleted" 0 "$one" vtpm delete vm --yes
+does "restored, of one that had a policy" 0 "$one" vtpm restore vm "$work/backup3" --gone --tenant acme
+says "it is said that there is none here" "machine policy of vTPM vm is not here" "$work/err"
+does "so it has the least" 0 "$one" --json vtpm policy vm
+check "above what was" "3 false acme" "$(jq -r '"\(.serial) \(.snapshots) \(.tenant)"' "$work/out")"
+platform "restored" "$one" ok
+"${run[@]}" cp "$work/second" "$one/node/instances/vm/workload"
+does "and an earlier policy counts no more" 7 "$one" vtpm start vm --on
 "${run[@]}" cp "$one/owner/vtpm-backup.key" "$two/owner"
 does "it is deleted once more" 0 "$one" vtpm delete vm --yes
 does "and restored on the other node" 0 "$two" vtpm restore vm "$work/backup" --gone

@@ -107,6 +107,50 @@ static void it_is_an_attribute_certificate_of_the_endorsement_keys(void **state)
     check_ok(pki_certificate_verify(&read, &ca.key));
 }
 
+static void it_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    uint8_t room[EK_CERTIFICATE_MAX + 1];
+    struct writer writer = writer_over(room, sizeof room);
+    const struct ek_platform order = a_vm();
+    struct ek_platform got = {0};
+    check_ok(ek_platform_sign(&writer, &ca_key, &ca, &order));
+    check_ok(ek_platform_open(writer_bytes(&writer), &ca, &got));
+    check_bytes(order.holder, got.holder);
+    check_bytes(order.tenant, got.tenant);
+    check_bytes(order.terms.serial, got.terms.serial);
+    assert_memory_equal(order.node, got.node, sizeof got.node);
+    assert_memory_equal(order.configuration, got.configuration, sizeof got.configuration);
+    assert_memory_equal(order.measurement, got.measurement, sizeof got.measurement);
+}
+
+static void no_part_no_more_and_no_flipped_bit_of_it_is_read(void **state)
+{
+    (void)state;
+    uint8_t room[EK_CERTIFICATE_MAX];
+    struct writer writer = writer_over(room, sizeof room);
+    const struct ek_platform order = a_vm();
+    struct ek_platform got = {.tenant = bytes_from_text("untouched")};
+    struct pki_certificate other = ca;
+    check_ok(ek_platform_sign(&writer, &ca_key, &ca, &order));
+    const size_t len = writer.len;
+    for (size_t cut = 0; cut < len; cut++)
+        check_status(TRUNCATED, ek_platform_open(bytes_from(room, cut), &ca, &got));
+    room[len] = 0;
+    check_status(MALFORMED, ek_platform_open(bytes_from(room, len + 1), &ca, &got));
+    for (size_t bit = 0; bit < 8 * len; bit++) {
+        room[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_not_equal(OK, ek_platform_open(bytes_from(room, len), &ca, &got));
+        room[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    other.key = owner_key.public_key;
+    check_status(AUTH, ek_platform_open(bytes_from(room, len), &other, &got));
+    other = ca;
+    other.subject = bytes_slice(ca.subject, 0, ca.subject.len - 1);
+    check_status(MALFORMED, ek_platform_open(bytes_from(room, len), &other, &got));
+    check_bytes(bytes_from_text("untouched"), got.tenant);
+}
+
 static void every_field_has_its_range(void **state)
 {
     (void)state;
@@ -162,6 +206,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_an_attribute_certificate_of_the_endorsement_keys),
+        cmocka_unit_test(it_is_read_as_it_was_written),
+        cmocka_unit_test(no_part_no_more_and_no_flipped_bit_of_it_is_read),
         cmocka_unit_test(every_field_has_its_range),
         cmocka_unit_test(only_a_ca_signs_and_with_its_own_key),
     };

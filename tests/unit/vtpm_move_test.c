@@ -339,6 +339,48 @@ static void a_state_that_somebody_else_sealed_does_not_land(void **state)
     crypto_key_done(&forger);
 }
 
+/* The serial of the machine policy goes along: at the destination no earlier one counts, from the landing on. */
+static void it_does_not_land_under_an_earlier_machine_policy(void **state)
+{
+    (void)state;
+    struct rig source, destination;
+    uint8_t to[VTPM_TRANSFER_POINT_LEN], room[VTPM_TRANSFER_BUNDLE_MAX];
+    const char *sentence;
+    move_init(&source);
+    move_init_elsewhere(&destination);
+    destination.machine.serial = 4;
+    move_prepare(&destination, to);
+    source.machine.serial = 5;
+    move_source(&source, 1);
+    assert_int_equal(OK, move_granted(&source, VTPM_GRANT_MOVE, to));
+    const struct bytes given = move_give(&source), whole = bytes_from(room, given.len);
+    memcpy(room, given.data, given.len);
+    rig_stop(&source);
+    assert_int_equal(0, rig_launch(&destination));
+    check_lands_not(&destination, whole, "newer machine policy");
+    rig_stop(&destination);
+    destination.machine = (struct image_machine){0};
+    assert_int_equal(0, rig_launch(&destination));
+    check_lands_not(&destination, whole, "newer machine policy");
+    rig_stop(&destination);
+    destination.machine.serial = 5;
+    assert_int_equal(0, rig_launch(&destination));
+    assert_int_equal(OK, move_ask(&destination, VTPM_TRANSFER_LAND, whole).status);
+    check_at(&destination, VTPM_LIVE);
+    rig_stop(&destination);
+    destination.machine.serial = 4; /* before it was ever switched on there */
+    assert_int_equal(7, rig_launch(&destination));
+    (void)vtpm_exit_code(destination.vtpm, &sentence);
+    assert_string_equal("the machine policy is rolled back: its serial is 4, and 5 was seen", sentence);
+    rig_stop(&destination);
+    destination.machine.serial = 6;
+    assert_int_equal(0, rig_launch(&destination));
+    assert_int_equal(SWTPM_OK, rig_do(&destination, SWTPM_INIT));
+    assert_int_equal(1, move_value(&destination));
+    rig_done(&destination);
+    rig_done(&source);
+}
+
 static void where_a_tpm_lives_none_lands(void **state)
 {
     (void)state;
@@ -364,6 +406,7 @@ int main(void)
         cmocka_unit_test(without_an_owner_nothing_moves),
         cmocka_unit_test(what_is_bent_cut_or_not_meant_for_it_does_not_land),
         cmocka_unit_test(a_state_that_somebody_else_sealed_does_not_land),
+        cmocka_unit_test(it_does_not_land_under_an_earlier_machine_policy),
         cmocka_unit_test(where_a_tpm_lives_none_lands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

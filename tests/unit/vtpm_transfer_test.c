@@ -216,6 +216,25 @@ static void limits_of_a_blob_hold_at_them_and_not_past(void **state)
     assert_int_equal(0, writer.len);
 }
 
+static void a_policys_serial_is_in_what_is_sealed_but_in_no_snapshot(void **state)
+{
+    (void)state;
+    uint8_t room[VTPM_TRANSFER_BLOB_MAX(0)], state_room[1];
+    static const enum vtpm_blob_purpose purposes[] = {VTPM_BLOB_MOVE, VTPM_BLOB_BACKUP, VTPM_BLOB_RESTORE,
+                                                      VTPM_BLOB_SNAPSHOT};
+    for (size_t i = 0; i < sizeof purposes / sizeof *purposes; i++) {
+        struct vtpm_blob blob = a_blob(purposes[i], 1), got;
+        struct writer writer = writer_over(room, sizeof room), out = writer_over(state_room, sizeof state_room);
+        bool exists = true;
+        vtpm_blob_set_serial(&blob, INT64_MAX);
+        check_ok(vtpm_blob_seal(&writer, &blob, content_key, NULL));
+        check_ok(vtpm_blob_decode(writer_bytes(&writer), &got));
+        assert_true(vtpm_blob_serial(&got) == (purposes[i] == VTPM_BLOB_SNAPSHOT ? 0 : INT64_MAX));
+        vtpm_blob_set_serial(&got, 1); /* said by somebody else */
+        check_status(AUTH, vtpm_blob_open(&got, content_key, &out, &exists));
+    }
+}
+
 static void a_content_key_is_for_one_receiver_grant_and_transfer(void **state)
 {
     (void)state;
@@ -397,6 +416,7 @@ int main(void)
         cmocka_unit_test(every_shorter_prefix_of_a_blob_and_one_byte_more_is_refused),
         cmocka_unit_test(a_flipped_bit_of_a_blob_opens_nothing),
         cmocka_unit_test(limits_of_a_blob_hold_at_them_and_not_past),
+        cmocka_unit_test(a_policys_serial_is_in_what_is_sealed_but_in_no_snapshot),
         cmocka_unit_test(a_content_key_is_for_one_receiver_grant_and_transfer),
         cmocka_unit_test(a_bundle_is_three_kinds_of_one_transfer_in_order),
         cmocka_unit_test(questions_are_read_whole_and_no_other),
