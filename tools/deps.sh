@@ -19,8 +19,8 @@ packages=(
 )
 # The machine it is booted in is emulated for x86-64 only.
 # libvirt, which starts it with our programs in swtpm's place: 3 MB, with neither networks, nor polkit, nor a running daemon;
-# swtpm_ioctl, by which it ends a TPM, is in swtpm-tools.
-[ "$(uname -m)" != x86_64 ] || packages+=(qemu-system-x86 ovmf libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients swtpm-tools)
+# swtpm_ioctl, by which it ends a TPM, is in swtpm-tools. A VM's disks and variables that snapshots go into are qemu-img's (qemu-utils).
+[ "$(uname -m)" != x86_64 ] || packages+=(qemu-system-x86 qemu-utils ovmf libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients swtpm-tools)
 missing=()
 for package in "${packages[@]}"; do
   # A machine may have Node.js from elsewhere; what counts is that the command is there.

@@ -49,5 +49,9 @@ int command_vtpm_migrate(const struct cli *cli, const struct instance_move *move
         cli_print_json(json_pack("{s:s,s:s,s:s*}", "name", move->name, "state", states[move->step], "to", move->to));
     else
         cli_line(cli, "vTPM", "%s %s%s%s", move->name, states[move->step], back ? "" : " to ", back ? "" : move->to);
+    if (move->step == INSTANCE_MOVE_PREPARE)
+        cli_line(cli, "next",
+                 "start QEMU there with -incoming (bastide --home %s vtpm show %s), migrate, then --finish", move->to,
+                 move->name);
     return CLI_OK;
 }

@@ -141,10 +141,32 @@ static void take_out(struct peer *peer, size_t len)
     wipe(peer->in + peer->in_len, len);
 }
 
+/* What is given here is given once: a VM that uses it would be left with a dead TPM. QEMU's migration asks for it at
+ * the control channel. */
+static bool refuse_to_give(struct vtpm_host *host, struct peer *peer, struct bytes frame)
+{
+    const struct vtpm_transfer_answer refusal = {
+        .status = DENIED,
+        .sentence = bytes_from_text("it is in use: have QEMU carry it with its VM, or stop what uses it")};
+    struct vtpm_transfer_question question;
+    uint8_t room[VTPM_TRANSFER_MESSAGE_HEAD + VTPM_TRANSFER_SENTENCE_MAX];
+    struct writer writer = writer_over(room, sizeof room);
+    if (peer->transport != DOOR_VTPM_TRANSFER || !host->handed ||
+        vtpm_transfer_question_decode(frame, &question) != OK || question.operation != VTPM_TRANSFER_GIVE)
+        return false;
+    take_out(peer, frame.len);
+    peer->heard = true;
+    vtpm_transfer_put_answer(&writer, &refusal);
+    peer_answer(host, peer, writer_bytes(&writer));
+    return true;
+}
+
 static void hand_on(struct vtpm_host *host, struct peer *peer, size_t len)
 {
     const struct bytes frame = bytes_from(peer->in, len);
     struct reader reader = reader_over(frame);
+    if (refuse_to_give(host, peer, frame))
+        return;
     peer->asking = peer->transport == DOOR_VTPM_CONTROL ? take_u32be(&reader) : 0;
     const bool data_socket = peer->asking == SWTPM_SET_DATAFD;
     enum status status =

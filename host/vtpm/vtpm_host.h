@@ -4,6 +4,8 @@
  * next that connects; relays whole frames and their answers for all others. Untrusted: could see every command, holds
  * no key, and no state but sealed.
  *
+ * While a data socket is with the enclave nobody is given the state at `transfer`: a VM that runs would lose its TPM.
+ *
  * What is relayed has one frame under way; what it sends meanwhile stays in its socket. While there is no enclave
  * nobody is listened to, and who was connected is hung up on: its TPM is gone. */
 #ifndef BASTIDE_VTPM_HOST_H

@@ -10,8 +10,10 @@ failed=0
 user=43214
 run=()
 [ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=$user --regid=$user --clear-groups --inh-caps=-all --bounding-set=-all)
+extra() { :; } # what else a test ends
 finish() {
   local each
+  extra
   for each in "${homes[@]}"; do
     "${run[@]}" "$bin/bastide" --home "$each" down >/dev/null 2>&1
     [ $failed = 0 ] || tail -n 30 "$each"/run/*.log "$each"/run/vtpm/*/host.log

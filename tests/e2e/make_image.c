@@ -3,8 +3,7 @@
  *     make_image configuration FILE CERT MODE [ID]  write a launch configuration; ID: up to 16 characters, the site's
  *     make_image policy FILE KEY ID SERIAL LAUNCH [PART=FILE...]   a machine policy that allows these parts; LAUNCH as
  *         in image_launch_words, or "node" for the node's own vTPM; KEY is the raw scalar
- *     make_image token FILE KEY COUNTER             the owner's word for a new beginning; KEY is the raw scalar
- *     make_image machine FILE KEY CONFIGURATION     a machine policy that allows snapshots, for that instance */
+ *     make_image token FILE KEY COUNTER             the owner's word for a new beginning; KEY is the raw scalar */
 #include "crypto.h"
 #include "image.h"
 
@@ -94,24 +93,6 @@ static int make_token(char **argv)
     return 0;
 }
 
-static int make_machine(char **argv)
-{
-    uint8_t room[IMAGE_CONFIGURATION_MAX], policy[IMAGE_WORKLOAD_MAX];
-    struct crypto_key owner = {0};
-    SECRET scalar = {.len = 0};
-    struct image_configuration configuration;
-    static struct image_machine machine = {.serial = 1, .snapshots = true};
-    struct writer writer = writer_over(policy, sizeof policy);
-    scalar.len = read_file(argv[1], scalar.data, 32);
-    CLAIM("the owner's key is read", crypto_key_import(&owner, CRYPTO_P256, secret_bytes(&scalar)) == OK);
-    const struct bytes encoded = bytes_from(room, read_file(argv[2], room, sizeof room));
-    CLAIM("the configuration is read", image_configuration_decode(encoded, &configuration) == OK);
-    memcpy(machine.site, configuration.site, sizeof machine.site);
-    CLAIM("the policy is written",
-          image_machine_sign(&writer, &owner, &machine) == OK && write_file(argv[0], writer_bytes(&writer)));
-    return 0;
-}
-
 static bool allow(struct image_machine *machine, const char *word)
 {
     static uint8_t content[16u << 20];
@@ -160,7 +141,5 @@ int main(int argc, char **argv)
         return make_policy(argv + 2);
     if (argc == 5 && strcmp(argv[1], "token") == 0)
         return make_token(argv + 2);
-    if (argc == 5 && strcmp(argv[1], "machine") == 0)
-        return make_machine(argv + 2);
     return 2;
 }

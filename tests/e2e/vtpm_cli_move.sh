@@ -2,19 +2,7 @@
 # vTPMs that move between two nodes of one owner, are backed up and restored, by `bastide vtpm`: cut anywhere, taken back,
 # and refused where it must be. Second argument: root or user.
 set -uo pipefail
-. "$(dirname "$0")/home_rig.sh"
-one=$work/one two=$work/two
-homes=("$one" "$two")
-port=2583 http=2883
-ends=(5 6); [ "$as" = user ] && ends=(7 8)
-bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" "$@") >"$work/out" 2>"$work/err" </dev/null; }
-does() { # what code home arguments...
-  local what=$1 code=$2 home=$3; shift 3
-  bastide --home "$home" "$@"
-  local got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
-tpm() { local home=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/vm/tpm" "$@"; } # home command...
+. "$(dirname "$0")/two_homes.sh"
 holds() { # what home expected: started, asked, stopped
   does "$1: it starts" 0 "$2" vtpm start vm --on
   check "$1: it holds what it held" "$3" "$(tpm "$2" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null)"
@@ -46,14 +34,7 @@ platform() { # what home outcome
   does "$1: one that is to be of this node" "$([ "$3" = ok ] && echo 0 || echo 5)" "$2" --json vtpm verify vm "${verify[@]}" --platform-certificate "$work/platform"
   does "$1: it stops" 0 "$2" vtpm stop vm
 }
-names() { bastide --home "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
-
-# --- two nodes of one owner
-does "the first node" 0 "$one" init --insecure-dev --coap 127.0.0.1:$port${ends[0]} --http 127.0.0.1:$http${ends[0]}
-"${run[@]}" mkdir -p "$two"/{owner/clients,node/monitor,run,tpm}
-"${run[@]}" cp "$one"/owner/{owner.key,owner.crt,configuration} "$two/owner"
-"${run[@]}" cp "$one/node/configuration" "$two/node"
-does "the second" 0 "$two" init --renew --insecure-dev --coap 127.0.0.1:$port${ends[1]} --http 127.0.0.1:$http${ends[1]}
+make_nodes 25835 28835
 
 # --- a vTPM with something in it
 does "a vTPM is made" 0 "$one" vtpm create vm --tenant acme

@@ -69,6 +69,7 @@ node_up() {
   "$bin/bastide-keyholder" --home "$home" --image "$bin/vtpm.image" --tcti "swtpm:path=$work/tpm.sock" --insecure-dev \
     2>"$work/node.log" & holder=$!
   eventually "the node serves" grep -q "monitor serving" "$work/node.log"
+  [ $failed = 0 ] || exit 1 # whoever waits for its vTPMs would wait for good
 }
 node_down() { # in order, as a service manager would
   { kill "$holder"; wait "$holder"; kill "$tpm"; wait "$tpm"; } 2>/dev/null

@@ -1,5 +1,8 @@
-/* vtpm_host: where its channels may be — ports, descriptors, owners — and when they end. */
+/* vtpm_host: where its channels may be — ports, descriptors, owners —, when they end, and what is refused while they
+ * are used. */
 #include "vtpm_host_rig.h"
+
+#include "vtpm_transfer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -311,6 +314,44 @@ static void who_is_silent_gives_way_and_who_was_heard_does_not(void **state)
     done(&rig);
 }
 
+static size_t reaches_the_enclave(struct rig *rig, int fd, enum vtpm_transfer_operation operation)
+{
+    uint8_t room[16];
+    struct writer writer = writer_over(room, sizeof room);
+    vtpm_transfer_put_question(&writer, &(struct vtpm_transfer_question){.operation = operation});
+    check_ok(writer_end(&writer));
+    rig->asked_count = 0;
+    say(rig, fd, room, writer.len);
+    return rig->asked_count;
+}
+
+/* It would be taken away from a VM that runs. */
+static void state_is_not_given_by_hand_while_the_data_socket_is_used(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t heard[128];
+    struct vtpm_transfer_answer answer;
+    begin(&rig, false, VTPM_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    int data = reach(rig.data), fd = reach(rig.transfer);
+    run(&rig);
+    assert_int_equal(1, rig.handed_count);
+    assert_int_equal(0, reaches_the_enclave(&rig, fd, VTPM_TRANSFER_GIVE));
+    const ssize_t len = recv(fd, heard, sizeof heard, MSG_DONTWAIT);
+    assert_true(len > 0);
+    check_ok(vtpm_transfer_answer_decode(bytes_from(heard, (size_t)len), &answer));
+    assert_int_equal(DENIED, answer.status);
+    assert_non_null(memmem(answer.sentence.data, answer.sentence.len, "in use", 6));
+    assert_int_equal(1, reaches_the_enclave(&rig, fd, VTPM_TRANSFER_STATUS)); /* anything else */
+    check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from_text("so")));
+    vtpm_host_left(rig.host, rig.handed);
+    assert_int_equal(1, reaches_the_enclave(&rig, fd, VTPM_TRANSFER_GIVE));
+    close(data);
+    close(fd);
+    done(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_came_with_us_is_served_once_there_is_a_tpm),
         cmocka_unit_test(terminate_waits_for_a_data_connection_to_end),
         cmocka_unit_test(disconnect_is_one_command_and_its_answer),
+        cmocka_unit_test(state_is_not_given_by_hand_while_the_data_socket_is_used),
         cmocka_unit_test(who_is_silent_gives_way_and_who_was_heard_does_not),
         cmocka_unit_test(a_path_is_given_to_whom_it_is_said),
     };

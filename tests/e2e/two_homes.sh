@@ -1,0 +1,24 @@
+# Sourced by tests of vTPMs that move, by `bastide`, between two nodes of one owner, whose homes are $one and $two: as root
+# or as an ordinary user, as home_rig.sh has it.
+. "$(dirname "$0")/home_rig.sh"
+one=$work/one two=$work/two
+homes=("$one" "$two")
+bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" "$@") >"$work/out" 2>"$work/err" </dev/null; }
+does() { # what code home arguments...
+  local what=$1 code=$2 home=$3; shift 3
+  bastide --home "$home" "$@"
+  local got=$?
+  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
+}
+tpm() { local home=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/vm/tpm" "$@"; } # home command...
+names() { bastide --home "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
+make_nodes() { # coap http: ports of the first; the second's are the next, and an ordinary user's those after them
+  local more=0
+  [ "$as" = user ] && more=2
+  does "the first node" 0 "$one" init --insecure-dev --coap 127.0.0.1:$(($1 + more)) --http 127.0.0.1:$(($2 + more))
+  "${run[@]}" mkdir -p "$two"/{owner/clients,node/monitor,run,tpm}
+  "${run[@]}" cp "$one"/owner/{owner.key,owner.crt,configuration} "$two/owner"
+  "${run[@]}" cp "$one/node/configuration" "$two/node"
+  does "the second" 0 "$two" init --renew --insecure-dev --coap 127.0.0.1:$(($1 + more + 1)) --http 127.0.0.1:$(($2 + more + 1))
+  [ $failed = 0 ] || exit 1
+}
