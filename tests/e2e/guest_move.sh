@@ -62,6 +62,9 @@ as_it_was "from its snapshot"
 
 # --- a migration that is lost
 does "a move is prepared" 0 "$one" vtpm migrate vm --to "$two" --prepare
+qmp one migrate "exec:head -c 1000000 >/dev/null" >out 2>&1; check "the line breaks" 1 $?
+eventually "the VM goes on by itself" runs
+unseals "and unseals"
 succeeds "it leaves" qmp one migrate "exec:cat >/dev/null"
 does "nobody has it" 3 "$one" vtpm migrate vm --to "$two" --finish
 says "which is said" "no copy is usable until" err
