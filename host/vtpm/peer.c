@@ -20,6 +20,32 @@ static void watch(struct vtpm_host *host, struct peer *peer)
         peer_close(host, peer, true);
 }
 
+static size_t places_of(const struct vtpm_host *host, pid_t whose)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+        count += host->peers[i].fd >= 0 && host->peers[i].whose == whose;
+    return count;
+}
+
+/* Who has few, as QEMU has one, is never hung up on, however idle. */
+static struct peer *greedy(struct vtpm_host *host, uint64_t until)
+{
+    struct peer *found = NULL;
+    size_t most = VTPM_HOST_FAIR;
+    for (size_t i = 0; i < VTPM_HOST_PEERS; i++) {
+        struct peer *peer = &host->peers[i];
+        if (peer->whose == 0 || peer->asked || peer->channel >= until)
+            continue;
+        const size_t count = places_of(host, peer->whose);
+        if (count > most || (found && count == most && peer->last < found->last)) {
+            found = peer;
+            most = count;
+        }
+    }
+    return found;
+}
+
 struct peer *peer_place(struct vtpm_host *host, uint64_t until)
 {
     struct peer *silent = NULL;
@@ -30,7 +56,14 @@ struct peer *peer_place(struct vtpm_host *host, uint64_t until)
         if (!peer->heard && peer->channel < until && (!silent || peer->channel < silent->channel))
             silent = peer;
     }
-    return silent;
+    return silent ? silent : greedy(host, until);
+}
+
+static pid_t who(int fd)
+{
+    struct ucred credentials = {0};
+    socklen_t len = sizeof credentials;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0 ? credentials.pid : 0;
 }
 
 struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport)
@@ -43,7 +76,8 @@ struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport trans
         close(fd);
         return NULL;
     }
-    *place = (struct peer){.fd = fd, .channel = host->next_channel++, .transport = transport, .passed = -1};
+    *place = (struct peer){
+        .fd = fd, .channel = host->next_channel++, .transport = transport, .passed = -1, .whose = who(fd)};
     return place;
 }
 
@@ -173,6 +207,7 @@ static void hand_on(struct vtpm_host *host, struct peer *peer, size_t len)
         data_socket ? OK : host->config.ask(host->config.context, peer->channel, peer->transport, frame);
     take_out(peer, len);
     peer->heard = true;
+    peer->last = ++host->frames;
     if (status != OK) {
         peer_close(host, peer, false);
         return;

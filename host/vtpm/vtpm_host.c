@@ -116,8 +116,10 @@ static void listen_or_not(struct vtpm_host *host)
 static void take_client(struct vtpm_host *host, int fd, enum door_transport transport)
 {
     struct peer *client = peer_open(host, fd, transport);
-    if (client)
+    if (client) {
         client->heard = true;
+        client->whose = 0; /* there is no other in its place */
+    }
 }
 
 /* A data connection; one command's (--disconnect) is not worth the way. */

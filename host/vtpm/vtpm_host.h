@@ -16,8 +16,11 @@
 #include "vtpm_options.h"
 
 /* Connections of any kind. When all places are taken, one that never sent a whole frame gives way to a newcomer, the
- * one that has been silent for longest first; where there is none, newcomers wait in the kernel's backlog. */
+ * one that has been silent for longest first; where there is none, one of the process that has most, and more than
+ * VTPM_HOST_FAIR, which has no question under way: its idlest. Where there is none of those either, newcomers wait in
+ * the kernel's backlog. Whose a connection over TCP is nobody knows, so it gives way before its first frame only. */
 #define VTPM_HOST_PEERS 64
+#define VTPM_HOST_FAIR 4
 
 struct vtpm_host_config {
     struct vtpm_place control;  /* texts are borrowed, descriptors change hands */

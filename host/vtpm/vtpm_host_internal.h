@@ -14,7 +14,9 @@ struct peer {
     enum door_transport transport;
     bool asked;      /* a frame is with the enclave */
     bool pending;    /* more may stand in `in` than was looked at */
-    bool heard;      /* sent a whole frame, or was brought: keeps its place */
+    bool heard;      /* sent a whole frame, or was brought */
+    pid_t whose;     /* who connected; 0: not known, or it was brought */
+    uint64_t last;   /* which frame of all it was that it sent last */
     uint32_t asking; /* the control command under way */
     int passed;      /* a descriptor that came with what is in `in`; -1 */
     uint8_t *in;
@@ -35,6 +37,7 @@ struct vtpm_host {
     bool shut_down;
     bool clients_taken; /* the connections that came on the command line are peers by now, or were */
     uint64_t next_channel;
+    uint64_t frames; /* heard so far */
     uint64_t handed; /* the channel of the socket that the enclave has; 0: none */
     struct peer peers[VTPM_HOST_PEERS];
 };
@@ -44,7 +47,7 @@ int place_listen(const struct vtpm_place *place, const char **why);
 void place_leave(const struct vtpm_place *place, int fd); /* -1 is allowed */
 
 /* peer.c */
-/* A free place; else that of the one that has been silent for longest, of those before channel `until`; or NULL. */
+/* A free place; else that of whoever is to give way, of those before channel `until`; or NULL. */
 struct peer *peer_place(struct vtpm_host *host, uint64_t until);
 /* Takes the descriptor; NULL: there is no place, and it is closed. */
 struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport);

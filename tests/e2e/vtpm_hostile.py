@@ -215,27 +215,31 @@ def flush(): # whatever noise left loaded
                 answer(s)
 
 
+def crowd_at(place, name):
+    held, family = [], socket.AF_UNIX if place[0] == '/' else socket.AF_INET
+    for _ in range(1000):
+        s = socket.socket(family)
+        s.setblocking(False)
+        try:
+            if family == socket.AF_UNIX:
+                s.connect(place)
+            else:
+                s.connect((place.rsplit(':')[0], int(place.rsplit(':')[1])))
+        except BlockingIOError:
+            pass
+        held.append(s)
+    claim(f'a thousand connect to {name}', len(held) == 1000)
+    begun = time.time()
+    claim('while they are silent others are served', alive() and ask(1)[0] == OK)
+    claim('at once', time.time() - begun < 20, time.time() - begun)
+    for s in held:
+        s.close()
+    claim('they leave, and it serves', alive() and ask(1)[0] == OK)
+
+
 def crowd():
-    for place, name in ((data, 'data'), (control, 'control')):
-        held, family = [], socket.AF_UNIX if place[0] == '/' else socket.AF_INET
-        for _ in range(1000):
-            s = socket.socket(family)
-            s.setblocking(False)
-            try:
-                if family == socket.AF_UNIX:
-                    s.connect(place)
-                else:
-                    s.connect((place.rsplit(':')[0], int(place.rsplit(':')[1])))
-            except BlockingIOError:
-                pass
-            held.append(s)
-        claim(f'a thousand connect to {name}', len(held) == 1000)
-        begun = time.time()
-        claim('while they are silent others are served', alive() and ask(1)[0] == OK)
-        claim('at once', time.time() - begun < 20, time.time() - begun)
-        for s in held:
-            s.close()
-        claim('they leave, and it serves', alive() and ask(1)[0] == OK)
+    crowd_at(data, 'data')
+    crowd_at(control, 'control')
     half = []
     for i in range(200):
         s = to(data if i % 2 else control)
@@ -244,6 +248,50 @@ def crowd():
     claim('two hundred stop halfway: others are served', alive() and ask(1)[0] == OK)
     for s in half:
         s.close()
+
+
+def settled(): # by one process, which is no reason for another to wait
+    held = []
+    for _ in range(150):
+        s = to(control)
+        s.sendall(u32(1))
+        if len(all_of(s, 8)) < 8:
+            claim('each that comes is answered', False, len(held))
+        held.append(s)
+    claim('a hundred and fifty ask and stay: each is answered', True)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if alive() and ask(1)[0] == OK else 1)
+    claim('and so is another process', os.waitpid(child, 0)[1] == 0)
+    for s in held:
+        s.close()
+
+
+KEYS = struct.pack('>HH', 1, 8) + bytes(8)
+STATUS = struct.pack('>HHIH', 1, 1, 10, 8) + bytes(8) # of a transfer
+UNKNOWN = struct.pack('>HHIH', 1, 99, 2, 0)
+
+
+def beside(place, question, name): # its owner's sockets
+    for length in range(len(question)):
+        with to(place) as s:
+            s.sendall(question[:length])
+            s.shutdown(socket.SHUT_WR)
+            if until_closed(s):
+                claim(f'a question at {name} cut after {length} bytes is none', False)
+    claim(f'a question at {name} cut anywhere is none', True)
+    for _ in range(200):
+        with to(place) as s:
+            s.sendall(os.urandom(random.randrange(1, 300)))
+            s.shutdown(socket.SHUT_WR)
+            got = until_closed(s)
+            if got[2:4] == bytes(2):
+                claim(f'noise at {name} is refused', False, got[:16].hex())
+    claim(f'noise at {name} is refused or hung up on', True)
+    with to(place) as s:
+        s.sendall(question)
+        claim(f'a whole one at {name} is answered', all_of(s, 8)[2:4] == bytes(2))
+    crowd_at(place, name)
 
 
 def deaf(place, frame, name):
@@ -296,8 +344,15 @@ elif phase == 'on':
     oversized()
     localities()
     tpm_commands()
-    held = [deaf(control, u32(1) * 1000, 'the control channel'), deaf(data, RANDOM * 1000, 'the data channel')]
+    beside(data + '.keys', KEYS, 'the socket for its keys')
+    beside(data + '.transfer', STATUS, 'the socket for its state')
+    with to(data + '.transfer') as s:
+        s.sendall(UNKNOWN)
+        claim('what its state cannot be asked is refused', all_of(s, 8)[2:4] not in (b'', bytes(2)))
+    held = [deaf(control, u32(1) * 1000, 'the control channel'), deaf(data, RANDOM * 1000, 'the data channel'),
+            deaf(data + '.keys', KEYS * 1000, 'the socket for its keys')]
     crowd()
+    settled()
     claim('it runs', command(RANDOM) == 0)
 elif phase == 'crowd':
     crowd()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Bad input against a vTPM as a whole, with a neighbour on the same node that must not notice: every control command cut,
-# too long, out of order, unknown, at wrong localities; noise for a TPM; who never reads; a thousand connections, over
-# UNIX sockets and TCP; its archive cut, bent and exchanged. What it held it holds at the end.
+# too long, out of order, unknown, at wrong localities; noise for a TPM, and for its owner's two sockets; who never reads;
+# a thousand connections, over UNIX sockets and TCP, and who asks and stays; its archive cut, bent and exchanged. What it held it holds at the end.
 set -uo pipefail
 . "$(dirname "$0")/vtpm_rig.sh"
 needs tpm2_getrandom python3
@@ -31,7 +31,7 @@ hostile off "$work/own" "$work/own.ctrl"
 check "it holds what it held" "of own" "$(holds own)"
 
 # --- one that runs
-stop own; start own
+stop own; start own --flags startup-clear --transfer "type=unixio,path=$work/own.transfer"
 victim=$(enclave_of own)
 hostile on "$work/own" "$work/own.ctrl"
 check "it holds what it held" "of own" "$(holds own)"

@@ -5,7 +5,9 @@
 #include "vtpm_transfer.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/wait.h>
 
 /* A rig whose channels are where the test says, and whose enclave takes no socket. */
 static enum status begin_at(struct rig *rig, const struct vtpm_host_config *wanted, const char **why)
@@ -352,6 +354,91 @@ static void state_is_not_given_by_hand_while_the_data_socket_is_used(void **stat
     done(&rig);
 }
 
+/* Some process that connects so often, is answered on each, and then waits; its exit code in the end is how many of
+ * its connections were closed meanwhile. */
+static pid_t crowd(struct rig *rig, int count, const int end[2])
+{
+    const size_t answered = rig->asked_count + (size_t)count;
+    uint8_t got[64];
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int fds[VTPM_HOST_PEERS], closed = 0;
+        close(end[1]);
+        for (int i = 0; i < count; i++) {
+            fds[i] = reach(rig->control);
+            if (send(fds[i], CAPABILITY, 4, MSG_NOSIGNAL) != 4 || recv(fds[i], got, 4, MSG_WAITALL) <= 0)
+                _exit(255);
+        }
+        (void)!read(end[0], got, 1);
+        for (int i = 0; i < count; i++)
+            closed += recv(fds[i], got, 1, MSG_DONTWAIT) == 0;
+        _exit(closed);
+    }
+    while (rig->asked_count < answered) {
+        const size_t before = rig->asked_count;
+        run(rig);
+        for (size_t i = before; i < rig->asked_count; i++)
+            check_ok(vtpm_host_reply(rig->host, rig->asked[i].channel, bytes_from("\0\0\0\0", 4)));
+    }
+    return child;
+}
+
+static int closed_of(pid_t child)
+{
+    int wait_status = -1;
+    assert_int_equal(child, waitpid(child, &wait_status, 0));
+    assert_true(WIFEXITED(wait_status));
+    return WEXITSTATUS(wait_status);
+}
+
+/* Who has few places keeps them, at just as many as that is; of the process that has most the idlest go first, one for
+ * each newcomer. */
+static void who_has_most_places_gives_way_and_who_has_few_does_not(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int end[2], third[3];
+    uint8_t got[64];
+    pid_t few, many, fair[VTPM_HOST_PEERS / VTPM_HOST_FAIR];
+    begin(&rig, false, VTPM_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    assert_int_equal(0, pipe2(end, O_CLOEXEC));
+    few = crowd(&rig, VTPM_HOST_FAIR, end);
+    many = crowd(&rig, VTPM_HOST_PEERS - VTPM_HOST_FAIR, end);
+    for (size_t i = 0; i < sizeof third / sizeof *third; i++) {
+        third[i] = reach(rig.control);
+        run(&rig);
+        say(&rig, third[i], CAPABILITY, 4);
+        check_ok(vtpm_host_reply(rig.host, rig.asked[rig.asked_count - 1].channel, bytes_from("\0\0\0\0", 4)));
+        assert_int_equal(4, hear(third[i], got));
+    }
+    close(end[1]);
+    assert_int_equal(0, closed_of(few));
+    assert_int_equal(sizeof third / sizeof *third, closed_of(many));
+    for (size_t i = 0; i < sizeof third / sizeof *third; i++)
+        close(third[i]);
+    close(end[0]);
+    done(&rig);
+
+    begin(&rig, false, VTPM_STARTUP_NONE);
+    vtpm_host_set_enclave(rig.host, true);
+    assert_int_equal(0, pipe2(end, O_CLOEXEC));
+    for (size_t i = 0; i < sizeof fair / sizeof *fair; i++)
+        fair[i] = crowd(&rig, VTPM_HOST_FAIR, end);
+    third[0] = reach(rig.control);
+    const size_t before = rig.asked_count;
+    say(&rig, third[0], CAPABILITY, 4);
+    assert_int_equal(before, rig.asked_count); /* it waits */
+    close(end[1]);
+    for (size_t i = 0; i < sizeof fair / sizeof *fair; i++)
+        assert_int_equal(0, closed_of(fair[i]));
+    run(&rig);
+    assert_int_equal(before + 1, rig.asked_count);
+    close(third[0]), close(end[0]);
+    done(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +450,7 @@ int main(void)
         cmocka_unit_test(disconnect_is_one_command_and_its_answer),
         cmocka_unit_test(state_is_not_given_by_hand_while_the_data_socket_is_used),
         cmocka_unit_test(who_is_silent_gives_way_and_who_was_heard_does_not),
+        cmocka_unit_test(who_has_most_places_gives_way_and_who_has_few_does_not),
         cmocka_unit_test(a_path_is_given_to_whom_it_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
