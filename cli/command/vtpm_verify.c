@@ -171,6 +171,7 @@ static int take_answer(const struct cli *cli, struct verification *verification)
     result = instance_sockets(cli, verification->name, &sockets);
     if (result)
         return result;
+    (void)instance_is_served(cli, verification->name, &sockets);
     cli_progress(cli, "asking the vTPM …");
     enum status status = instance_ask_ak(sockets.keys, verification->quote.nonce, verification->handle,
                                          verification->answer_room, &verification->answer);

@@ -108,6 +108,8 @@ int instance_make_place(const struct cli *cli, const struct owner *owner, const 
 /* Its launch configuration, borrowing from `room`. */
 int instance_read_configuration(const struct cli *cli, const char *name, uint8_t room[IMAGE_CONFIGURATION_MAX],
                                 struct image_configuration *configuration);
+/* node/instances/NAME and what is in it, where root made it, become this user's. */
+int instance_give(const struct cli *cli, const char *name, uid_t user, gid_t group);
 /* DIRECTORY/NAME and all below; what is not there is no failure. */
 int instance_remove(const struct cli *cli, const char *directory, const char *name);
 /* The directory its image is in, with links followed. False: there is none. */
@@ -135,6 +137,9 @@ struct instance_sockets {
 
 /* CLI_USAGE: home and name together are too long for a socket's name. */
 int instance_sockets(const struct cli *cli, const char *name, struct instance_sockets *sockets);
+/* By a host end that was not begun here (libvirt's, say), whose sockets for its owner lie in node/instances/NAME: keys
+ * and transfer become those. False: not, and they stay. */
+bool instance_is_served(const struct cli *cli, const char *name, struct instance_sockets *sockets);
 /* One program at a time begins, ends or makes an instance: waits its turn. The descriptor is the caller's to close. */
 int instance_lock(const struct cli *cli, const char *name, int *lock);
 /* What the monitor must be there for. CLI_UNREACHABLE was said. */

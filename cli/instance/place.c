@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,24 @@ int instance_make_place(const struct cli *cli, const struct owner *owner, const 
         result = cli_fail(cli, errno == ENOSPC ? CLI_DISK : CLI_DENIED, "%s cannot be made: %s", path, strerror(errno));
     /* The configuration comes last: its being there says that the node can make it. */
     return result ? result : put_configuration(cli, owner, name, id);
+}
+
+/* The directory comes last: until then nobody else puts anything into it, and what was cut is done again. */
+int instance_give(const struct cli *cli, const char *name, uid_t user, gid_t group)
+{
+    char path[PATH_MAX];
+    struct stat facts;
+    DIR *open = opendir(instance_path(cli, "node/instances", name, "", path));
+    bool good = open && fstat(dirfd(open), &facts) == 0;
+    const bool ours = good && facts.st_uid == 0 && geteuid() == 0;
+    for (struct dirent *entry; ours && good && (entry = readdir(open));)
+        good = entry->d_name[0] == '.' ||
+               fchownat(dirfd(open), entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) == 0;
+    good = good && (!ours || fchown(dirfd(open), user, group) == 0);
+    int result = good ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s cannot be given away: %s", path, strerror(errno));
+    if (open)
+        closedir(open);
+    return result;
 }
 
 /* ---- Removing ---- */

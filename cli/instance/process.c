@@ -93,6 +93,21 @@ bool instance_is_running(const struct cli *cli, const char *name, pid_t *pid)
     return true;
 }
 
+bool instance_is_served(const struct cli *cli, const char *name, struct instance_sockets *sockets)
+{
+    char keys[PATH_MAX], transfer[PATH_MAX];
+    int fd = -1;
+    instance_path(cli, "node/instances", name, "keys", keys);
+    instance_path(cli, "node/instances", name, "transfer", transfer);
+    if (strlen(transfer) >= INSTANCE_SOCKET_MAX || instance_is_running(cli, name, NULL) ||
+        instance_reach(transfer, LOOK_MS, &fd) != OK)
+        return false;
+    close(fd);
+    memcpy(sockets->keys, keys, strlen(keys) + 1);
+    memcpy(sockets->transfer, transfer, strlen(transfer) + 1);
+    return true;
+}
+
 /* ---- Beginning ---- */
 
 struct words {

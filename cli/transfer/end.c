@@ -50,7 +50,10 @@ static int read_configuration(struct end *end)
 
 static int begin(struct end *end)
 {
-    if (end_is_elsewhere(end->cli) || instance_is_running(end->cli, end->is.name, NULL))
+    if (end_is_elsewhere(end->cli))
+        return CLI_OK;
+    end->served = instance_is_served(end->cli, end->is.name, &end->sockets);
+    if (end->served || instance_is_running(end->cli, end->is.name, NULL))
         return CLI_OK;
     int lock = -1, result = instance_check_node(end->cli);
     if (result == CLI_OK)

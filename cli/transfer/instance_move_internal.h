@@ -17,10 +17,11 @@ struct end {
     struct owner_references references;
     struct instance_sockets sockets;
     struct vtpm_mover_end mover;
-    bool began; /* its process, for this transfer */
+    bool served; /* by a process that is not bastide's */
+    bool began;  /* its process, for this transfer */
 };
 
-/* Of an instance that has its place; begun unless it runs, or is elsewhere. gives: end_done(). */
+/* Of an instance that has its place; begun unless it runs, is served or is elsewhere. gives: end_done(). */
 int end_open(struct end *end, const struct cli *cli, const char *role, const char *name, const char *image);
 void end_done(struct end *end);
 bool end_is_elsewhere(const struct cli *cli);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct both {
@@ -11,6 +12,8 @@ struct both {
     const struct instance_move *move;
     struct cli there; /* the destination's home */
     struct end source, destination;
+    uid_t source_user; /* whose its directory is */
+    gid_t source_group;
 };
 
 /* ---- The destination's place ---- */
@@ -185,7 +188,8 @@ static int go(struct both *both)
 static int open_both(struct both *both, const struct cli *cli)
 {
     const struct instance_move *move = both->move;
-    char image[PATH_MAX] = "", there[PATH_MAX] = "";
+    char image[PATH_MAX] = "", there[PATH_MAX] = "", path[PATH_MAX];
+    struct stat facts;
     int result = instance_look(cli, move->name, false, &both->source.is);
     if (result == CLI_OK && !instance_image(cli, move->name, image))
         result = cli_fail(cli, CLI_IMAGE, "node/instances/%s has no image", move->name);
@@ -193,6 +197,8 @@ static int open_both(struct both *both, const struct cli *cli)
         result = end_open(&both->source, cli, "source", move->name, image);
     if (result || move->lost)
         return result;
+    if (stat(instance_path(cli, "node/instances", move->name, "", path), &facts) == 0)
+        both->source_user = facts.st_uid, both->source_group = facts.st_gid;
     enum status status = owner_pins_load(&both->there, &both->destination.pins);
     if (status != OK)
         return cli_fail(
@@ -205,6 +211,21 @@ static int open_both(struct both *both, const struct cli *cli)
     if (result == CLI_OK && !instance_image(&both->there, move->name, there))
         snprintf(there, sizeof there, "%s", image);
     return result ? result : end_open(&both->destination, &both->there, "destination", move->name, there);
+}
+
+/* QEMU finds both as they are; what serves the source, libvirt say, begins its own at the destination. */
+static void leave(struct both *both)
+{
+    both->source.began = false;
+    both->destination.began = both->source.served && !end_is_elsewhere(&both->there);
+}
+
+/* To whom the source's belongs: what serves a VM's TPM is to be able to open it. */
+static int give_destination(const struct both *both)
+{
+    return both->source_user == 0 || end_is_elsewhere(&both->there)
+               ? CLI_OK
+               : instance_give(&both->there, both->move->name, both->source_user, both->source_group);
 }
 
 int instance_move(const struct cli *cli, const struct owner *owner, const struct instance_move *move)
@@ -222,10 +243,12 @@ int instance_move(const struct cli *cli, const struct owner *owner, const struct
     int result = open_both(&both, cli);
     if (result == CLI_OK)
         result = go(&both);
-    if (result == CLI_OK && move->step == INSTANCE_MOVE_PREPARE) /* QEMU finds both as they are */
-        both.source.began = both.destination.began = false;
+    if (result == CLI_OK && move->step == INSTANCE_MOVE_PREPARE)
+        leave(&both);
     end_done(&both.source);
     end_done(&both.destination);
+    if (result == CLI_OK && move->step != INSTANCE_MOVE_ABORT)
+        result = give_destination(&both);
     cli_progress(cli, NULL);
     return result;
 }

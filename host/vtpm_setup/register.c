@@ -228,6 +228,10 @@ enum status vtpm_setup_register(const struct vtpm_setup_options *options, const 
         if (!options->keep && (!options->overwrite || options->endorsed))
             return fail(why, DENIED, found.reference.instance, "is a TPM of this node already, and is not erased here");
     } else {
+        if (known && !options->vmid && options->overwrite && !options->endorsed) /* a VM arrives, as libvirt says it */
+            return fail(why, DENIED, options->state,
+                        "is of a VM that arrives, and no instance of this node expects its TPM: its owner says "
+                        "`bastide vtpm migrate NAME --to HOME --prepare` first");
         if (options->endorsed && !config->unendorsed)
             return fail(why, DENIED, options->state,
                         "would be without endorsement key and certificates, which only its owner can have made: "

@@ -4,136 +4,42 @@
 # as a TIS device. As root it is the system's libvirtd, in a mount namespace of its own, which starts swtpm as tss, so
 # the node's user and its vTPMs' are two; as an ordinary user, that user's session.
 # Second argument: root or user.
-set -uo pipefail
-as=${2:-root}
-here=$(dirname "$(realpath "$0")")
-build=$(realpath "$1")
-for tool in swtpm swtpm_ioctl openssl python3 tpm2_nvread qemu-system-x86_64 libvirtd virsh as ld; do
-  PATH=$PATH:/usr/sbin command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
-[ "$(uname -m)" = x86_64 ] || { echo "skipped: the guest's machine is emulated on x86-64 only"; exit 77; }
-[ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
-if [ -z "${BASTIDE_WORK:-}" ]; then
-  BASTIDE_WORK=$(mktemp -d) && export BASTIDE_WORK
-  mkdir "$BASTIDE_WORK/bin"
-  cp -r "$build"/{bastide,bastided,bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup},hub.image,vtpm.image} \
-    "$build"/tests/{make_image,vtpm_check} "$0" "$here/tpm_guest.S" "$BASTIDE_WORK/bin"
-  chmod 711 "$BASTIDE_WORK"
-  own=()
-  [ "$as" = root ] && own=(unshare --mount --propagation private)
-  [ "$as" = user ] && [ "$(id -u)" = 0 ] && chown -R nobody "$BASTIDE_WORK" && own=(setpriv --reuid=nobody --regid=nogroup
-    --clear-groups --inh-caps=-all --bounding-set=-all)
-  exec "${own[@]}" bash "$BASTIDE_WORK/bin/$(basename "$0")" "$BASTIDE_WORK/bin" "$as"
-fi
-work=$BASTIDE_WORK
-home=$work/home bin=$work/bin
-cd "$work" || exit 1
-failed=0 port=25797
+. "$(dirname "$0")/libvirt_rig.sh"
+home=$work/home
+port=25797
 [ "$as" = root ] || port=25798
-libvirtd= vtpm= logs=$work
+libvirtd= vtpm=
 finish() {
   for each in one two; do virsh destroy $each; done >/dev/null 2>&1
   kill "$vtpm" "$libvirtd" 2>/dev/null
   bastide down >/dev/null 2>&1
   wait 2>/dev/null
-  [ $failed = 0 ] || tail -n 25 "$home"/run/*.log libvirtd.log "$logs"/*.log
+  [ $failed = 0 ] || tail -n 25 "$home"/run/*.log "$at/libvirtd.log" "$logs"/*.log
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-does() { # what command...
-  local what=$1; shift
-  if "$@" >out 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 out; failed=1; fi
-}
-refuses() { # what command...
-  local what=$1; shift
-  if "$@" >out 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 600); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
-
-# --- programs by swtpm's names
-mkdir -p path serial
-ln -s "$bin/bastide-vtpm" path/swtpm
-ln -s "$bin/bastide-vtpm-setup" path/swtpm_setup
-export PATH=$work/path:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-as --32 -o guest.o "$bin/tpm_guest.S" && ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o guest guest.o || exit 1
-truncate -s 1M guest
 
 # --- a node, and libvirt's own places
 bastide() { "$bin/bastide" --home "$home" "$@" </dev/null; }
 does "a node is made" bastide init --insecure-dev --coap "127.0.0.1:$port" --http "127.0.0.1:$((port + 3000))"
+furnish "$work/machine" "$home"
+enter "$at" || { echo "skipped: nothing can be mounted here"; exit 77; }
 mine=() # to be who serves a VM's TPM
 if [ "$as" = root ]; then
-  cp -a /etc etc && mount --bind etc /etc || { echo "skipped: nothing can be mounted here"; exit 77; }
-  for each in /var/log /var/cache /var/lib/libvirt /run; do mkdir -p $each; mount -t tmpfs none $each || exit 1; done
-  group() { getent group "$1" >/dev/null || echo "$1:x:$2:" >>/etc/group; }
-  user() { getent passwd "$1" >/dev/null || echo "$1:x:$2:$3::/nonexistent:/usr/sbin/nologin" >>/etc/passwd; }
-  group kvm 64054; group libvirt-qemu 64055; group tss 64056
-  user libvirt-qemu 64055 64055; user tss 64056 "$(getent group tss | cut -d: -f3)"
-  # As docs/vtpm.md has it: tss serves instances, and has nothing else of the node.
-  chgrp tss "$home" "$home"/{run,node,node/configuration}
-  chmod 0710 "$home" "$home/node"; chmod 2710 "$home/run"; chmod 0640 "$home/node/configuration"
-  install -d -g tss -m 3770 "$home/node/instances"
+  lend "$home"
   does "the node ends" bastide down
   does "and is there again, and hears a group" bastide up
-  mkdir -p /etc/libvirt /etc/bastide
-  config=/etc/bastide/vtpm.conf settings=/etc/libvirt state=/var/lib/libvirt/swtpm logs=/var/log/swtpm/libvirt/qemu
-  export LIBVIRT_DEFAULT_URI=qemu:///system
   mine=(setpriv --reuid=tss --regid=tss --clear-groups)
   server=tss
 else
-  export HOME=$work XDG_RUNTIME_DIR=$work/rt XDG_CONFIG_HOME=$work/config XDG_CACHE_HOME=$work/cache XDG_DATA_HOME=$work/data
-  mkdir -p "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME"/{bastide,libvirt} "$XDG_CACHE_HOME" "$XDG_DATA_HOME" "$home/node/instances"
-  config=$XDG_CONFIG_HOME/bastide/vtpm.conf settings=$XDG_CONFIG_HOME/libvirt
-  state=$XDG_CONFIG_HOME/libvirt/qemu/swtpm logs=$XDG_CACHE_HOME/libvirt/qemu/log
-  export LIBVIRT_DEFAULT_URI=qemu:///session
+  mkdir -p "$home/node/instances"
   server=$(id -un)
 fi
-printf '%s\n' 'stdio_handler = "file"' 'security_driver = "none"' 'cgroup_controllers = [ ]' >"$settings/qemu.conf"
-printf '%s\n' 'auth_unix_rw = "none"' "log_outputs = \"3:file:$work/libvirtd.log\"" >"$settings/libvirtd.conf"
-echo "node = $home" >"$config"
+export LIBVIRT_DEFAULT_URI=$uri
 start_libvirtd() { nice -n 19 libvirtd >>libvirtd.out 2>&1 & libvirtd=$!; eventually "$1" virsh list; }
 start_libvirtd "libvirtd is there"
 
 one=1b4e28ba-2fa1-11d2-883f-0016d3cca427
-define() { # name uuid model
-  cp guest "$1.disk"
-  cat >"$1.xml" <<XML
-<domain type='qemu'>
-  <name>$1</name>
-  <uuid>$2</uuid>
-  <memory unit='MiB'>64</memory>
-  <os><type arch='x86_64' machine='q35'>hvm</type></os>
-  <features><acpi/></features>
-  <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$work/$1.disk'/><target dev='sda' bus='sata'/></disk>
-    <serial type='file'><source path='$work/serial/$1'/></serial>
-    <memballoon model='none'/>
-    <tpm model='$3'><backend type='emulator' version='2.0'/></tpm>
-  </devices>
-</domain>
-XML
-  does "$1 is defined, with a $3" virsh define "$1.xml"
-}
-# What the guest last heard of its TPM: how often that was started; a PCR into which the firmware measured itself.
-resets() { echo $((16#0$(sed -n 's/^clock 80010000002300000000.\{32\}\(.\{8\}\).\{10\}$/\1/p' "serial/$1" | tail -1))); }
-measured() { sed -n 's/^pcr0 80010000003e00000000.*0020\(.\{64\}\)$/\1/p' "serial/$1" | tail -1 | grep -q '[1-9a-f]'; }
-more() { [ "$(resets "$1")" -gt "$2" ]; } # name than
-count() { grep -c '^pcr0 80010000003e00000000' "serial/$1"; }
-answers() { local before; before=$(count "$1"); for _ in $(seq 300); do [ "$(count "$1")" -gt $((before + 1)) ] && return; sleep 0.1; done; return 1; }
-served() { pgrep -f "^$work/path/swtpm socket .*$1" | head -1; } # by the VM's UUID
-gone() { [ -z "$(served "$1")" ]; }
-ended() { eventually "its TPM is put away" gone "$1"; }
 
 # --- no TPM is made without the endorsement key that libvirt asks for, unless the operator said so
 define one $one tpm-crb
@@ -271,7 +177,8 @@ install -d -m 777 arrives
 arrive() { "${mine[@]}" swtpm_setup --tpm2 --tpm-state "$work/arrives/$1/tpm2" --logfile "$work/arrives/log" --overwrite; }
 "${mine[@]}" mkdir "arrives/$one" "arrives/$three"
 does "one that was here arrives" arrive $one
-does "one that was not" arrive $three
-check "has an instance of its own" 1 "$(find "$home/node/instances/$three" -name configuration | wc -l)"
-says "and the other has the one that it had" "$one" "arrives/$one/tpm2/bastide-vtpm"
+says "has the TPM that it had" "$one" "arrives/$one/tpm2/bastide-vtpm"
+refuses "one that was not, and whose TPM nobody prepared for, does not" arrive $three
+says "and is told who is to" "migrate NAME --to HOME --prepare" arrives/log
+check "nothing is made for it" "" "$(ls -d "$home/node/instances/$three" 2>/dev/null)"
 exit $failed

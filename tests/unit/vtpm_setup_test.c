@@ -397,6 +397,18 @@ static void a_vm_becomes_an_instance_of_the_node(void **state)
     node_done(&node);
 }
 
+static void none_is_made_for_a_vm_that_arrives(void **state)
+{
+    (void)state;
+    struct node node;
+    node_init(&node);
+    node.options = (struct vtpm_setup_options){.action = VTPM_SETUP_REGISTER, .overwrite = true, .state = node.state};
+    refuses(&node, DENIED, "--prepare` first");
+    assert_int_equal(0, instances(&node));
+    assert_false(is_there(node.state));
+    node_done(&node);
+}
+
 static void one_that_its_owner_made_is_found_by_its_id(void **state)
 {
     (void)state;
@@ -473,6 +485,7 @@ int main(void)
         cmocka_unit_test(the_configuration_is_three_lines_and_comments),
         cmocka_unit_test(a_uuid_is_an_id_and_nothing_else_is),
         cmocka_unit_test(a_vm_becomes_an_instance_of_the_node),
+        cmocka_unit_test(none_is_made_for_a_vm_that_arrives),
         cmocka_unit_test(one_that_its_owner_made_is_found_by_its_id),
         cmocka_unit_test(what_fails_leaves_nothing),
     };
