@@ -61,7 +61,7 @@ const char command_vtpm_help[] =
     "there are two then. migrate moves it to another node of the same owner, whose home --to names: the destination\n"
     "proves itself to that home's owner/pins.json, the state moves sealed for it alone, the source forgets it. While "
     "a VM\n"
-    "uses it that is refused: --prepare, then QEMU's migration, then --finish (docs/vtpm.md). What was cut goes on "
+    "uses it that is refused: --prepare, QEMU's or virsh's migrate, --finish (docs/vtpm.md). What was cut goes on "
     "when "
     "it is\n"
     "said again; --abort has the destination drop what it expected and the source go on, and --lost is your word that "

@@ -197,8 +197,7 @@ int instance_give(const struct cli *cli, const char *name, uid_t user, gid_t gro
     bool good = open && fstat(dirfd(open), &facts) == 0;
     const bool ours = good && facts.st_uid == 0 && geteuid() == 0;
     for (struct dirent *entry; ours && good && (entry = readdir(open));)
-        good = entry->d_name[0] == '.' ||
-               fchownat(dirfd(open), entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) == 0;
+        good = entry->d_name[0] == '.' || fchownat(dirfd(open), entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) == 0;
     good = good && (!ours || fchown(dirfd(open), user, group) == 0);
     int result = good ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s cannot be given away: %s", path, strerror(errno));
     if (open)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SOCKET_PATH_MAX 108 /* sun_path */
 
@@ -89,6 +90,22 @@ static int follow(struct vtpm_options *options)
     return 2;
 }
 
+/* Said before anything is made in its directory, where libvirt has the log. */
+static int look_for_instance(const struct vtpm_options *options)
+{
+    char path[PATH_MAX];
+    if (!options->instance ||
+        snprintf(path, sizeof path, "%s/node/instances/%s/configuration", options->home, options->instance) >=
+            (int)sizeof path ||
+        access(path, F_OK) == 0 || errno != ENOENT)
+        return -1;
+    pump_log("error", "start",
+             "instance=%s home=%s reason=\"it is not there: it was deleted or has moved; or its VM arrives, and nobody "
+             "prepared: its owner says bastide vtpm migrate NAME --to HOME --prepare\"",
+             options->instance, options->home);
+    return 12;
+}
+
 /* libvirt has no words for what an instance's owner asks: unless it was said where, that is in the instance's
  * directory. */
 static void open_to_owner(struct vtpm_options *options)
@@ -124,6 +141,8 @@ int main(int argc, char **argv)
     }
     vtpm_host_harden();
     code = follow(&options);
+    if (code < 0)
+        code = look_for_instance(&options);
     open_to_owner(&options);
     if (code < 0)
         code = open_archive(&options, &archive);

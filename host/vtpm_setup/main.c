@@ -69,7 +69,8 @@ static int run(const struct vtpm_setup_options *options)
         return fail("", why);
     fprintf(stderr, "bastide-vtpm-setup: %s: instance %s of %s%s\n", options->state, done.reference.instance,
             done.reference.home,
-            !done.made          ? " is there already, and is taken as it is"
+            done.missing        ? " is not there, and the VM arrives: its TPM was not prepared for"
+            : !done.made        ? " is there already, and is taken as it is"
             : options->endorsed ? " is made, without endorsement key and certificates, as the configuration has it"
                                 : " is made");
     if (done.made && done.unread)

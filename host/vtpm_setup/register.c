@@ -212,6 +212,12 @@ static enum status refer(const struct vtpm_setup_options *options, const struct 
     return status;
 }
 
+/* In libvirt's words. */
+static bool arrives(const struct vtpm_setup_options *options)
+{
+    return options->overwrite && !options->endorsed && !options->vmid;
+}
+
 enum status vtpm_setup_register(const struct vtpm_setup_options *options, const struct vtpm_setup_config *config,
                                 struct vtpm_setup_done *done, char why[VTPM_SETUP_WHY])
 {
@@ -228,10 +234,6 @@ enum status vtpm_setup_register(const struct vtpm_setup_options *options, const 
         if (!options->keep && (!options->overwrite || options->endorsed))
             return fail(why, DENIED, found.reference.instance, "is a TPM of this node already, and is not erased here");
     } else {
-        if (known && !options->vmid && options->overwrite && !options->endorsed) /* a VM arrives, as libvirt says it */
-            return fail(why, DENIED, options->state,
-                        "is of a VM that arrives, and no instance of this node expects its TPM: its owner says "
-                        "`bastide vtpm migrate NAME --to HOME --prepare` first");
         if (options->endorsed && !config->unendorsed)
             return fail(why, DENIED, options->state,
                         "would be without endorsement key and certificates, which only its owner can have made: "
@@ -240,8 +242,10 @@ enum status vtpm_setup_register(const struct vtpm_setup_options *options, const 
         if (!known)
             TRY(crypto_random(id, sizeof id));
         name_by_id(id, found.reference.instance);
-        TRY(make(config, id, found.reference.instance, why));
-        found.made = true;
+        found.missing = known && arrives(options);
+        if (!found.missing)
+            TRY(make(config, id, found.reference.instance, why));
+        found.made = !found.missing;
     }
     TRY(refer(options, &found, why));
     *done = found;

@@ -53,12 +53,15 @@ MUST_USE enum status vtpm_setup_id_of_state(const char *path, uint8_t id[VTPM_SE
 
 struct vtpm_setup_done {
     struct vtpm_reference reference;
-    bool made;       /* else it was there */
+    bool made;       /* else it was there, or is missing */
+    bool missing;    /* a VM arrives whose TPM nothing here expects; bastide-vtpm says so where libvirt looks */
     unsigned unread; /* instances that this user cannot read, so that nobody knows whose they are */
 };
 
-/* All of it or, but for directories, nothing. The configuration's image is where the instance's is to lead; owner and
- * mode are the node's own. DENIED: there is one, or what is asked for is not had. */
+/* All of it or, but for directories, nothing. For a VM that arrives (libvirt's words: a state directory UUID/tpm2,
+ * `overwrite` and nothing to create) no instance is made: what its TPM holds is elsewhere, and only its owner has it
+ * land. The configuration's image is where the instance's is to lead; owner and mode are the node's own. DENIED: there
+ * is one, or what is asked for is not had. */
 MUST_USE enum status vtpm_setup_register(const struct vtpm_setup_options *options,
                                          const struct vtpm_setup_config *config, struct vtpm_setup_done *done,
                                          char why[VTPM_SETUP_WHY]);

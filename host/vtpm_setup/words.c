@@ -186,7 +186,8 @@ void vtpm_setup_help(FILE *to)
           "has it\n"
           "already, as `bastide vtpm create NAME --id UUID` makes, is taken under its own name, given --not-overwrite, "
           "or\n"
-          "--overwrite and nothing to create (a VM arrives: none is made for it); none is ever erased. swtpm_setup's other options are refused, each with "
+          "--overwrite and nothing to create (a VM arrives: if there is none, none is made); none is ever erased. "
+          "swtpm_setup's other options are refused, each with "
           "its\n"
           "reason. Exit codes: 0 registered; 1 not, and nothing was left; 2 the command line is wrong.\n",
           to);

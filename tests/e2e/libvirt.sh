@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # libvirt's own daemon with our programs by swtpm's names in its PATH, and nothing else told to it: VMs are defined,
 # started, reset, destroyed, forgotten, had again and arrive; their firmware and a boot sector use the TPM, as a CRB and
-# as a TIS device. As root it is the system's libvirtd, in a mount namespace of its own, which starts swtpm as tss, so
-# the node's user and its vTPMs' are two; as an ordinary user, that user's session.
-# Second argument: root or user.
+# as a TIS device. Second argument: root (the system's libvirtd) or user (that user's session).
 . "$(dirname "$0")/libvirt_rig.sh"
 home=$work/home
 port=25797
@@ -131,6 +129,15 @@ for index in 0x1c00002 0x1c0000a 0x1c00016; do
   "${mine[@]}" tpm2_nvread "$index" >certificate.der 2>/dev/null
   check "two has the certificate of its owner's in $index" yes "$(openssl x509 -inform DER -in certificate.der -noout -text 2>&1 | grep -q "/vtpm/${two//-/}" && echo yes || echo no)"
 done
+nonce=$(openssl rand -hex 20)
+quote() { # by a key of its own, from look/
+  tpm2_createek -G rsa -c ek && tpm2_flushcontext -t && tpm2_createak -C ek -G ecc -s ecdsa -g sha256 -c ak && tpm2_flushcontext -t &&
+    tpm2_evictcontrol -C o -c ak 0x81010002 && tpm2_quote -c 0x81010002 -l sha256:0 -q "$1" -g sha256 -m attest -s signature
+}
+export -f quote
+does "two quotes" "${mine[@]}" bash -c "cd look && quote $nonce"
+does "and its owner walks from that to the node, by what serves it" bastide vtpm verify mine --ak 0x81010002 --quote look/attest \
+  --signature look/signature --nonce "$nonce"
 unlook
 
 # --- who serves VMs has nothing of the node
@@ -174,11 +181,14 @@ unlook
 # --- a VM arrives: libvirt's words for it
 three=5f9c8d2e-1a7b-4c3d-9e8f-001122334455
 install -d -m 777 arrives
-arrive() { "${mine[@]}" swtpm_setup --tpm2 --tpm-state "$work/arrives/$1/tpm2" --logfile "$work/arrives/log" --overwrite; }
+arrive() { "${mine[@]}" swtpm_setup --tpm2 --tpm-state "$work/arrives/$1/tpm2" --overwrite; }
 "${mine[@]}" mkdir "arrives/$one" "arrives/$three"
 does "one that was here arrives" arrive $one
 says "has the TPM that it had" "$one" "arrives/$one/tpm2/bastide-vtpm"
-refuses "one that was not, and whose TPM nobody prepared for, does not" arrive $three
-says "and is told who is to" "migrate NAME --to HOME --prepare" arrives/log
+does "one that was not is let arrive" arrive $three
 check "nothing is made for it" "" "$(ls -d "$home/node/instances/$three" 2>/dev/null)"
+refuses "so its TPM does not start" "${mine[@]}" swtpm socket --tpm2 --tpmstate dir="$work/arrives/$three/tpm2" \
+  --ctrl type=unixio,path="$work/arrives/c" --log file="$work/arrives/log"
+says "and its log says what is to be done" "migrate NAME --to HOME --prepare" arrives/log
+check "nothing is made for it then either" "" "$(ls -d "$home/node/instances/$three" 2>/dev/null)"
 exit $failed

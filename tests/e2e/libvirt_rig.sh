@@ -66,7 +66,7 @@ furnish() { # directory home: the node's, whose instances its VMs' TPMs are to b
   [ "$as" = user ] || cp -a /etc "$at/etc"
   [ "$as" = user ] || people
   mkdir -p "$settings" "$(dirname "$config")"
-  printf '%s\n' 'stdio_handler = "file"' 'security_driver = "none"' 'cgroup_controllers = [ ]' >"$settings/qemu.conf"
+  printf '%s\n' 'stdio_handler = "file"' 'security_driver = "none"' 'cgroup_controllers = [ ]' 'remember_owner = 0' >"$settings/qemu.conf"
   printf '%s\n' 'auth_unix_rw = "none"' "log_outputs = \"3:file:$at/libvirtd.log\"" "host_uuid = \"$(cat /proc/sys/kernel/random/uuid)\"" \
     >"$settings/libvirtd.conf"
   echo "node = $2" >"$config"

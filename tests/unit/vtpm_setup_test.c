@@ -402,10 +402,22 @@ static void none_is_made_for_a_vm_that_arrives(void **state)
     (void)state;
     struct node node;
     node_init(&node);
+    static const char uuid[] = "07070707-0707-0707-0707-070707070707";
+    assert_int_equal(0, mkdir(below(node.root, uuid), 0700));
+    snprintf(node.state, sizeof node.state, "%s/%s/tpm2", node.root, uuid);
     node.options = (struct vtpm_setup_options){.action = VTPM_SETUP_REGISTER, .overwrite = true, .state = node.state};
-    refuses(&node, DENIED, "--prepare` first");
+    check_ok(set_up(&node));
+    assert_true(node.done.missing);
+    assert_false(node.done.made);
     assert_int_equal(0, instances(&node));
-    assert_false(is_there(node.state));
+    check_reference(&node, uuid); /* to what is not there: bastide-vtpm says why */
+    /* Its owner prepared, under what name he liked. */
+    assert_int_equal(0, mkdir(below(node.home, "node/instances"), 0700));
+    assert_int_equal(0, mkdir(below(node.home, "node/instances/mine"), 0700));
+    write_configuration(below(node.home, "node/instances/mine/configuration"), true, 7);
+    check_ok(set_up(&node));
+    assert_false(node.done.missing);
+    check_reference(&node, "mine");
     node_done(&node);
 }
 
