@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # VMs whose launch is measured: QEMU started from memory that the monitor hashed, the guest saying what it was started
 # with, PCR 17 replayed, a changed byte refused, no INIT where nothing was measured; and the node's own vTPM, whose quote
-# over PCR 18 has every launch. No port is used.
+# over PCR 18 has every launch. No port is used. Second argument: root or user.
 set -uo pipefail
+. "$(dirname "$0")/user_rig.sh"
 build=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)

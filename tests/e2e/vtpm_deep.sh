@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # From a VM's quote to the node's hardware, with tpm2-tools as what runs in the VM: quotes by keys of every kind that they
 # make, each link broken once; the same key proved the other way, by MakeCredential to the certified endorsement key;
-# and the platform certificate, read by a reader of others' making.
+# and the platform certificate, read by a reader of others' making. Second argument: root or user.
 set -uo pipefail
+. "$(dirname "$0")/user_rig.sh"
 build=$(realpath "$1")
 tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 bin=$work/bin home=$work/home
 coap=127.0.0.1:25811 http=127.0.0.1:28811
+[ "${2:-root}" = user ] && coap=127.0.0.1:25812 http=127.0.0.1:28812
 failed=0 software=
 finish() {
   "$bin/bastide" --home "$home" down >/dev/null 2>&1

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # A VM whose vTPM moves with it: two nodes, each under a monitor on a software TPM of its own, and QEMU: snapshots where the
 # owner allows them, a live migration that he grants, one that is lost on its way, a backup, an upgrade, and what is refused. No port is used.
+# Second argument: root or user.
 set -uo pipefail
+. "$(dirname "$0")/user_rig.sh"
 build=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
