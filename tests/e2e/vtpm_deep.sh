@@ -123,7 +123,7 @@ works "an attestation key of the other VM's" key two $ak ecc ecdsa
 quote two $ak "$nonce" >/dev/null
 broken "another vTPM's quote" "vm-quote" one $ak
 does "is that one's" vtpm verify two --ak $ak --quote attest --signature signature --nonce "$nonce" --save two.answer
-broken "another vTPM's answer" "configuration ek-certificate" one $ak --answer two.answer
+broken "another vTPM's answer" "configuration ek-certificate platform-certificate" one $ak --answer two.answer
 good
 nonce=$(openssl rand -hex 20) broken "an answer for another request" "nonce quote vm-nonce" one $ak --answer answer
 tpm one tpm2_createprimary -C o -G ecc -c prim.ctx >/dev/null
