@@ -274,4 +274,4 @@ static int run(struct cli *cli, int argc, char **argv)
 }
 
 const struct command command_boot = {"boot", "approve boot chains that measure the monitor: prepare, expect, sign",
-                                     help, run};
+                                     help, run, NULL};

@@ -189,4 +189,4 @@ static int run(struct cli *cli, int argc, char **argv)
 }
 
 const struct command command_client = {"client", "invite, register, list and remove clients: add, enrol, list, remove",
-                                       help, run};
+                                       help, run, NULL};

@@ -5,11 +5,16 @@
 
 #include "cli.h"
 
+struct command_page {
+    const char *verb, *help;
+};
+
 struct command {
     const char *name;
     const char *summary;                                /* one line */
     const char *help;                                   /* usage, options, examples */
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the command's name; returns enum cli_exit */
+    const struct command_page *pages; /* the same of each verb, the last without one; NULL: in `help` */
 };
 
 /* All of `bastide`: common options, table, exit code. */

@@ -85,6 +85,7 @@ int command_vtpm_tag(const struct cli *cli, int argc, char **argv);
 /* vtpm.c: it is whole, and ours. */
 int command_vtpm_startable(const struct cli *cli, const char *name);
 extern const char command_vtpm_help[]; /* vtpm_help.c */
+extern const struct command_page command_vtpm_pages[];
 /* vtpm_move.c, each with the owner's key. */
 struct instance_restore;
 struct instance_move;

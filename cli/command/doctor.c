@@ -65,4 +65,4 @@ static int run(struct cli *cli, int argc, char **argv)
 }
 
 const struct command command_doctor = {"doctor", "what this machine gives a node, and how to raise what it lacks", help,
-                                       run};
+                                       run, NULL};

@@ -44,4 +44,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_down = {"down", "stop the node cleanly", help, run};
+const struct command command_down = {"down", "stop the node cleanly", help, run, NULL};

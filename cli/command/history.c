@@ -142,4 +142,5 @@ static int run(struct cli *cli, int argc, char **argv)
     return ask_pages(cli, query, &page);
 }
 
-const struct command command_history = {"history", "events and actions from the archive, newest first", help, run};
+const struct command command_history = {"history", "events and actions from the archive, newest first", help, run,
+                                        NULL};

@@ -294,4 +294,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_init = {"init", "make an owner and a site, start its node, verify it", help, run};
+const struct command command_init = {"init", "make an owner and a site, start its node, verify it", help, run, NULL};

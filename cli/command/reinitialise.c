@@ -146,4 +146,4 @@ static int run(struct cli *cli, int argc, char **argv)
 }
 
 const struct command command_reinitialise = {"reinitialise", "begin anew with an empty store, on the owner's word",
-                                             help, run};
+                                             help, run, NULL};

@@ -311,4 +311,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_report = {"report", "fresh evidence, verified, in words", help, run};
+const struct command command_report = {"report", "fresh evidence, verified, in words", help, run, NULL};

@@ -187,4 +187,4 @@ static int run(struct cli *cli, int argc, char **argv)
 }
 
 const struct command command_rule = {"rule", "what the hub does when something happens: add, list, remove, test", help,
-                                     run};
+                                     run, NULL};

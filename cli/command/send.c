@@ -137,4 +137,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_send = {"send", "send events as a client", help, run};
+const struct command command_send = {"send", "send events as a client", help, run, NULL};

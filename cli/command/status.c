@@ -193,4 +193,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_status = {"status", "how the node and its hub are", help, run};
+const struct command command_status = {"status", "how the node and its hub are", help, run, NULL};

@@ -26,7 +26,9 @@ static const char exit_codes[] = "Exit codes:\n"
                                  "  11  a limit of this machine is too small\n"
                                  "  12  the enclave image was refused\n"
                                  "  13  the archive cannot be opened\n"
-                                 "  14  the disk is full\n";
+                                 "  14  the disk is full\n"
+                                 "  15  what a VM is to be started from was not measured, or is not allowed\n"
+                                 "  16  the VM that was started failed\n";
 
 static const char common[] =
     "Options for every command:\n"
@@ -54,6 +56,13 @@ static void print_help(FILE *out)
             common, exit_codes);
 }
 
+static void print_chapter(const struct command *command)
+{
+    printf("\n## bastide %s\n\n%s.\n\n```\n%s```\n", command->name, command->summary, command->help);
+    for (const struct command_page *page = command->pages; page && page->verb; page++)
+        printf("\n### bastide %s %s\n\n```\n%s```\n", command->name, page->verb, page->help);
+}
+
 /* All of it, as docs/cli.md has it. */
 static void print_manual(void)
 {
@@ -62,10 +71,20 @@ static void print_manual(void)
     print_help(stdout);
     puts("```");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("\n## bastide %s\n\n%s.\n\n```\n%s```\n", commands[i]->name, commands[i]->summary, commands[i]->help);
+        print_chapter(commands[i]);
 }
 
-static int print_topic(const struct cli *cli, const char *topic)
+/* Of the command, or of its verb where that has a page of its own. */
+static int print_own_help(const struct command *command, const char *verb)
+{
+    const struct command_page *page = command->pages;
+    while (verb && page && page->verb && strcmp(page->verb, verb) != 0)
+        page++;
+    fputs(verb && page && page->verb ? page->help : command->help, stdout);
+    return CLI_OK;
+}
+
+static int print_topic(const struct cli *cli, const char *topic, const char *verb)
 {
     if (strcmp(topic, "exit-codes") == 0)
         return fputs(exit_codes, stdout), CLI_OK;
@@ -73,7 +92,7 @@ static int print_topic(const struct cli *cli, const char *topic)
         return print_manual(), CLI_OK;
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(topic, commands[i]->name) == 0)
-            return fputs(commands[i]->help, stdout), CLI_OK;
+            return print_own_help(commands[i], verb);
     return cli_usage(cli, "", "there is no help on \"%s\"", topic);
 }
 
@@ -126,12 +145,12 @@ int command_main(int argc, char **argv)
         return argc < 2 && !help ? CLI_USAGE : CLI_OK;
     }
     if (strcmp(argv[1], "help") == 0)
-        return print_topic(&cli, argv[2]);
+        return print_topic(&cli, argv[2], argv[3]);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(argv[1], commands[i]->name) != 0)
             continue;
         if (help)
-            return fputs(commands[i]->help, stdout), CLI_OK;
+            return print_own_help(commands[i], argv[2]);
         int result = cli_start(&cli, home);
         if (result == CLI_OK && crypto_init() != OK)
             result = cli_fail(&cli, CLI_INTERNAL, "libcrypto lacks what we need");

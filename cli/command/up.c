@@ -83,4 +83,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_up = {"up", "start the node and wait until it serves", help, run};
+const struct command command_up = {"up", "start the node and wait until it serves", help, run, NULL};

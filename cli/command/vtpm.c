@@ -55,6 +55,8 @@ static int create(const struct cli *cli, const struct words *words)
     uint64_t state_max = 0;
     struct owner_session session;
     int result = check_create(cli, words, id);
+    if (result == CLI_OK && !owner_has_site(cli))
+        result = cli_fail(cli, CLI_NOT_FOUND, "%s holds no site yet: bastide init makes one", cli->home);
     if (result == CLI_OK)
         result = cli_number(cli, "vtpm", "state-max", words->state_max, IMAGE_STATE_MIN, IMAGE_STATE_MAX, &state_max);
     const struct instance_order order = {words->name, words->id ? id : NULL, words->tenant, image, (uint32_t)state_max};
@@ -124,7 +126,7 @@ static int stop(const struct cli *cli, const struct words *words)
         return result;
     if (cli->json)
         cli_print_json(json_pack("{s:s,s:b}", "name", words->name, "stopped", was));
-    cli_line(cli, "vTPM", "%s %s", words->name, was ? "stopped" : "was stopped");
+    cli_line(cli, "vTPM", "%s %s", words->name, was ? "stopped" : "did not run");
     return CLI_OK;
 }
 
@@ -172,8 +174,11 @@ static int delete_it(const struct cli *cli, const struct words *words)
 
 static int back_up(const struct cli *cli, const struct words *words)
 {
-    return words->file ? command_vtpm_backup(cli, words->name, words->file)
-                       : cli_usage(cli, "vtpm", "backup needs -o FILE");
+    struct instance instance;
+    if (!words->file)
+        return cli_usage(cli, "vtpm", "backup needs -o FILE");
+    int result = instance_look(cli, words->name, false, &instance);
+    return result ? result : command_vtpm_backup(cli, words->name, words->file);
 }
 
 static int restore(const struct cli *cli, const struct words *words)
@@ -200,7 +205,9 @@ static int migrate(const struct cli *cli, const struct words *words)
                                        words->lost};
     if (words->prepare + words->finish + words->abort > 1 || (words->lost ? !words->abort || words->to : !words->to))
         return cli_usage(cli, "vtpm", "migrate needs --to HOME and at most one step; or --abort --lost, without it");
-    return command_vtpm_migrate(cli, &move);
+    struct instance instance;
+    int result = instance_look(cli, words->name, false, &instance);
+    return result ? result : command_vtpm_migrate(cli, &move);
 }
 
 /* ---- The table ---- */
@@ -352,4 +359,4 @@ const struct command command_vtpm = {
     "vtpm",
     "TPMs for VMs: create, list, show, start, stop, run, policy, tag, verify, export-ek, "
     "export-platform, delete, backup, restore, migrate",
-    command_vtpm_help, run};
+    command_vtpm_help, run, command_vtpm_pages};

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CONTROL_MS 3000
 #define TIME_MAX 32
@@ -318,6 +319,9 @@ static int put_certificate(const struct cli *cli, const char *name, enum tpm2_ek
 
 static int write_out(const struct cli *cli, const char *file, struct bytes content)
 {
+    const bool is_text = content.len && (content.data[0] == '-' || content.data[0] == '{');
+    if (!is_text && isatty(STDOUT_FILENO) && (!file || strcmp(file, "-") == 0))
+        return cli_usage(cli, "vtpm", "DER is nothing for a terminal: -o FILE");
     if (file && strcmp(file, "-") != 0)
         return cli_write_file(file, content) == OK
                    ? CLI_OK
@@ -369,6 +373,15 @@ int command_vtpm_export(const struct cli *cli, const char *name, const char *kin
     return result ? result : write_out(cli, file, writer_bytes(&out));
 }
 
+static int platform_json(const struct cli *cli, const char *file, struct bytes certificate)
+{
+    char text[2 * EK_CERTIFICATE_MAX], line[2 * EK_CERTIFICATE_MAX + 32];
+    if (base64url_encode(certificate, text, sizeof text) != OK)
+        return cli_fail(cli, CLI_INTERNAL, "the platform certificate is too long");
+    snprintf(line, sizeof line, "{\"platform\":\"%s\"}\n", text);
+    return write_out(cli, file, bytes_from_text(line));
+}
+
 int command_vtpm_export_platform(const struct cli *cli, const char *name, const char *file)
 {
     uint8_t room[EK_CERTIFICATE_MAX];
@@ -381,5 +394,5 @@ int command_vtpm_export_platform(const struct cli *cli, const char *name, const 
     if (status != OK)
         return cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED, "owner/vtpm/%s/platform.der %s", name,
                         cli_file_problem(status));
-    return write_out(cli, file, certificate);
+    return cli->json ? platform_json(cli, file, certificate) : write_out(cli, file, certificate);
 }

@@ -282,4 +282,4 @@ static int run(struct cli *cli, int argc, char **argv)
     return result;
 }
 
-const struct command command_watch = {"watch", "print a client's actions as they come", help, run};
+const struct command command_watch = {"watch", "print a client's actions as they come", help, run, NULL};

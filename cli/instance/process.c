@@ -149,7 +149,10 @@ static bool answers(const char *control)
 static int explain(const struct cli *cli, const char *name, const char *log, long from, int code)
 {
     char reason[1024];
-    if (!service_log_reason(cli, log, from, reason, sizeof reason))
+    /* What the enclave refused it says itself. */
+    const bool said =
+        code >= CLI_ROLLED_BACK && code <= CLI_IMAGE && service_log_audit(cli, log, from, reason, sizeof reason);
+    if (!said && !service_log_reason(cli, log, from, reason, sizeof reason))
         snprintf(reason, sizeof reason, "nothing was said");
     return cli_fail(cli, code > 0 && code <= CLI_DISK ? (enum cli_exit)code : CLI_INTERNAL,
                     "vTPM %s did not start: %s. More in %s/run/%s.log", name, reason, cli->home, log);

@@ -148,10 +148,10 @@ static bool is_audit(const char *line)
     return strstr(line, " audit text=\"") != NULL;
 }
 
-bool service_log_audit(const struct cli *cli, long from, char *text, size_t cap)
+bool service_log_audit(const struct cli *cli, const char *name, long from, char *text, size_t cap)
 {
     char line[2048];
-    if (!last_line(cli, "bastided", from, is_audit, line, sizeof line))
+    if (!last_line(cli, name, from, is_audit, line, sizeof line))
         return false;
     const char *begin = strstr(line, " audit text=\"") + 13, *end = strrchr(begin, '"');
     snprintf(text, cap, "%.*s", (int)(end ? end - begin : (long)strcspn(begin, "\n")), begin);

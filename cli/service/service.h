@@ -67,7 +67,7 @@ bool service_log_reason(const struct cli *cli, const char *name, long from, char
 /* The required wall that the monitor's log says is missing, and its advice; false: none. */
 bool service_log_wall(const struct cli *cli, long from, char *text, size_t cap);
 /* What the enclave last said for the operator, as bastided's log has it; false: nothing. */
-bool service_log_audit(const struct cli *cli, long from, char *text, size_t cap);
+bool service_log_audit(const struct cli *cli, const char *name, long from, char *text, size_t cap);
 /* The exit code that the enclave last refused to run with, as the monitor's log tells; 0: it did not. */
 int service_log_refusal(const struct cli *cli, long from);
 long service_log_len(const struct cli *cli, const char *name);

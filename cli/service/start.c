@@ -24,7 +24,7 @@ static int explain(const struct cli *cli, const struct service_settings *setting
     bool daemon = code == CLI_UNREACHABLE || code == CLI_ARCHIVE || code == CLI_DISK;
     bool store = code == CLI_ROLLED_BACK || code == CLI_TAMPERED;
     bool found = store && service_log_refusal(cli, watched->logs[0]) == code &&
-                 service_log_audit(cli, watched->logs[1], reason, sizeof reason);
+                 service_log_audit(cli, "bastided", watched->logs[1], reason, sizeof reason);
     if (!found)
         found = code == CLI_WALL && service_log_wall(cli, watched->logs[0], reason, sizeof reason);
     if (daemon && !found)

@@ -191,12 +191,13 @@ int instance_restore(const struct cli *cli, const struct owner *owner, const str
     uint8_t *data = NULL;
     size_t len = 0;
     enum status status = cli_read_file(restore->file, VTPM_TRANSFER_BUNDLE_MAX, &data, &len);
-    if (status == OK)
+    const bool read = status == OK;
+    if (read)
         status = vtpm_bundle_decode(bytes_from(data, len), blobs);
     if (status != OK) {
         free(data);
         return cli_fail(cli, status == NOT_FOUND ? CLI_NOT_FOUND : CLI_DENIED, "%s %s", restore->file,
-                        status == MALFORMED ? "is no backup" : cli_file_problem(status));
+                        read ? "is no backup" : cli_file_problem(status));
     }
     int result = instance_check_node(cli);
     if (result == CLI_OK)

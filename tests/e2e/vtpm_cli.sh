@@ -27,8 +27,8 @@ does "an option of another verb" 2 vtpm show a --yes
 says "is named" "show has no --yes" "$work/err"
 does "nothing is there yet" 0 vtpm list
 says "and what to do is said" "bastide vtpm create NAME" "$work/out"
-does "without a node none is made" 4 vtpm create web1
-says "and what to do is said" "bastide up starts it" "$work/err"
+does "without a site none is made" 6 vtpm create web1
+says "and what to do is said" "bastide init makes one" "$work/err"
 check "and nothing is left of it" "" "$(ls "$home" 2>/dev/null)"
 
 # --- one is made

@@ -500,9 +500,9 @@ static void the_log_tells_the_last_reason_and_the_refusal(void **state)
     write_below("run/keyholder.log", "error monitor wall_missing exit=10 wall=lockdown advice=\"boot so\"\n");
     assert_true(service_log_wall(&cli, 0, reason, sizeof reason));
     assert_string_equal(reason, "the wall lockdown is missing: boot so");
-    assert_false(service_log_audit(&cli, 0, reason, sizeof reason));
+    assert_false(service_log_audit(&cli, "bastided", 0, reason, sizeof reason));
     write_below("run/bastided.log", "info daemon audit text=\"one\"\ninfo daemon audit text=\"the store is empty\"\n");
-    assert_true(service_log_audit(&cli, 0, reason, sizeof reason));
+    assert_true(service_log_audit(&cli, "bastided", 0, reason, sizeof reason));
     assert_string_equal(reason, "the store is empty");
     write_below("run/keyholder.log", "warning monitor enclave_died reason=\"killed by SIGKILL\"\n");
     assert_int_equal(service_log_refusal(&cli, 0), 0);
