@@ -46,10 +46,12 @@ enum cbor_type {
 enum cbor_type cbor_peek_type(const struct reader *reader); /* from the first byte alone; takes nothing */
 uint64_t cbor_take_uint(struct reader *reader);
 int64_t cbor_take_int(struct reader *reader);
-struct bytes cbor_take_bytes(struct reader *reader); /* borrows from the input, as does text */
-struct bytes cbor_take_text(struct reader *reader);  /* UTF-8, not NUL-terminated */
-size_t cbor_take_array(struct reader *reader);       /* the count, which the rest of the input is long enough for */
-size_t cbor_take_map(struct reader *reader);         /* pairs; order is checked by cbor_walk_map(), not here */
+struct bytes cbor_take_bytes(struct reader *reader);               /* borrows from the input, as does text */
+struct bytes cbor_take_text(struct reader *reader);                /* UTF-8, not NUL-terminated */
+void cbor_take_fixed(struct reader *reader, void *to, size_t len); /* a byte string of this length, else MALFORMED */
+void cbor_take_key(struct reader *reader, uint64_t key); /* of a map whose keys are all known: this one, else so too */
+size_t cbor_take_array(struct reader *reader);           /* the count, which the rest of the input is long enough for */
+size_t cbor_take_map(struct reader *reader);             /* pairs; order is checked by cbor_walk_map(), not here */
 uint64_t cbor_take_tag(struct reader *reader);
 bool cbor_take_bool(struct reader *reader);
 void cbor_take_null(struct reader *reader);

@@ -114,6 +114,21 @@ struct bytes cbor_take_bytes(struct reader *reader)
     return take_string(reader, MAJOR_BYTES);
 }
 
+void cbor_take_fixed(struct reader *reader, void *to, size_t len)
+{
+    const struct bytes value = cbor_take_bytes(reader);
+    if (reader->status == OK && value.len != len)
+        reader_fail(reader, MALFORMED);
+    if (reader->status == OK && len)
+        memcpy(to, value.data, len);
+}
+
+void cbor_take_key(struct reader *reader, uint64_t key)
+{
+    if (cbor_take_uint(reader) != key)
+        reader_fail(reader, MALFORMED);
+}
+
 struct bytes cbor_take_text(struct reader *reader)
 {
     struct bytes text = take_string(reader, MAJOR_TEXT);

@@ -55,15 +55,9 @@ void eat_put_evidence(struct writer *writer, const struct eat_evidence *evidence
         put_member(writer, MEMBER_EK_CERTIFICATE, evidence->ek_certificate);
 }
 
-static void take_member_key(struct reader *reader, enum member member)
-{
-    if (cbor_take_uint(reader) != member)
-        reader_fail(reader, MALFORMED);
-}
-
 static struct bytes take_member(struct reader *reader, enum member member)
 {
-    take_member_key(reader, member);
+    cbor_take_key(reader, (uint64_t)member);
     return cbor_take_bytes(reader);
 }
 
@@ -94,13 +88,13 @@ enum status eat_evidence_decode(struct bytes encoded, struct eat_evidence *evide
     if (count != MEMBERS_ALWAYS && count != MEMBERS_ALWAYS + 1)
         reader_fail(&reader, MALFORMED);
     got.report = take_member(&reader, MEMBER_REPORT);
-    take_member_key(&reader, MEMBER_REPORT_KEY);
+    cbor_take_key(&reader, MEMBER_REPORT_KEY);
     TRY(cose_take_key(&reader, &got.report_key, &kid));
     if (got.report_key.curve != CRYPTO_P256 || kid.len)
         reader_fail(&reader, UNSUPPORTED);
     got.quote = take_member(&reader, MEMBER_QUOTE);
     got.quote_signature = take_member(&reader, MEMBER_QUOTE_SIGNATURE);
-    take_member_key(&reader, MEMBER_PCRS);
+    cbor_take_key(&reader, MEMBER_PCRS);
     take_pcrs(&reader, &got);
     got.ak = take_member(&reader, MEMBER_AK);
     got.ek = take_member(&reader, MEMBER_EK);

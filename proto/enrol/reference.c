@@ -21,15 +21,6 @@ void enrol_put_reference(struct writer *writer, const struct enrol_reference *re
     cbor_put_bool(writer, reference->unmeasured_monitor);
 }
 
-static void take_exactly(struct reader *reader, uint8_t *out, size_t len)
-{
-    struct bytes value = cbor_take_bytes(reader);
-    if (reader->status == OK && value.len != len)
-        reader_fail(reader, MALFORMED);
-    if (reader->status == OK)
-        memcpy(out, value.data, len);
-}
-
 static uint32_t take_u32(struct reader *reader)
 {
     uint64_t value = cbor_take_uint(reader);
@@ -55,10 +46,10 @@ enum status enrol_reference_decode(struct bytes encoded, struct enrol_reference 
     struct reader reader = reader_over(encoded);
     if (cbor_take_array(&reader) != FIELDS)
         reader_fail(&reader, MALFORMED);
-    take_exactly(&reader, got.site, sizeof got.site);
-    take_exactly(&reader, got.owner, sizeof got.owner);
-    take_exactly(&reader, got.ak, sizeof got.ak);
-    take_exactly(&reader, got.signer, sizeof got.signer);
+    cbor_take_fixed(&reader, got.site, sizeof got.site);
+    cbor_take_fixed(&reader, got.owner, sizeof got.owner);
+    cbor_take_fixed(&reader, got.ak, sizeof got.ak);
+    cbor_take_fixed(&reader, got.signer, sizeof got.signer);
     enrol_take_text(&reader, got.product, ENROL_PRODUCT_MAX);
     got.min_security_version = take_u32(&reader);
     got.required_walls = take_u32(&reader);

@@ -1,5 +1,5 @@
 /* The launch configuration: {1: owner certificate, 2: site id, 3: mode}, nothing else. */
-#include "image.h"
+#include "image_internal.h"
 
 #include "cbor.h"
 #include "pki.h"
@@ -20,27 +20,20 @@ void image_put_configuration(struct writer *writer, const struct image_configura
     cbor_put_text(writer, configuration->insecure_dev ? INSECURE_DEV : PRODUCTION);
 }
 
-static void expect_key(struct reader *reader, uint64_t key)
-{
-    if (cbor_take_uint(reader) != key)
-        reader_fail(reader, MALFORMED);
-}
-
 enum status image_configuration_decode(struct bytes encoded, struct image_configuration *configuration)
 {
     struct image_configuration got = {0};
     struct pki_certificate certificate;
-    uint8_t digest[CRYPTO_HASH_MAX];
     struct reader reader = reader_over(encoded);
     if (encoded.len > IMAGE_CONFIGURATION_MAX)
         return NO_ROOM;
     if (cbor_take_map(&reader) != 3)
         reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 1);
+    cbor_take_key(&reader, 1);
     got.certificate = cbor_take_bytes(&reader);
-    expect_key(&reader, 2);
+    cbor_take_key(&reader, 2);
     struct bytes site = cbor_take_bytes(&reader);
-    expect_key(&reader, 3);
+    cbor_take_key(&reader, 3);
     struct bytes mode = cbor_take_text(&reader);
     TRY(reader_end(&reader));
     got.insecure_dev = bytes_equal(mode, bytes_from_text(INSECURE_DEV));
@@ -51,8 +44,7 @@ enum status image_configuration_decode(struct bytes encoded, struct image_config
     got.owner = certificate.key;
     if (got.owner.curve != CRYPTO_P256)
         return UNSUPPORTED;
-    TRY(crypto_hash(CRYPTO_SHA256, &encoded, 1, digest));
-    memcpy(got.config_id, digest, sizeof got.config_id);
+    TRY(image_sha256(encoded, got.config_id));
     *configuration = got;
     return OK;
 }

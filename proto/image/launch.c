@@ -1,5 +1,5 @@
 /* What a VM is launched from: the record that is hashed, and whether a machine policy allows it. */
-#include "image.h"
+#include "image_internal.h"
 
 #include <string.h>
 
@@ -38,14 +38,11 @@ enum status image_launch_decode(struct bytes record, struct image_launch *launch
 
 enum status image_launch_digest(const struct image_launch *launch, uint8_t digest[IMAGE_HASH_LEN])
 {
-    uint8_t record[IMAGE_LAUNCH_LEN], hash[CRYPTO_HASH_MAX];
+    uint8_t record[IMAGE_LAUNCH_LEN];
     struct writer writer = writer_over(record, sizeof record);
-    const struct bytes whole = BYTES_OF(record);
     image_put_launch(&writer, launch);
     TRY(writer_end(&writer));
-    TRY(crypto_hash(CRYPTO_SHA256, &whole, 1, hash));
-    memcpy(digest, hash, IMAGE_HASH_LEN);
-    return OK;
+    return image_sha256(writer_bytes(&writer), digest);
 }
 
 static bool is_allowed(const struct image_machine *machine, const struct image_launch *launch, size_t part)

@@ -1,7 +1,7 @@
 /* The machine policy: {1: profile, 2: site, 3: serial, 4: tenant, 5: snapshots, 6: hypervisor, 7: launch, 8:
  * [[SHA-256…] for each part in the order of enum image_part], 9: limit of the state, unless there is none} in the
  * owner's COSE_Sign1. */
-#include "image.h"
+#include "image_internal.h"
 
 #include "cbor.h"
 #include "cose.h"
@@ -74,14 +74,6 @@ static void expect(struct reader *reader, bool holds, enum status otherwise)
         reader_fail(reader, otherwise);
 }
 
-static void take_fixed(struct reader *reader, uint8_t *to, size_t len)
-{
-    struct bytes value = cbor_take_bytes(reader);
-    expect(reader, value.len == len, MALFORMED);
-    if (reader->status == OK)
-        memcpy(to, value.data, len);
-}
-
 static void take_tenant(struct reader *reader, char tenant[IMAGE_TENANT_MAX + 1])
 {
     struct bytes text = cbor_take_text(reader);
@@ -98,13 +90,13 @@ static void take_allowed(struct reader *reader, struct image_machine *machine)
         machine->allowed_count[part] = cbor_take_array(reader);
         expect(reader, machine->allowed_count[part] <= IMAGE_ALLOWED_MAX, NO_ROOM);
         for (size_t i = 0; reader->status == OK && i < machine->allowed_count[part]; i++)
-            take_fixed(reader, machine->allowed[part][i], IMAGE_HASH_LEN);
+            cbor_take_fixed(reader, machine->allowed[part][i], IMAGE_HASH_LEN);
     }
 }
 
 static uint32_t take_state_max(struct reader *reader)
 {
-    expect(reader, cbor_take_uint(reader) == 9, MALFORMED);
+    cbor_take_key(reader, 9);
     const uint64_t max = cbor_take_uint(reader);
     expect(reader, max >= IMAGE_STATE_MIN && max <= IMAGE_STATE_MAX, NO_ROOM);
     return (uint32_t)max;
@@ -114,23 +106,24 @@ static enum status decode(struct bytes payload, struct image_machine *machine)
 {
     struct reader reader = reader_over(payload);
     const size_t fields = cbor_take_map(&reader);
-    expect(&reader, (fields == FIELDS || fields == FIELDS + 1) && cbor_take_uint(&reader) == 1, MALFORMED);
+    expect(&reader, fields == FIELDS || fields == FIELDS + 1, MALFORMED);
+    cbor_take_key(&reader, 1);
     expect(&reader, bytes_equal(cbor_take_text(&reader), bytes_from_text(PROFILE)), MALFORMED);
-    expect(&reader, cbor_take_uint(&reader) == 2, MALFORMED);
-    take_fixed(&reader, machine->site, sizeof machine->site);
-    expect(&reader, cbor_take_uint(&reader) == 3, MALFORMED);
+    cbor_take_key(&reader, 2);
+    cbor_take_fixed(&reader, machine->site, sizeof machine->site);
+    cbor_take_key(&reader, 3);
     machine->serial = cbor_take_uint(&reader);
-    expect(&reader, cbor_take_uint(&reader) == 4, MALFORMED);
+    cbor_take_key(&reader, 4);
     take_tenant(&reader, machine->tenant);
-    expect(&reader, cbor_take_uint(&reader) == 5, MALFORMED);
+    cbor_take_key(&reader, 5);
     machine->snapshots = cbor_take_bool(&reader);
-    expect(&reader, cbor_take_uint(&reader) == 6, MALFORMED);
+    cbor_take_key(&reader, 6);
     machine->hypervisor = cbor_take_bool(&reader);
-    expect(&reader, cbor_take_uint(&reader) == 7, MALFORMED);
+    cbor_take_key(&reader, 7);
     uint64_t launch = cbor_take_uint(&reader);
     expect(&reader, launch < IMAGE_LAUNCH_POLICIES, UNSUPPORTED);
     machine->launch = (enum image_launch_policy)launch;
-    expect(&reader, cbor_take_uint(&reader) == 8, MALFORMED);
+    cbor_take_key(&reader, 8);
     take_allowed(&reader, machine);
     if (fields > FIELDS)
         machine->state_max = take_state_max(&reader);
@@ -143,7 +136,6 @@ enum status image_machine_open(struct bytes sign1, const struct crypto_public *o
 {
     struct bytes payload = {0};
     struct image_machine got = {0};
-    uint8_t digest[CRYPTO_HASH_MAX];
     if (sign1.len == 0) {
         *machine = got;
         return OK;
@@ -154,8 +146,7 @@ enum status image_machine_open(struct bytes sign1, const struct crypto_public *o
     TRY(decode(payload, &got));
     if (memcmp(got.site, site, sizeof got.site) != 0)
         return DENIED;
-    TRY(crypto_hash(CRYPTO_SHA256, &payload, 1, digest));
-    memcpy(got.hash, digest, sizeof got.hash);
+    TRY(image_sha256(payload, got.hash));
     *machine = got;
     return OK;
 }

@@ -1,6 +1,6 @@
 /* The manifest: {1: profile, 2: product, 3: security version, 4: the signer's COSE_Key, 5: [[name, kind, length,
  * SHA-256]…]} in a COSE_Sign1. The key inside says who signed; whether that signer is wanted is not decided here. */
-#include "image.h"
+#include "image_internal.h"
 
 #include "cbor.h"
 #include "cose.h"
@@ -89,12 +89,6 @@ enum status image_manifest_sign(struct writer *writer, const struct crypto_key *
     return cose_sign1_encode(writer, signer, &headers, (struct bytes){0}, writer_bytes(&body));
 }
 
-static void expect_key(struct reader *reader, uint64_t key)
-{
-    if (cbor_take_uint(reader) != key)
-        reader_fail(reader, MALFORMED);
-}
-
 static void take_text(struct reader *reader, char *out, size_t cap)
 {
     struct bytes text = cbor_take_text(reader);
@@ -115,11 +109,7 @@ static void take_file(struct reader *reader, struct image_file *file)
     uint64_t kind = cbor_take_uint(reader);
     file->kind = kind <= IMAGE_POLICY ? (enum image_file_kind)kind : 0;
     file->len = cbor_take_uint(reader);
-    struct bytes hash = cbor_take_bytes(reader);
-    if (hash.len == sizeof file->hash)
-        memcpy(file->hash, hash.data, sizeof file->hash);
-    else
-        reader_fail(reader, MALFORMED);
+    cbor_take_fixed(reader, file->hash, sizeof file->hash);
 }
 
 static enum status decode(struct bytes payload, struct image_manifest *manifest)
@@ -127,21 +117,21 @@ static enum status decode(struct bytes payload, struct image_manifest *manifest)
     struct reader reader = reader_over(payload);
     if (cbor_take_map(&reader) != ENTRIES)
         reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 1);
+    cbor_take_key(&reader, 1);
     if (!bytes_equal(cbor_take_text(&reader), bytes_from_text(PROFILE)))
         reader_fail(&reader, UNSUPPORTED);
-    expect_key(&reader, 2);
+    cbor_take_key(&reader, 2);
     take_text(&reader, manifest->product, sizeof manifest->product);
-    expect_key(&reader, 3);
+    cbor_take_key(&reader, 3);
     uint64_t version = cbor_take_uint(&reader);
     manifest->security_version = (uint32_t)version;
     if (version > UINT32_MAX)
         reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 4);
+    cbor_take_key(&reader, 4);
     struct bytes kid = {0};
     if (cose_take_key(&reader, &manifest->signer, &kid) != OK || kid.len)
         reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 5);
+    cbor_take_key(&reader, 5);
     manifest->file_count = cbor_take_array(&reader);
     if (manifest->file_count > IMAGE_FILES_MAX)
         reader_fail(&reader, NO_ROOM);
@@ -151,7 +141,7 @@ static enum status decode(struct bytes payload, struct image_manifest *manifest)
     return manifest_good(manifest) ? OK : MALFORMED;
 }
 
-static enum status sha256(struct bytes bytes, uint8_t hash[IMAGE_HASH_LEN])
+enum status image_sha256(struct bytes bytes, uint8_t hash[IMAGE_HASH_LEN])
 {
     uint8_t digest[CRYPTO_HASH_MAX];
     TRY(crypto_hash(CRYPTO_SHA256, &bytes, 1, digest));
@@ -172,14 +162,14 @@ enum status image_manifest_open(struct bytes sign1, struct image_manifest *manif
     /* The key must be read before it can verify; nothing else of the payload counts until it has. */
     TRY(decode(message.payload, &got));
     TRY(cose_sign1_verify(&message, &got.signer, (struct bytes){0}));
-    TRY(sha256(message.payload, measurement));
+    TRY(image_sha256(message.payload, measurement));
     *manifest = got;
     return OK;
 }
 
 void image_signer_hash(const struct image_manifest *manifest, uint8_t hash[IMAGE_HASH_LEN])
 {
-    if (sha256(crypto_public_bytes(&manifest->signer), hash) != OK)
+    if (image_sha256(crypto_public_bytes(&manifest->signer), hash) != OK)
         memset(hash, 0, IMAGE_HASH_LEN);
 }
 
@@ -198,6 +188,6 @@ enum status image_file_check(const struct image_file *file, struct bytes content
     uint8_t hash[IMAGE_HASH_LEN];
     if (content.len != file->len)
         return AUTH;
-    TRY(sha256(content, hash));
+    TRY(image_sha256(content, hash));
     return memcmp(hash, file->hash, sizeof hash) == 0 ? OK : AUTH;
 }

@@ -1,5 +1,5 @@
 /* The workload manifest: [[wasm hash, object hash, policy hash]…] in the owner's COSE_Sign1. */
-#include "image.h"
+#include "image_internal.h"
 
 #include "cbor.h"
 #include "cose.h"
@@ -27,15 +27,6 @@ enum status image_workload_sign(struct writer *writer, const struct crypto_key *
     return cose_sign1_encode(writer, owner, &headers, (struct bytes){0}, writer_bytes(&body));
 }
 
-static void take_hash(struct reader *reader, uint8_t hash[IMAGE_HASH_LEN])
-{
-    struct bytes value = cbor_take_bytes(reader);
-    if (value.len == IMAGE_HASH_LEN)
-        memcpy(hash, value.data, IMAGE_HASH_LEN);
-    else
-        reader_fail(reader, MALFORMED);
-}
-
 static enum status decode(struct bytes payload, struct image_workload *workload)
 {
     struct reader reader = reader_over(payload);
@@ -47,9 +38,9 @@ static enum status decode(struct bytes payload, struct image_workload *workload)
     for (size_t i = 0; reader.status == OK && i < workload->count; i++) {
         if (cbor_take_array(&reader) != HASHES)
             reader_fail(&reader, MALFORMED);
-        take_hash(&reader, workload->tasks[i].wasm);
-        take_hash(&reader, workload->tasks[i].object);
-        take_hash(&reader, workload->tasks[i].policy);
+        cbor_take_fixed(&reader, workload->tasks[i].wasm, IMAGE_HASH_LEN);
+        cbor_take_fixed(&reader, workload->tasks[i].object, IMAGE_HASH_LEN);
+        cbor_take_fixed(&reader, workload->tasks[i].policy, IMAGE_HASH_LEN);
     }
     return reader_end(&reader);
 }
@@ -58,7 +49,6 @@ enum status image_workload_open(struct bytes sign1, const struct crypto_public *
 {
     struct bytes payload = {0};
     struct image_workload got = {0};
-    uint8_t digest[CRYPTO_HASH_MAX];
     if (sign1.len == 0) {
         *workload = got;
         return OK;
@@ -67,8 +57,7 @@ enum status image_workload_open(struct bytes sign1, const struct crypto_public *
         return NO_ROOM;
     TRY(cose_sign1_open(sign1, owner, &payload));
     TRY(decode(payload, &got));
-    TRY(crypto_hash(CRYPTO_SHA256, &payload, 1, digest));
-    memcpy(got.hash, digest, sizeof got.hash);
+    TRY(image_sha256(payload, got.hash));
     *workload = got;
     return OK;
 }

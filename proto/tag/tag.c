@@ -144,7 +144,6 @@ static void take_assets(struct reader *reader, struct tag *tag)
 
 static void take_claim(struct reader *reader, int64_t key, struct tag *tag, unsigned *seen)
 {
-    struct bytes value;
     switch (key) {
     case EXP:
         tag->expires_s = cbor_take_uint(reader);
@@ -157,11 +156,7 @@ static void take_claim(struct reader *reader, int64_t key, struct tag *tag, unsi
             reader_fail(reader, UNSUPPORTED);
         break;
     case SITE:
-        value = cbor_take_bytes(reader);
-        if (value.len == sizeof tag->site)
-            memcpy(tag->site, value.data, sizeof tag->site);
-        else
-            reader_fail(reader, MALFORMED);
+        cbor_take_fixed(reader, tag->site, sizeof tag->site);
         break;
     case SERIAL:
         tag->serial = cbor_take_uint(reader);

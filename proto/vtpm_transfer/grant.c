@@ -42,12 +42,6 @@ enum status vtpm_grant_sign(struct writer *writer, const struct crypto_key *owne
     return cose_sign1_encode(writer, owner, &headers, (struct bytes){0}, writer_bytes(&body));
 }
 
-static void expect_key(struct reader *reader, uint64_t key)
-{
-    if (cbor_take_uint(reader) != key)
-        reader_fail(reader, MALFORMED);
-}
-
 static void take_key(struct reader *reader, struct crypto_public *key)
 {
     const struct bytes encoded = cbor_take_bytes(reader);
@@ -60,24 +54,21 @@ static enum status decode(struct bytes payload, struct vtpm_grant *grant)
     struct reader reader = reader_over(payload);
     if (cbor_take_map(&reader) != ENTRIES)
         reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 1);
+    cbor_take_key(&reader, 1);
     if (!bytes_equal(cbor_take_text(&reader), bytes_from_text(PROFILE)))
         reader_fail(&reader, UNSUPPORTED);
-    expect_key(&reader, 2);
+    cbor_take_key(&reader, 2);
     const uint64_t purpose = cbor_take_uint(&reader);
     if (!purpose_good(purpose))
         reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 3);
-    const struct bytes instance = cbor_take_bytes(&reader);
-    if (instance.len != sizeof grant->instance)
-        reader_fail(&reader, MALFORMED);
-    expect_key(&reader, 4);
+    cbor_take_key(&reader, 3);
+    cbor_take_fixed(&reader, grant->instance, sizeof grant->instance);
+    cbor_take_key(&reader, 4);
     take_key(&reader, &grant->to);
-    expect_key(&reader, 5);
+    cbor_take_key(&reader, 5);
     take_key(&reader, &grant->from);
     TRY(reader_end(&reader));
     grant->purpose = (enum vtpm_grant_purpose)purpose;
-    memcpy(grant->instance, instance.data, sizeof grant->instance);
     return OK;
 }
 

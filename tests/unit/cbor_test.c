@@ -383,6 +383,28 @@ static void json_without_room_leaves_the_writer_alone(void **state)
     }
 }
 
+static void a_string_of_one_length_and_a_key_are_taken_and_no_other(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex;
+        enum status fixed, key;
+    } table[] = {{"42aabb", OK, MALFORMED},      {"41aa", MALFORMED, MALFORMED},   {"43aabbcc", MALFORMED, MALFORMED},
+                 {"42aa", TRUNCATED, MALFORMED}, {"626161", MALFORMED, MALFORMED}, {"05", MALFORMED, OK},
+                 {"04", MALFORMED, MALFORMED},   {"24", MALFORMED, MALFORMED},     {"", TRUNCATED, TRUNCATED}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        uint8_t room[8], got[2] = {1, 2};
+        const struct bytes input = unhex(table[i].hex, room, sizeof room);
+        struct reader reader = reader_over(input);
+        cbor_take_fixed(&reader, got, sizeof got);
+        check_status(table[i].fixed, reader_end(&reader));
+        assert_memory_equal(table[i].fixed == OK ? "\xaa\xbb" : "\1\2", got, sizeof got);
+        reader = reader_over(input);
+        cbor_take_key(&reader, 5);
+        check_status(table[i].key, reader.status);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +423,7 @@ int main(void)
         cmocka_unit_test(foreign_cbor_becomes_json),
         cmocka_unit_test(what_json_cannot_say_is_malformed),
         cmocka_unit_test(json_without_room_leaves_the_writer_alone),
+        cmocka_unit_test(a_string_of_one_length_and_a_key_are_taken_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
