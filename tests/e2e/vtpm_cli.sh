@@ -21,6 +21,13 @@ does "an unknown verb" 2 vtpm frobnicate
 does "no name" 2 vtpm create
 does "two names" 2 vtpm create a b
 for name in .a -a _a 'a b' 'a/b' 'a;b' "$(printf 'a%.0s' {1..48})"; do does "the name '$name'" 2 vtpm create -- "$name"; done
+for verb in create list show start stop run policy tag export-ek export-platform verify delete backup restore migrate; do
+  does "the page of $verb" 0 vtpm $verb --help
+  says "has its usage" "^Usage: bastide vtpm $verb" "$work/out"
+  says "and an example" "^  bastide vtpm .*$verb" "$work/out"
+done
+does "all pages" 0 vtpm --help
+check "are named" 15 "$(sed -n '/^Verbs:/,$p' "$work/out" | grep -c '^  [a-z-]* ')"
 does "an id that is none" 2 vtpm create a --id 1234
 says "is named" "is no UUID" "$work/err"
 does "an option of another verb" 2 vtpm show a --yes
@@ -53,6 +60,8 @@ does "one that is not there is not shown" 6 vtpm show nobody
 does "nor started" 6 vtpm start nobody
 does "nor exported" 6 vtpm export-ek nobody
 does "nor deleted" 6 vtpm delete nobody --yes
+does "nor backed up" 6 vtpm backup nobody -o "$work/backup"
+does "nor moved" 6 vtpm migrate nobody --to "$work"
 
 # --- its certificates, without its being started
 does "they are exported" 0 vtpm export-ek web1 -o "$work/all.pem"
@@ -70,6 +79,8 @@ done
 does "DER of all is refused" 2 vtpm export-ek web1 --der
 does "both forms are refused" 2 vtpm export-ek web1 --der --pem --kind p256
 does "another kind is refused" 2 vtpm export-ek web1 --kind p521
+does "that of its platform as JSON" 0 --json vtpm export-platform web1
+check "is the DER one" same "$(json .platform | tr -- -_ +/ | sed 's/$/==/' | base64 -d 2>/dev/null | cmp -s - "$home/owner/vtpm/web1/platform.der" && echo same)"
 holds_certificate web1
 
 # --- started and stopped
