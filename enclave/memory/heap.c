@@ -160,6 +160,14 @@ void *heap_take(struct heap *heap, size_t len, size_t align)
     return payload_of(block);
 }
 
+struct bytes heap_spare(const struct heap *heap)
+{
+    for (size_t bin = HEAP_BINS; heap->base && bin-- > 0;)
+        if (heap->bins[bin])
+            return bytes_from(links_of(heap->bins[bin]) + 1, block_len(heap->bins[bin]) - sizeof(struct links));
+    return bytes_from(NULL, 0);
+}
+
 bool heap_owns(const struct heap *heap, const void *payload)
 {
     const uint8_t *at = payload;
@@ -186,7 +194,7 @@ void heap_give(struct heap *heap, void *payload)
     struct heap_block *block = in_use(heap, payload);
     struct heap_block *behind = after(block), *before = block->before;
     heap->used -= block_len(block);
-    memset(payload, 0, block_len(block));
+    memory_wipe(payload, block_len(block));
     if (is_free(behind)) {
         link_out(heap, behind);
         block->len += HEADER + block_len(behind);
@@ -217,7 +225,7 @@ bool heap_resize(struct heap *heap, void *payload, size_t len)
         *behind = (struct heap_block){0};
         after(block)->before = block;
     } else {
-        memset(payload_of(block) + len, 0, had - len);
+        memory_wipe(payload_of(block) + len, had - len);
     }
     cut(heap, block, len);
     heap->used += block_len(block) - had;

@@ -1,6 +1,7 @@
 /* memory: one pool of secret memory for a process — heap, main stack, signal stack, the program's own data, and what
  * guests may write. Never gives memory back to the kernel, never keeps a descriptor of it, and after memory_enter()
- * makes no system call but in the functions marked [set-up] and in memory_touched().
+ * makes no system call but in the functions marked [set-up], and mincore(): in memory_touched(), and where a long block
+ * is freed.
  *
  * Secret memory (memfd_secret) is out of the kernel's own address space: /proc/PID/mem, process_vm_readv and ptrace's
  * PEEK cannot read it, it is never swapped and never in a core. Its descriptor is closed once it is mapped: who cannot

@@ -33,9 +33,15 @@ void heap_give(struct heap *heap, void *payload);
 bool heap_resize(struct heap *heap, void *payload, size_t len);
 size_t heap_len(const struct heap *heap, const void *payload);
 bool heap_owns(const struct heap *heap, const void *payload);
+/* A long stretch that is free, hence zero. */
+struct bytes heap_spare(const struct heap *heap);
 
-/* malloc.c: the heap that serves, once there is a pool. */
+/* malloc.c: the heap that serves, once there is a pool, and what its predecessor in .bss never handed out. */
 extern struct heap memory_heap;
+struct bytes memory_early_spare(void);
+
+/* pool.c. Zeros there; pages of secret memory that were never touched stay so. */
+void memory_wipe(void *at, size_t len);
 
 /* move.c: pages of `pool` over the writable data of program and libraries; returns how many bytes of the pool that
  * takes, and with `pool` NULL only that. `left` counts bytes that stayed. */

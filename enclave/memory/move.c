@@ -95,11 +95,13 @@ static bool is_zero(const uint64_t *page)
     return true;
 }
 
-static bool replace(uint8_t *pool, uintptr_t from, size_t len)
+/* Fresh pages are zero, and dear to touch: even to look at one faults it in. */
+static bool replace(uint8_t *pool, uintptr_t from, size_t len, struct bytes spare)
 {
-    for (size_t off = 0; off < len; off += MEMORY_PAGE)
-        if (!is_zero((const void *)(from + off))) /* fresh pages are zero, and dear to touch */
-            memcpy(pool + off, (const void *)(from + off), MEMORY_PAGE);
+    const uintptr_t spare_from = (uintptr_t)spare.data, spare_to = spare_from + spare.len;
+    for (uintptr_t at = from; at < from + len; at += MEMORY_PAGE)
+        if ((at < spare_from || at + MEMORY_PAGE > spare_to) && !is_zero((const void *)at))
+            memcpy(pool + (at - from), (const void *)at, MEMORY_PAGE);
     return mremap(pool, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)from) != MAP_FAILED;
 }
 
@@ -107,6 +109,7 @@ enum status memory_move_data(uint8_t *pool, size_t secret_len, size_t *moved, si
 {
     struct ranges ranges = {.count = 0};
     size_t used = 0;
+    const struct bytes spare = memory_early_spare();
     dl_iterate_phdr(add_object, &ranges);
     add_thread(&ranges);
     *left = 0;
@@ -118,7 +121,7 @@ enum status memory_move_data(uint8_t *pool, size_t secret_len, size_t *moved, si
             *left += len; /* what is not secret anyway may stay where it is */
             continue;
         }
-        if (pool && !replace(pool + used, ranges.of[i].from, len))
+        if (pool && !replace(pool + used, ranges.of[i].from, len, spare))
             return IO;
         used += len;
     }

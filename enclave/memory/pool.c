@@ -14,7 +14,9 @@
 #define SYS_memfd_secret 447
 #endif
 #define PIECES_MAX 256
-#define RANDOM_LEN 16 /* of AT_RANDOM */
+#define RANDOM_LEN 16        /* of AT_RANDOM */
+#define WIPE_ASK (64u << 10) /* a call costs less than one page that is touched for the first time */
+#define WIPE_PAGES 128u
 
 static uint8_t *pool;
 static size_t pool_len, pool_secret, pool_left;
@@ -175,6 +177,26 @@ void memory_release(void *user, void *window, size_t len)
         pieces[i].len = 0;
     }
     munmap(window, len);
+}
+
+/* Of long blocks often a part was used: libtpms asks for 277 KB to write 2 into it, at each change of its state. */
+void memory_wipe(void *at, size_t len)
+{
+    uint8_t *from = at, *to = from + len, pages[WIPE_PAGES];
+    if (len >= WIPE_ASK && from >= pool && to <= pool + pool_secret) {
+        uint8_t *page = pool + (((size_t)(from - pool) + MEMORY_PAGE - 1) & ~(size_t)(MEMORY_PAGE - 1));
+        memset(from, 0, (size_t)(page - from));
+        for (from = page; to - from >= MEMORY_PAGE;) {
+            size_t count = (size_t)(to - from) / MEMORY_PAGE;
+            count = count < WIPE_PAGES ? count : WIPE_PAGES;
+            if (mincore(from, count * MEMORY_PAGE, pages) != 0)
+                break;
+            for (size_t i = 0; i < count; i++, from += MEMORY_PAGE)
+                if (pages[i] & 1)
+                    memset(from, 0, MEMORY_PAGE);
+        }
+    }
+    memset(from, 0, (size_t)(to - from));
 }
 
 /* Ordinary memory may have been swapped out, which mincore does not tell from never having been there. */
