@@ -23,8 +23,11 @@ struct enclave_image {
     int files[IMAGE_FILES_MAX]; /* sealed, shared by all launches, in manifest order */
 };
 
-/* Reads the manifest, seals every file it names and compares each with its entry. On failure nothing is left open and
- * the sentence names the file: NOT_FOUND, MALFORMED or UNSUPPORTED (the manifest), AUTH (signature or content), IO. */
+/* First the manifest, which tells the measurement; then every file it names is sealed and compared with its entry. On
+ * failure nothing is left open and the sentence names the file: NOT_FOUND, MALFORMED or UNSUPPORTED (the manifest),
+ * AUTH (signature or content), IO. */
+MUST_USE enum status enclave_image_open(struct enclave_image *image, const char *directory,
+                                        char sentence[ENCLAVE_SENTENCE_MAX]);
 MUST_USE enum status enclave_image_load(struct enclave_image *image, const char *directory,
                                         char sentence[ENCLAVE_SENTENCE_MAX]);
 void enclave_image_done(struct enclave_image *image);

@@ -55,15 +55,21 @@ static enum status load_file(const struct image_file *entry, const char *path, i
                 : refuse(AUTH, sentence, path, "is not what the manifest says: its content differs");
 }
 
-enum status enclave_image_load(struct enclave_image *image, const char *directory, char sentence[ENCLAVE_SENTENCE_MAX])
+enum status enclave_image_open(struct enclave_image *image, const char *directory, char sentence[ENCLAVE_SENTENCE_MAX])
 {
     char path[PATH_MAX];
     memset(image, 0, sizeof *image);
     for (size_t i = 0; i < IMAGE_FILES_MAX; i++)
         image->files[i] = -1;
-    enum status status = node_path(directory, IMAGE_MANIFEST_NAME, path)
-                             ? load_manifest(image, path, sentence)
-                             : refuse(NO_ROOM, sentence, directory, "has too long a path");
+    return node_path(directory, IMAGE_MANIFEST_NAME, path)
+               ? load_manifest(image, path, sentence)
+               : refuse(NO_ROOM, sentence, directory, "has too long a path");
+}
+
+enum status enclave_image_load(struct enclave_image *image, const char *directory, char sentence[ENCLAVE_SENTENCE_MAX])
+{
+    char path[PATH_MAX];
+    enum status status = OK;
     for (size_t i = 0; status == OK && i < image->manifest.file_count; i++) {
         const struct image_file *entry = &image->manifest.files[i];
         status = node_path(directory, entry->name, path)

@@ -246,6 +246,7 @@ void serve_done(struct serve *serve)
     serve_forget(serve);
     serve_tpm_close(serve);
     site_done(&serve->sites, &serve->own.is);
+    sites_done(&serve->sites);
     heads_done(&serve->heads);
     crypto_key_done(&serve->report_key);
     free(serve->measured.vms);

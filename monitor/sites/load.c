@@ -85,48 +85,55 @@ enum status site_read(struct site *site, const char *home, char sentence[ENCLAVE
     return read_workload(site, home, directory, sentence);
 }
 
-/* Loaded whole even if it turns out to be there already: only what was read tells which it is. */
 enum status site_load_image(struct sites *sites, struct site *site, const char *directory,
                             char sentence[ENCLAVE_SENTENCE_MAX])
 {
-    struct sites_image *loaded = calloc(1, sizeof *loaded), *known = sites->images;
-    if (!loaded)
+    struct sites_image *found = calloc(1, sizeof *found), *known = sites->images;
+    if (!found)
         return refuse(NO_ROOM, directory, IMAGE_MANIFEST_NAME " finds no memory in the monitor", sentence);
-    enum status status = enclave_image_load(&loaded->image, directory, sentence);
-    if (status != OK) {
-        free(loaded);
-        return status;
-    }
-    while (known && memcmp(known->image.measurement, loaded->image.measurement, IMAGE_HASH_LEN) != 0)
+    enum status status = enclave_image_open(&found->image, directory, sentence);
+    while (status == OK && known && memcmp(known->image.measurement, found->image.measurement, IMAGE_HASH_LEN) != 0)
         known = known->next;
-    if (known) {
-        enclave_image_done(&loaded->image);
-        free(loaded);
-    } else {
-        loaded->next = sites->images;
-        sites->images = known = loaded;
+    if (status == OK && !known)
+        status = enclave_image_load(&found->image, directory, sentence);
+    if (status != OK || known)
+        free(found);
+    if (status != OK)
+        return status;
+    if (!known) {
+        found->next = sites->images;
+        sites->images = known = found;
     }
     known->uses++;
     site->image = known;
     return OK;
 }
 
-static void let_go(struct sites *sites, struct sites_image *image)
+/* All that nobody uses, but `kept`. */
+static void drop_images(struct sites *sites, const struct sites_image *kept)
 {
     struct sites_image **at = &sites->images;
-    if (--image->uses)
-        return;
-    while (*at != image)
-        at = &(*at)->next;
-    *at = image->next;
-    enclave_image_done(&image->image);
-    free(image);
+    while (*at) {
+        struct sites_image *image = *at;
+        if (image->uses || image == kept) {
+            at = &image->next;
+            continue;
+        }
+        *at = image->next;
+        enclave_image_done(&image->image);
+        free(image);
+    }
+}
+
+void sites_done(struct sites *sites)
+{
+    drop_images(sites, NULL);
 }
 
 void site_done(struct sites *sites, struct site *site)
 {
-    if (site->image)
-        let_go(sites, site->image);
+    if (site->image && --site->image->uses == 0)
+        drop_images(sites, site->image);
     free((void *)(uintptr_t)site->workload_encoded.data);
     site->image = NULL;
     site->workload_encoded = (struct bytes){0};

@@ -9,7 +9,9 @@
  *     node/instances/NAME/workload        its tasks, or its machine policy, signed by the owner; or nothing
  *
  * read anew each time a host end attaches by NAME, and let go of when that hangs up: what was changed meanwhile (a new
- * image) counts from then on, and no other instance notices. Images of one measurement are one set of sealed memfds.
+ * image) counts from then on, and no other instance notices. Images of one measurement are one set of sealed memfds,
+ * loaded once: a manifest tells which it is, and what is on the disk beside it is not looked at again. The one that was
+ * let go of last stays, for who comes back.
  *
  * NAME is the host's word, for files and log lines. It is in no key and no evidence: there an instance is its config
  * id, of which the site id is part, so who exchanges two names, directories or archives gains a refusal. */
@@ -61,11 +63,14 @@ void site_directory(const char *name, char directory[SITES_PATH_MAX]);
 /* Configuration and workload of a zeroed site, by its name. NOT_FOUND, IO, NO_ROOM, MALFORMED; of the workload, AUTH:
  * not its owner's, DENIED: another instance's. The sentence names the file. */
 MUST_USE enum status site_read(struct site *site, const char *home, char sentence[ENCLAVE_SENTENCE_MAX]);
-/* The image of that directory, whole as enclave_image_load() has it. */
+/* The image of that directory, or the one of its measurement that is loaded. Refusals are enclave_image_open()'s and
+ * enclave_image_load()'s. */
 MUST_USE enum status site_load_image(struct sites *sites, struct site *site, const char *directory,
                                      char sentence[ENCLAVE_SENTENCE_MAX]);
 /* What the two took; a site that was never read is allowed. */
 void site_done(struct sites *sites, struct site *site);
+/* What is left when every site is done. */
+void sites_done(struct sites *sites);
 
 /* The node's own first; then any that is
  *   of the owner for whom the node was made, by the very certificate, and of its mode, else DENIED;
