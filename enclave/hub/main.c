@@ -1,4 +1,5 @@
 /* hub.enclave: the hub on the runtime, with the script engine in a compartment. */
+#include "algorithms.h"
 #include "engine.h"
 #include "hub.h"
 #include "runtime.h"
@@ -93,6 +94,7 @@ int main(void)
                                       .advanced = advanced,
                                       .idle = idle,
                                       .exit_code = exit_code};
+    algorithms_use(&algorithms_of_crypto);
     program.functions = script_host_functions(&program.functions_count);
     return runtime_main(&program);
 }

@@ -119,5 +119,6 @@ int main(void)
                                             .took_socket = took_socket,
                                             .serve_socket = serve_socket,
                                             .exit_code = exit_code};
+    vtpm_use_algorithms();
     return runtime_main(&program);
 }

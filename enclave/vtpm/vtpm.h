@@ -75,6 +75,9 @@ struct vtpm_config {
 
 struct vtpm;
 
+/* First of all, in an enclave: libcrypto offers what libtpms and the crypto room use, and nothing else. */
+void vtpm_use_algorithms(void);
+
 /* Whose instance this is and the owner's machine policy for it, of what its launch parameters have, which `whose`
  * borrows from. As image_machine_open(); `why` has a sentence then. */
 MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes workload,
