@@ -14,6 +14,7 @@ struct archive;
 struct archive_config {
     const char *path;   /* a file; it is made with mode 0600, a missing last directory with 0700 */
     uint64_t bytes_max; /* 0: no limit but the disk's. Past it, writes are NO_ROOM and reads go on */
+    bool small;         /* one of many on a machine, with little in it: memory before speed, for the whole process */
 };
 
 /* One thread at a time. IO with a sentence in `why` (may be NULL): which file and what the system said; NO_ROOM: the

@@ -178,6 +178,10 @@ static int limit_size(sqlite3 *db, uint64_t bytes_max)
 static enum status open_database(struct archive *archive, const struct archive_config *config, struct writer *why)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    if (config->small) { /* before SQLite is first used; what it would set aside at once, it takes as it needs it */
+        sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+        sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+    }
     int code = sqlite3_open_v2(config->path, &archive->db, flags, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(archive->db, setup, NULL, NULL, NULL);

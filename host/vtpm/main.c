@@ -23,7 +23,7 @@ static int open_archive(const struct vtpm_options *options, struct archive **arc
         pump_log("error", "archive", "reason=\"the home's name is too long\"");
         return 2;
     }
-    const struct archive_config config = {.path = path};
+    const struct archive_config config = {.path = path, .small = true};
     enum status status = archive_open(archive, &config, &sentence);
     if (status == OK)
         return -1;
