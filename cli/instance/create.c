@@ -327,12 +327,7 @@ static int make_whole(struct creation *made)
         result = certify_platform(made, appraisal.evidence.ek_name);
     if (result == CLI_OK)
         result = keep_authority(made);
-    if (result == CLI_OK)
-        result = provision(made);
-    if (result)
-        return result;
-    made->is.record.whole = true;
-    return instance_record_save(made->cli, made->is.name, &made->is.record);
+    return result ? result : provision(made);
 }
 
 /* Before its first start, so that no state was ever under another. */
@@ -381,7 +376,10 @@ static int create(struct creation *made)
         return result;
     result = make_whole(made);
     int stopped = instance_stop(made->cli, name, &was);
-    return result ? result : stopped;
+    if (result || stopped)
+        return result ? result : stopped;
+    made->is.record.whole = true; /* now that nothing of it is left to be done */
+    return instance_record_save(made->cli, name, &made->is.record);
 }
 
 int instance_create(const struct cli *cli, const struct instance_order *order, struct owner_session *session)
