@@ -5,12 +5,15 @@
 
 #include <openssl/core_dispatch.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 
 int ossl_default_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core, const OSSL_DISPATCH **ours,
                                void **context);
 int ossl_base_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core, const OSSL_DISPATCH **ours,
                             void **context);
 int ossl_err_load_crypto_strings(void);
+void openssl_add_all_ciphers_int(void);
+void openssl_add_all_digests_int(void);
 int ossl_prov_seeding_from_dispatch(const OSSL_DISPATCH *core);
 void *ossl_prov_ctx_new(void);
 void ossl_prov_ctx_free(void *context);
@@ -94,6 +97,20 @@ int ossl_base_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH 
 {
     (void)handle, (void)core, (void)ours, (void)context;
     return 0;
+}
+
+/* Found by EVP_get_cipherbyname(), which nobody asks; else they bring every cipher of former times along. */
+void openssl_add_all_ciphers_int(void)
+{
+}
+
+/* By EVP_get_digestbyname(), which libtpms asks. */
+void openssl_add_all_digests_int(void)
+{
+    EVP_add_digest(EVP_sha1());
+    EVP_add_digest(EVP_sha256());
+    EVP_add_digest(EVP_sha384());
+    EVP_add_digest(EVP_sha512());
 }
 
 /* Sentences for error codes: they are never shown. */
