@@ -160,14 +160,6 @@ void *heap_take(struct heap *heap, size_t len, size_t align)
     return payload_of(block);
 }
 
-struct bytes heap_spare(const struct heap *heap)
-{
-    for (size_t bin = HEAP_BINS; heap->base && bin-- > 0;)
-        if (heap->bins[bin])
-            return bytes_from(links_of(heap->bins[bin]) + 1, block_len(heap->bins[bin]) - sizeof(struct links));
-    return bytes_from(NULL, 0);
-}
-
 bool heap_owns(const struct heap *heap, const void *payload)
 {
     const uint8_t *at = payload;

@@ -19,22 +19,10 @@ struct heap memory_heap;
 #define OTHERS_SERVE
 #endif
 
-#ifdef OTHERS_SERVE
-
-struct bytes memory_early_spare(void)
-{
-    return bytes_from(NULL, 0);
-}
-
-#else
+#ifndef OTHERS_SERVE
 
 static _Alignas(64) uint8_t early_arena[EARLY_LEN];
 static struct heap early_heap;
-
-struct bytes memory_early_spare(void)
-{
-    return heap_spare(&early_heap);
-}
 
 static void *take(size_t len, size_t align)
 {

@@ -33,12 +33,9 @@ void heap_give(struct heap *heap, void *payload);
 bool heap_resize(struct heap *heap, void *payload, size_t len);
 size_t heap_len(const struct heap *heap, const void *payload);
 bool heap_owns(const struct heap *heap, const void *payload);
-/* A long stretch that is free, hence zero. */
-struct bytes heap_spare(const struct heap *heap);
 
-/* malloc.c: the heap that serves, once there is a pool, and what its predecessor in .bss never handed out. */
+/* malloc.c: the heap that serves, once there is a pool. */
 extern struct heap memory_heap;
-struct bytes memory_early_spare(void);
 
 /* pool.c. Zeros there; pages of secret memory that were never touched stay so. */
 void memory_wipe(void *at, size_t len);

@@ -5,9 +5,11 @@
 #include <link.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define RANGES_MAX 64
+#define LOOK_PAGES 128u
 #define STATIC_TLS_MAX (1u << 20) /* further than this from the break it is not where we look for it */
 #define THREAD_HEAD 4096u         /* more than what stands on the other side of the thread pointer */
 
@@ -95,13 +97,27 @@ static bool is_zero(const uint64_t *page)
     return true;
 }
 
-/* Fresh pages are zero, and dear to touch: even to look at one faults it in. */
-static bool replace(uint8_t *pool, uintptr_t from, size_t len, struct bytes spare)
+/* Which pages may hold something: fresh ones are zero, and dear to touch; even to look at one faults it in. Where
+ * nothing is ever swapped out, those of .bss that are not in memory are fresh. */
+static void find_touched(uintptr_t from, size_t pages, bool swaps, uint8_t *touched)
 {
-    const uintptr_t spare_from = (uintptr_t)spare.data, spare_to = spare_from + spare.len;
-    for (uintptr_t at = from; at < from + len; at += MEMORY_PAGE)
-        if ((at < spare_from || at + MEMORY_PAGE > spare_to) && !is_zero((const void *)at))
-            memcpy(pool + (at - from), (const void *)at, MEMORY_PAGE);
+    if (swaps || mincore((void *)from, pages * MEMORY_PAGE, touched) != 0)
+        memset(touched, 1, pages);
+}
+
+static bool replace(uint8_t *pool, uintptr_t from, size_t len)
+{
+    struct sysinfo facts;
+    const bool swaps = sysinfo(&facts) != 0 || facts.totalswap != 0;
+    uint8_t touched[LOOK_PAGES];
+    for (size_t off = 0; off < len; off += MEMORY_PAGE) {
+        const void *page = (const void *)(from + off);
+        size_t at = off / MEMORY_PAGE % LOOK_PAGES, left = (len - off) / MEMORY_PAGE;
+        if (at == 0)
+            find_touched(from + off, left < LOOK_PAGES ? left : LOOK_PAGES, swaps, touched);
+        if (touched[at] & 1 && !is_zero(page))
+            memcpy(pool + off, page, MEMORY_PAGE);
+    }
     return mremap(pool, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)from) != MAP_FAILED;
 }
 
@@ -109,7 +125,6 @@ enum status memory_move_data(uint8_t *pool, size_t secret_len, size_t *moved, si
 {
     struct ranges ranges = {.count = 0};
     size_t used = 0;
-    const struct bytes spare = memory_early_spare();
     dl_iterate_phdr(add_object, &ranges);
     add_thread(&ranges);
     *left = 0;
@@ -121,7 +136,7 @@ enum status memory_move_data(uint8_t *pool, size_t secret_len, size_t *moved, si
             *left += len; /* what is not secret anyway may stay where it is */
             continue;
         }
-        if (pool && !replace(pool + used, ranges.of[i].from, len, spare))
+        if (pool && !replace(pool + used, ranges.of[i].from, len))
             return IO;
         used += len;
     }
