@@ -9,38 +9,8 @@
 
 static struct hub *hub;
 
-static enum status send_to_host(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
-                                size_t count)
-{
-    (void)user;
-    return runtime_send(operation, id, parts, count);
-}
-
-static enum status advance(void *user, const struct monitor_advance *wanted)
-{
-    (void)user;
-    return tee_advance(wanted);
-}
-
-static enum status head(void *user, struct monitor_head_reply *reply)
-{
-    (void)user;
-    return tee_head(reply);
-}
-
-static enum status seal_key(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply)
-{
-    (void)user;
-    return tee_seal_key(seal, reply);
-}
-
-static enum status report(void *user, const struct monitor_report *asked, struct writer *evidence)
-{
-    (void)user;
-    return tee_report(asked, evidence);
-}
-
-static struct hub_config config = {.port = {NULL, send_to_host, advance, head, seal_key, report}};
+static struct hub_config config = {.port = {NULL, runtime_port_send, runtime_port_advance, runtime_port_head,
+                                            runtime_port_seal_key, runtime_port_report}};
 
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {

@@ -88,6 +88,16 @@ MUST_USE enum status tee_launch(struct monitor_launch *launch);
 /* The node's log from `from` on, as much of it as one answer has; DENIED: not for this enclave. */
 MUST_USE enum status tee_launches(uint64_t from, struct monitor_vm vms[MONITOR_LAUNCHES_MAX], size_t *count);
 
+/* runtime_send() and the first of these as a program's port asks for them, whose first argument is the program's own
+ * and not looked at. */
+MUST_USE enum status runtime_port_send(void *user, enum door_operation operation, uint64_t id,
+                                       const struct bytes *parts, size_t count);
+MUST_USE enum status runtime_port_advance(void *user, const struct monitor_advance *advance);
+MUST_USE enum status runtime_port_head(void *user, struct monitor_head_reply *head);
+MUST_USE enum status runtime_port_seal_key(void *user, const struct monitor_seal *seal,
+                                           struct monitor_seal_reply *reply);
+MUST_USE enum status runtime_port_report(void *user, const struct monitor_report *report, struct writer *evidence);
+
 /* The enclave's end of a door, alone: for runtime.c, and for tests to be cruel to. */
 struct door {
     struct door_window *window;

@@ -7,37 +7,6 @@ static struct vtpm *vtpm;
 static struct image_configuration configuration;
 static struct image_machine machine;
 
-static enum status send_to_host(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
-                                size_t count)
-{
-    (void)user;
-    return runtime_send(operation, id, parts, count);
-}
-
-static enum status advance(void *user, const struct monitor_advance *wanted)
-{
-    (void)user;
-    return tee_advance(wanted);
-}
-
-static enum status head(void *user, struct monitor_head_reply *reply)
-{
-    (void)user;
-    return tee_head(reply);
-}
-
-static enum status seal_key(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply)
-{
-    (void)user;
-    return tee_seal_key(seal, reply);
-}
-
-static enum status report(void *user, const struct monitor_report *asked, struct writer *evidence)
-{
-    (void)user;
-    return tee_report(asked, evidence);
-}
-
 static enum status launch_of_vm(void *user, struct monitor_launch *launch)
 {
     (void)user;
@@ -67,11 +36,12 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */
 static enum status start(struct writer *why)
 {
-    const struct vtpm_config config = {
-        .port = {NULL, send_to_host, advance, head, seal_key, report, launch_of_vm, launches, clock_ms},
-        .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close},
-        .configuration = &configuration,
-        .machine = &machine};
+    const struct vtpm_config config = {.port = {NULL, runtime_port_send, runtime_port_advance, runtime_port_head,
+                                                runtime_port_seal_key, runtime_port_report, launch_of_vm, launches,
+                                                clock_ms},
+                                       .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close},
+                                       .configuration = &configuration,
+                                       .machine = &machine};
     enum status status = vtpm_new(&vtpm, &config);
     if (status == OK)
         status = vtpm_start(vtpm);
