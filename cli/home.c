@@ -131,7 +131,8 @@ enum status cli_write_file(const char *path, struct bytes content)
     char next[PATH_MAX];
     if ((size_t)snprintf(next, sizeof next, "%s.next", path) >= sizeof next)
         return NO_ROOM;
-    int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    unlink(next); /* of one that was cut; or a link, in an instance's directory, by whom that belongs to */
+    int fd = open(next, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return IO;
     size_t have = 0;

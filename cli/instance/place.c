@@ -144,11 +144,22 @@ bool instance_image(const struct cli *cli, const char *name, char image[PATH_MAX
 
 /* ---- Making ---- */
 
+/* That it is there already is good, and a link is none: who may make instances is not always who runs this. */
+static bool make_own(const char *path)
+{
+    struct stat facts;
+    if (mkdir(path, 0700) == 0)
+        return true;
+    if (errno == EEXIST && lstat(path, &facts) == 0 && !S_ISDIR(facts.st_mode))
+        errno = ENOTDIR;
+    return errno == EEXIST;
+}
+
 static int make_directories(const struct cli *cli, const char *directory, const char *name)
 {
     char path[PATH_MAX];
     if ((mkdir(cli_path(cli, directory, path), 0700) != 0 && errno != EEXIST) ||
-        (mkdir(instance_path(cli, directory, name, "", path), 0700) != 0 && errno != EEXIST))
+        !make_own(instance_path(cli, directory, name, "", path)))
         return cli_fail(cli, errno == ENOSPC ? CLI_DISK : CLI_DENIED, "%s cannot be made: %s", path, strerror(errno));
     return CLI_OK;
 }
@@ -188,20 +199,25 @@ int instance_make_place(const struct cli *cli, const struct owner *owner, const 
     return result ? result : put_configuration(cli, owner, name, id);
 }
 
-/* The directory comes last: until then nobody else puts anything into it, and what was cut is done again. */
+/* The directory comes last: until then nobody else puts anything into it, and what was cut is done again. Who may make
+ * instances may have put a link to something of root's in its place. */
 int instance_give(const struct cli *cli, const char *name, uid_t user, gid_t group)
 {
     char path[PATH_MAX];
     struct stat facts;
-    DIR *open = opendir(instance_path(cli, "node/instances", name, "", path));
-    bool good = open && fstat(dirfd(open), &facts) == 0;
+    int fd =
+        open(instance_path(cli, "node/instances", name, "", path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+    bool good = directory && fstat(fd, &facts) == 0;
     const bool ours = good && facts.st_uid == 0 && geteuid() == 0;
-    for (struct dirent *entry; ours && good && (entry = readdir(open));)
-        good = entry->d_name[0] == '.' || fchownat(dirfd(open), entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) == 0;
-    good = good && (!ours || fchown(dirfd(open), user, group) == 0);
+    for (struct dirent *entry; ours && good && (entry = readdir(directory));)
+        good = entry->d_name[0] == '.' || fchownat(fd, entry->d_name, user, group, AT_SYMLINK_NOFOLLOW) == 0;
+    good = good && (!ours || fchown(fd, user, group) == 0);
     int result = good ? CLI_OK : cli_fail(cli, CLI_DENIED, "%s cannot be given away: %s", path, strerror(errno));
-    if (open)
-        closedir(open);
+    if (directory)
+        closedir(directory);
+    else if (fd >= 0)
+        close(fd);
     return result;
 }
 

@@ -153,6 +153,13 @@ PY
   check "tss may neither stop the node, nor ask its TPM, nor be its own host end" "stop 8 activate 8 attach 1 status 1 named 9" \
     "$("${mine[@]}" python3 ask.py "$home/run/monitor.sock" 2>&1 | tail -1)"
   refuses "it does not list what is the node's" "${mine[@]}" ls "$home/node"
+  echo untouched >victim
+  "${mine[@]}" ln -s "$work/victim" "$home/node/instances/mine/workload.next"
+  does "what root writes for an instance" bastide vtpm policy mine --snapshots
+  "${mine[@]}" ln -s "$work" "$home/node/instances/lure"
+  refuses "or makes" bastide vtpm create lure --id $(cat /proc/sys/kernel/random/uuid)
+  rm "$home/node/instances/lure"
+  check "does not follow its links" "untouched no" "$(cat victim) $([ -e configuration ] && echo yes || echo no)"
   refuses "nobody else calls it at all" setpriv --reuid=nobody --regid=nogroup --clear-groups python3 ask.py "$home/run/monitor.sock"
   does "one answers as before" answers one
 fi

@@ -1,10 +1,15 @@
-/* instance: what of a vTPM's life is pure — names, ids, words for a shell, what its owner keeps, its certificates. */
+/* instance: what of a vTPM's life is pure — names, ids, words for a shell, what its owner keeps, its certificates —
+ * and where it is asked by its owner. */
 #include "check.h"
 
 #include "instance.h"
 #include "x509.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 static void a_name_is_what_the_monitor_takes_and_a_shell(void **state)
 {
@@ -250,6 +255,42 @@ static int set_up(void **state)
     return crypto_init() == OK ? 0 : -1;
 }
 
+static void one_that_others_serve_is_asked_where_they_serve_it(void **state)
+{
+    (void)state;
+    static const char *const directories[] = {"", "/node", "/node/instances", "/node/instances/vm"};
+    struct cli cli = {.program = "/usr/bin"};
+    struct instance_sockets sockets, before;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[PATH_MAX];
+    snprintf(cli.home, sizeof cli.home, "/tmp/bastide-it-%d", getpid());
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
+        snprintf(path, sizeof path, "%.64s%s", cli.home, directories[i]);
+        assert_int_equal(0, mkdir(path, 0700));
+    }
+    assert_int_equal(CLI_OK, instance_sockets(&cli, "vm", &sockets));
+    before = sockets;
+    assert_false(instance_is_served(&cli, "vm", &sockets));
+    snprintf(address.sun_path, sizeof address.sun_path, "%.64s/node/instances/vm/transfer", cli.home);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(0, bind(fd, (struct sockaddr *)&address, sizeof address));
+    assert_false(instance_is_served(&cli, "vm", &sockets)); /* nobody listens, as behind one who was killed */
+    assert_memory_equal(&before, &sockets, sizeof sockets);
+    assert_int_equal(0, listen(fd, 1));
+    assert_true(instance_is_served(&cli, "vm", &sockets));
+    assert_string_equal(address.sun_path, sockets.transfer);
+    snprintf(path, sizeof path, "%.64s/node/instances/vm/keys", cli.home);
+    assert_string_equal(path, sockets.keys);
+    assert_string_equal(before.control, sockets.control);
+    assert_string_equal(before.data, sockets.data);
+    close(fd);
+    assert_int_equal(0, unlink(address.sun_path));
+    for (size_t i = sizeof directories / sizeof *directories; i-- > 0;) {
+        snprintf(path, sizeof path, "%.64s%s", cli.home, directories[i]);
+        assert_int_equal(0, rmdir(path));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_kind_of_key_has_one_word),
         cmocka_unit_test(a_certificate_tells_its_key_and_its_end),
         cmocka_unit_test(sockets_have_names_as_long_as_the_kernel_takes),
+        cmocka_unit_test(one_that_others_serve_is_asked_where_they_serve_it),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
