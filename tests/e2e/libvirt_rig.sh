@@ -14,7 +14,7 @@ if [ -z "${BASTIDE_WORK:-}" ]; then
   BASTIDE_WORK=$(mktemp -d) && export BASTIDE_WORK
   mkdir "$BASTIDE_WORK/bin"
   cp -r "$build"/{bastide,bastided,bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup},hub.image,vtpm.image} \
-    "$build"/tests/{make_image,vtpm_check} "$0" "$here"/{libvirt_rig.sh,tpm_guest.S} "$BASTIDE_WORK/bin"
+    "$build"/tests/vtpm_check "$0" "$here"/{libvirt_rig.sh,tpm_guest.S} "$BASTIDE_WORK/bin"
   chmod 711 "$BASTIDE_WORK"
   own=()
   [ "$as" = root ] && own=(unshare --mount --propagation private)
