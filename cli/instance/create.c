@@ -17,6 +17,7 @@ struct creation {
     const struct cli *cli;
     const struct instance_order *order;
     struct owner_session *session;
+    struct owner signer; /* of a machine policy: the session has the daily key */
     struct instance is;
     struct owner_image image;
     struct instance_sockets sockets;
@@ -333,7 +334,7 @@ static int make_whole(struct creation *made)
 /* Before its first start, so that no state was ever under another. */
 static int limit(struct creation *made)
 {
-    const struct owner *owner = &made->session->meeting->owner;
+    const struct owner *owner = &made->signer;
     struct image_machine machine = {.serial = 0};
     if (!made->order->state_max)
         return CLI_OK;
@@ -361,7 +362,9 @@ static int create(struct creation *made)
     if (result == CLI_OK)
         result = check_hub(made);
     if (result == CLI_OK && made->order->state_max)
-        result = owner_unlock(made->cli, &made->session->meeting->owner);
+        result = owner_open(made->cli, false, &made->signer);
+    if (result == CLI_OK && made->order->state_max)
+        result = owner_unlock(made->cli, &made->signer);
     if (result == CLI_OK)
         result = write_down(made);
     if (result == CLI_OK)
@@ -393,6 +396,7 @@ int instance_create(const struct cli *cli, const struct instance_order *order, s
     if (result)
         return result;
     result = create(&made);
+    owner_done(&made.signer);
     close(lock);
     return result;
 }

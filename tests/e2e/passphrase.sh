@@ -43,6 +43,11 @@ holds "which openssl takes for a CA" openssl verify -x509_strict -CAfile "$home/
 does "a report needs no passphrase" 0 report
 does "nor does a client" 0 client add sensor
 does "nor init when all is there" 0 init
+does "nor does a vTPM" 0 vtpm create plain
+does "one with a limit does, which is signed" 3 vtpm create bound --state-max 16384
+does "and nothing of it was begun" 6 vtpm show bound
+does "with the passphrase it is made" 0 --json --passphrase-file "$work/right" vtpm create bound --state-max 16384
+holds "and has the limit" jq -e '.state_max == 16384' "$work/out"
 does "meeting anew does, and nobody can be asked" 3 init --renew
 holds "which is said" grep -q "no terminal to ask for it: --passphrase-file FILE" "$work/err"
 does "another passphrase" 3 init --renew --passphrase-file "$work/wrong"
