@@ -39,8 +39,7 @@ void command_vtpm_platform(const struct command_platform *asked, const struct ev
         [EVIDENCE_UNSEEN] = "",
         [EVIDENCE_HOLDS] = "It was made on this node, for this instance, with this image.",
         [EVIDENCE_ALLOWED] =
-            "It was made elsewhere, or with another image: this vTPM moved or was upgraded since. Where "
-            "and what it is, the links above say; for that the certificate counts no more.",
+            "It was made elsewhere or with another image: the links above say where and what it is now.",
         [EVIDENCE_UNPROVED] = "It fits, but is held against the word of one who was refused above.",
         [EVIDENCE_REFUSED] = "The platform certificate is of another node or image than this vTPM runs on.",
     };
