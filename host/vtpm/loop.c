@@ -106,7 +106,7 @@ static void look_at_vm(struct loop *loop, int wait_status)
 {
     pump_log("info", "vm_ended", "wait_status=%#x", (unsigned)wait_status);
     loop->stop = true;
-    if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0)
+    if (!loop->asked && (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0))
         loop->code = 16;
 }
 
@@ -127,13 +127,14 @@ static void run_vm(struct loop *loop)
     loop->code = 16;
 }
 
-/* It is ended before its TPM goes: at once when we were told to, else it is on its way already. */
+/* At once when we were told to, else it is on its way already. Its TPM has gone before: while we wait here nobody would
+ * answer what it asks of it at its end, and QEMU waits for that. */
 static void stop_vm(struct loop *loop)
 {
     int wait_status = 0;
     if (loop->launch.child) {
         vtpm_launch_stop(&loop->launch, !loop->asked, &wait_status);
-        look_at_vm(loop, loop->asked ? 0 : wait_status);
+        look_at_vm(loop, wait_status);
     }
     vtpm_launch_close(&loop->launch);
 }
@@ -317,8 +318,9 @@ int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archiv
         code = loop.code;
         if (options->pid.path)
             unlink(options->pid.path);
-        stop_vm(&loop);
         detach(&loop, "stopping");
+        pump_link_close(&loop.link, pump_clock_ms());
+        stop_vm(&loop);
     }
     vtpm_host_free(loop.host);
     pump_free(loop.pump);

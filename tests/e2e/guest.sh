@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A VM with a vTPM, under software emulation: Debian's OVMF and kernel measure themselves into it, over CRB and over TIS;
 # the guest replays its event log, finds the EK certificate that the host had before it was started, is quoted, seals to
-# its PCRs, and unseals after a reboot, a reset and a kill, but not with another kernel command line. No port is used.
+# its PCRs, and unseals after a reboot, a reset and a kill, but not with another kernel command line. No port is used. Second argument: root or user.
 set -uo pipefail
+. "$(dirname "$0")/user_rig.sh"
 . "$(dirname "$0")/vtpm_rig.sh"
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/guest_rig.sh"

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # A VM that runs, saved and moved with its vTPM by `bastide vtpm` and plain QEMU: snapshots in its disk, loaded while it runs
 # and after a kill; a migration that is lost on its way and taken back; and one to another node of its owner's, where it goes
-# on, using its TPM all the while, and starts anew. Second argument: root or user.
-[ "${2:-}" != user ] || [ "$(id -u)" != 0 ] ||
-  exec setpriv --reuid=43214 --regid=43214 --clear-groups --inh-caps=-all --bounding-set=-all "$0" "$@"
+# on, using its TPM all the while; then, started from what the monitor there measured, back. Second argument: root or user.
 set -uo pipefail
+. "$(dirname "$0")/user_rig.sh"
 . "$(dirname "$0")/two_homes.sh"
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/guest_rig.sh"
@@ -15,11 +14,15 @@ extra() {
 }
 control=([one]=$one/run/vtpm/vm/tpm.ctrl [two]=$two/run/vtpm/vm/tpm.ctrl)
 some=$(sha256sum <<<"something measured" | cut -c1-64)
-extended() { # times: the PCR that was extended with that
+extended() { # times digest: the PCR that was extended with it
   python3 -c 'import hashlib, sys
 value = bytes(32)
 for _ in range(int(sys.argv[1])): value = hashlib.sha256(value + bytes.fromhex(sys.argv[2])).digest()
-print(value.hex().upper())' "$1" "$some"
+print(value.hex().upper())' "$1" "$2"
+}
+launch() { # the digest of the record of it (docs/launch.md)
+  local part
+  { for part in "$firmware" "$kernel" initrd words; do printf '\1'; sha256sum "$part" | cut -c1-64 | xxd -r -p; done; head -c 33 /dev/zero; } | sha256sum | cut -c1-64
 }
 succeeds() { # what command...
   if "${@:2}" >out 2>&1; then echo "ok: $1"; else echo "FAILED: $1"; tail -3 out; failed=1; fi
@@ -29,12 +32,12 @@ as_it_was() { # how it came here
   eventually "$1, it runs" runs
   inside "$1: a key in its TPM's memory is good" "tpm2 create -Q -C kept.ctx -G ecc -u k.pub -r k.priv"
   check "$1: its TPM was not reset" "$resets" "$(ask 'tpm2 readclock | grep reset_count')"
-  check "$1: a PCR is what it was" "$(extended 1)" "$(pcr 16)"
+  check "$1: a PCR is what it was" "$(extended 1 "$some")" "$(pcr 16)"
   unseals "$1: it unseals"
 }
 
 # --- two nodes, a vTPM on one of them, and a VM
-make_nodes 25871 28871
+make_nodes 25891 28891
 does "a vTPM is made" 0 "$one" vtpm create vm --tenant acme
 does "its owner allows snapshots" 0 "$one" vtpm policy vm --snapshots
 does "it is started" 0 "$one" vtpm start vm
@@ -91,15 +94,49 @@ check "the other node has" vm "$(names "$two")"
 machine_off one
 inside "the guest's use of it went on" 'n=$(cat count); sleep 2; m=$(cat count); touch stop; wait; test "$m" -gt "$n"'
 times=$(ask 'cat count' | tail -1)
-check "and nothing of that was lost or done twice, of $times" "$(extended "$times")" "$(pcr 23)"
+check "and nothing of that was lost or done twice, of $times" "$(extended "$times" "$some")" "$(pcr 23)"
 does "at the source it cannot be started" 6 "$one" vtpm start vm
 
-# --- there
 qmp two hmp "loadvm one" >out 2>&1
 check "a snapshot of before it moved is refused" 1 $?
 says "by name" "refused=set_state: a snapshot from before the state came here" "$two/run/vtpm/vm/host.log"
+
+# --- measured, and back
+printf %s "$words" >words
+measured=$(extended 1 "$(launch)")
+measures() { front=("$bin/bastide" --home "$1" vtpm run vm --launch "firmware=$firmware,kernel=$kernel,initrd=$work/initrd" --launch-cmdline "$words" --); }
+machine_off two
+does "its vTPM is stopped" 0 "$two" vtpm stop vm
+does "its owner says what it may be started from" 0 "$two" vtpm policy vm --launch hash-and-enforce \
+  --allow firmware="$firmware" --allow kernel="$kernel" --allow initrd=initrd --allow cmdline="$words"
+measures "$two"
 machine_on two crb "$words"
-ready "it is started there"
+ready "it is started from that"
+unseals "and unseals"
+check "PCR 17 has what it was started from" "$measured" "$(pcr 17)"
+does "a move back is prepared" 0 "$two" vtpm migrate vm --to "$one" --prepare
+front=()
+machine_on one crb "$words" -incoming "unix:$work/not"
+eventually "where nothing was measured a machine waits" test -S not
+on=two
+qmp two migrate "unix:$work/not" >out 2>&1
+eventually "it is not let in" grep -q "refused=init: the machine policy (serial 2) wants the launch measured" "$one/run/vtpm/vm/host.log"
+does "and taken back" 0 "$two" vtpm migrate vm --to "$one" --abort
+qmp two cont >out 2>&1
+eventually "it goes on where it was" runs
+unseals "and unseals"
+machine_off one
+does "a move back is prepared once more" 0 "$two" vtpm migrate vm --to "$one" --prepare
+does "its vTPM there makes room for one whose launch is measured" 0 "$one" vtpm stop vm
+measures "$one"
+machine_on one crb "$words" -incoming "unix:$work/back"
+eventually "a machine waits there, measured" test -S back
+succeeds "it migrates" qmp two migrate "unix:$work/back"
+eventually "and runs" runs
+unseals "and unseals"
+check "PCR 17 is what it was" "$measured" "$(pcr 17)"
+does "the move is finished" 0 "$two" vtpm migrate vm --to "$one" --finish
+check "it is back" "vm," "$(names "$one"),$(names "$two")"
 unseals "and unseals"
 echo "done ($(($(date +%s) - begun)) s)"
 exit $failed

@@ -3,6 +3,8 @@
 # name; $control[name] is the control socket of its vTPM. The newest is the one that is asked.
 declare -A control=() qemu=() say=() hear=()
 on=
+front=() # what starts QEMU, where that is `bastide vtpm run … --`, from what the monitor measured
+firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
 begun=$(date +%s)
 here=$(dirname "$(realpath "$0")")
 words='console=ttyS0 quiet loglevel=4'
@@ -36,17 +38,18 @@ machine_off() { # name: as when the cable is pulled
 }
 machines_off() { local name; for name in "${!qemu[@]}"; do machine_off "$name"; done; }
 machine_on() { # name interface kernel-words more-options...
-  local name=$1 in out
+  local name=$1 in out from=("$firmware" "$kernel" "$work/initrd" "$3")
+  [ ${#front[@]} = 0 ] || from=('{firmware}' '{kernel}' '{initrd}' '{cmdline}')
   machine_off "$name"
   rm -f "$work/$name".{in,out,qmp}
   mkfifo "$work/$name.in" "$work/$name.out"
   exec {in}<>"$work/$name.in" {out}<>"$work/$name.out" # open whether or not there is a machine
   say[$name]=$in hear[$name]=$out on=$name
-  nice -n 19 qemu-system-x86_64 -M q35,smm=off -cpu max -accel tcg -m 256 -display none -nodefaults -serial "pipe:$work/$name" \
-    -qmp "unix:$work/$name.qmp,server,nowait" -drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
+  "${front[@]}" nice -n 19 qemu-system-x86_64 -M q35,smm=off -cpu max -accel tcg -m 256 -display none -nodefaults -serial "pipe:$work/$name" \
+    -qmp "unix:$work/$name.qmp,server,nowait" -drive "if=pflash,unit=0,format=raw,readonly=on,file=${from[0]}" \
     -drive "if=pflash,unit=1,format=qcow2,file=$work/variables.qcow2" \
     -chardev "socket,id=c,path=${control[$name]}" -tpmdev emulator,id=t,chardev=c -device "tpm-$2,tpmdev=t" \
-    -kernel "$kernel" -initrd "$work/initrd" -append "$3" "${@:4}" >>"$work/qemu.log" 2>&1 & qemu[$name]=$!
+    -kernel "${from[1]}" -initrd "${from[2]}" -append "${from[3]}" "${@:4}" >>"$work/qemu.log" 2>&1 & qemu[$name]=$!
 }
 qmp() { python3 "$here/qmp.py" "$work/$1.qmp" "${@:2}"; } # machine command...
 runs() { qmp "$on" query-status | grep -q '"running": true'; }

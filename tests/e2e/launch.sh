@@ -125,6 +125,7 @@ vm one changed
 eventually "another policy measures and lets it be" has 17 "$(replay "$(digest changed)")"
 says "and the monitor says what differs" 'differ="firmware, kernel, initrd, cmdline"' node.log
 kill "$vtpm"; wait "$vtpm"; check "stopped, QEMU goes with it" 0 $?
+says "by itself" "vm_ended wait_status=0x0\|vm_ended wait_status=0$" vtpm.log
 policy one 1 hash-and-enforce kernel=kernel
 vm one kernel; wait "$vtpm"; check "the policy before is refused" 15 $?
 rm "$home/node/instances/one/workload"

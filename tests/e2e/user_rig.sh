@@ -5,8 +5,9 @@ if [ "${2:-root}" = user ] && [ "$(id -u)" = 0 ]; then
   mkdir -p "$copies"/{e2e,build/tests}
   cp "$(dirname "$0")"/*.{sh,py,S} "$copies/e2e"
   cp -r "$1"/{bastide,bastided,bastide-{image,keyholder,launcher,monitor,vtpm},hub.image,vtpm.image,vtpm.enclave} "$copies/build"
-  cp "$1"/tests/{make_image,vtpm_check,vtpm_move} "$copies/build/tests"
-  chown -R 43214:43214 "$copies"
+  cp "$1"/tests/{make_image,vtpm_check,vtpm_move,log_check} "$copies/build/tests"
+  [ ! -d "$1/../boot" ] || ln -s "$(realpath "$1/../boot")" "$copies/boot" # where machine.sh keeps Debian's kernel
+  chown -Rh 43214:43214 "$copies"
   env HOME="$copies" TMPDIR="$copies" setpriv --reuid=43214 --regid=43214 --clear-groups --inh-caps=-all --bounding-set=-all \
     bash "$copies/e2e/$(basename "$0")" "$copies/build" user
   code=$?
