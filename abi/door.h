@@ -73,7 +73,10 @@ enum door_transport {
     DOOR_VTPM_DATA = 4,     /* one TPM command, with or without prefix */
     DOOR_VTPM_KEYS = 5,     /* a question for a vTPM's endorsement keys (proto/vtpm); so is its REPLY */
     DOOR_VTPM_TRANSFER = 6, /* a question about where its state is and goes (proto/vtpm_transfer); so is its REPLY */
+    DOOR_VTPM_UNLOCK = 7,   /* a passphrase, before a vTPM's first INIT; the REPLY is a result of swtpm's, 4 bytes */
 };
+
+#define DOOR_VTPM_PASSPHRASE_MAX 512u
 
 struct door_request {
     uint64_t time_ms; /* the host's clock, Unix time: untrusted */

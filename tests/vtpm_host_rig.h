@@ -74,7 +74,7 @@ static inline struct vtpm_place at_path(const char *path, mode_t mode)
         .kind = VTPM_AT_PATH, .path = path, .mode = mode, .uid = (uid_t)-1, .gid = (gid_t)-1, .fd = -1};
 }
 
-static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
+static inline void begin_with(struct rig *rig, bool init, enum vtpm_startup startup, struct bytes passphrase)
 {
     static unsigned count;
     const char *why;
@@ -87,6 +87,7 @@ static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
                                             .data = at_path(rig->data, 0600),
                                             .keys = at_path(rig->keys, 0600),
                                             .transfer = at_path(rig->transfer, 0600),
+                                            .passphrase = passphrase,
                                             .init = init,
                                             .startup = startup,
                                             .ask = ask,
@@ -94,6 +95,11 @@ static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
                                             .hand = hand_over,
                                             .context = rig};
     check_ok(vtpm_host_new(&config, &rig->host, &why));
+}
+
+static inline void begin(struct rig *rig, bool init, enum vtpm_startup startup)
+{
+    begin_with(rig, init, startup, bytes_from(NULL, 0));
 }
 
 static inline void done(struct rig *rig)

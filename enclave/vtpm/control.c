@@ -56,6 +56,10 @@ static uint32_t init(struct vtpm *vtpm)
     static const uint8_t nowhere[VTPM_TRANSFER_POINT_LEN];
     const char *why = "";
     vtpm_tpm_off(vtpm);
+    if (vtpm_is_locked(vtpm)) {
+        vtpm_audit(vtpm, "refused=init: it starts with its passphrase only");
+        return SWTPM_FAIL;
+    }
     uint32_t result = vtpm_launch_ask(vtpm);
     if (result != SWTPM_OK)
         return result;

@@ -13,6 +13,7 @@ const char *const vtpm_schema[] = {
     "CREATE TABLE stay(id INTEGER NOT NULL, custody INTEGER NOT NULL, line BLOB NOT NULL, peer BLOB NOT NULL,"
     "                  secret BLOB NOT NULL, content BLOB NOT NULL, transfer BLOB NOT NULL, authority BLOB NOT NULL,"
     "                  version INTEGER NOT NULL, PRIMARY KEY(id)) STRICT;",
+    "CREATE TABLE lock(id INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY(id)) STRICT;",
 };
 const size_t vtpm_schema_count = sizeof vtpm_schema / sizeof *vtpm_schema;
 
@@ -28,6 +29,8 @@ static const char *const texts[VTPM_SQL_COUNT] = {
                           " authority = excluded.authority, version = excluded.version",
     [VTPM_SQL_STAY_GET] =
         "SELECT custody, line, peer, secret, content, transfer, authority, version FROM stay WHERE id = 1",
+    [VTPM_SQL_LOCK_PUT] = "INSERT INTO lock VALUES(1, ?)",
+    [VTPM_SQL_LOCK_GET] = "SELECT hash FROM lock WHERE id = 1",
 };
 
 enum status vtpm_sql_run(sqlite3_stmt *statement)
@@ -150,6 +153,7 @@ enum status vtpm_states_load(struct vtpm *vtpm)
             return INTERNAL;
     for (int kind = 0; kind < VTPM_KINDS; kind++)
         TRY(load_one(vtpm, (enum vtpm_kind)kind));
+    TRY(vtpm_lock_load(vtpm));
     return vtpm_stay_load(vtpm);
 }
 

@@ -162,6 +162,8 @@ void vtpm_handle(struct vtpm *vtpm, uint64_t channel, uint32_t transport, struct
         vtpm_identity(vtpm, frame, &reply);
     else if (transport == DOOR_VTPM_TRANSFER)
         vtpm_transfer(vtpm, frame, &reply);
+    else if (transport == DOOR_VTPM_UNLOCK)
+        vtpm_unlock(vtpm, frame, &reply);
     else
         vtpm_command(vtpm, frame, &reply);
     vtpm->reply_len = writer_bytes(&reply).len;
@@ -183,7 +185,9 @@ static void turn_away(struct vtpm *vtpm, uint64_t channel, uint32_t transport)
     uint8_t room[SWTPM_TPM_HEADER];
     struct writer writer = writer_over(room, sizeof room);
     const struct swtpm_reply busy = {.result = SWTPM_RETRY, .bare = true};
-    if (transport == DOOR_VTPM_CONTROL)
+    if (transport == DOOR_VTPM_UNLOCK)
+        put_u32be(&writer, SWTPM_RETRY);
+    else if (transport == DOOR_VTPM_CONTROL)
         swtpm_put_reply(&writer, SWTPM_STOP, &busy);
     else if (transport == DOOR_VTPM_KEYS)
         vtpm_keys_put_answer(&writer, &(struct vtpm_keys_answer){.status = BUSY});
@@ -238,7 +242,7 @@ static void requested(struct vtpm *vtpm, uint64_t channel, struct bytes payload)
     struct door_request request = {0};
     if (payload.len >= sizeof request)
         memcpy(&request, payload.data, sizeof request);
-    if (channel == VTPM_SOCKET || request.transport < DOOR_VTPM_CONTROL || request.transport > DOOR_VTPM_TRANSFER) {
+    if (channel == VTPM_SOCKET || request.transport < DOOR_VTPM_CONTROL || request.transport > DOOR_VTPM_UNLOCK) {
         vtpm_audit(vtpm, "dropped=request len=%zu transport=%u", payload.len, request.transport);
         return;
     }

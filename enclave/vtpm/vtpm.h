@@ -6,7 +6,8 @@
  * store does not open here. What crosses the door, with the channel's number as id:
  *   DOOR_REQUEST  door_request with DOOR_VTPM_CONTROL or DOOR_VTPM_DATA, then one whole frame (proto/swtpm); or
  *                 DOOR_VTPM_KEYS, then a question for its endorsement keys (proto/vtpm); or DOOR_VTPM_TRANSFER, then
- *                 a question about where its state is and goes (proto/vtpm_transfer)
+ *                 a question about where its state is and goes (proto/vtpm_transfer); or DOOR_VTPM_UNLOCK, then a
+ *                 passphrase
  *   DOOR_REPLY    the frame that answers it; each request has one
  * Beside it one data socket may be handed over, which is read and answered here. The host end could read it as it reads
  * what it relays: it sees every command and may make up its own, as whoever owns a TPM's bus may, but not the state,

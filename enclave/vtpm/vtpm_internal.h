@@ -19,6 +19,7 @@
 #include <time.h>
 
 #define VTPM_SENTENCE_MAX 256
+#define VTPM_LOCK_LEN 32                    /* SHA-256 */
 #define VTPM_SOCKET UINT64_MAX              /* in place of a channel's number: the data socket */
 #define VTPM_REPLY_MAX VTPM_KEYS_ANSWER_MAX /* the longest there is */
 
@@ -62,6 +63,8 @@ enum vtpm_sql {
     VTPM_SQL_KEPT,
     VTPM_SQL_STAY_PUT,
     VTPM_SQL_STAY_GET,
+    VTPM_SQL_LOCK_PUT,
+    VTPM_SQL_LOCK_GET,
     VTPM_SQL_COUNT
 };
 
@@ -148,6 +151,11 @@ struct vtpm {
     struct vtpm_socket socket;
 
     struct {
+        bool kept, open, tried; /* there is a passphrase; it came; something came, right or wrong */
+        uint8_t hash[VTPM_LOCK_LEN];
+    } lock;
+
+    struct {
         uint64_t id; /* of the question under way; 0: none */
         struct journal_load journal;
     } load;
@@ -180,6 +188,11 @@ extern const size_t vtpm_schema_count;
 /* policy.c. DENIED: the one given is older than what was seen, and the instance stopped. */
 MUST_USE enum status vtpm_policy_load(struct vtpm *vtpm);
 MUST_USE enum status vtpm_policy_keep(struct vtpm *vtpm); /* in the open group */
+
+/* lock.c */
+MUST_USE enum status vtpm_lock_load(struct vtpm *vtpm);
+bool vtpm_is_locked(const struct vtpm *vtpm);
+void vtpm_unlock(struct vtpm *vtpm, struct bytes passphrase, struct writer *reply);
 
 /* launch.c. At INIT; a result as swtpm's. */
 uint32_t vtpm_launch_ask(struct vtpm *vtpm);

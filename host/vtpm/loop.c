@@ -2,6 +2,7 @@
 #include "vtpm_host.h"
 
 #include "pump.h"
+#include "swtpm.h"
 #include "vtpm_launch.h"
 
 #include <errno.h>
@@ -258,6 +259,7 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
                                       .transfer = options->transfer,
                                       .disconnect = options->disconnect,
                                       .terminate = options->terminate,
+                                      .passphrase = options->passphrase,
                                       .init = options->init,
                                       .startup = options->startup,
                                       .ask = pump_ask,
@@ -312,7 +314,10 @@ int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archiv
         while (!loop.stop && vtpm_host_refusal(loop.host) == 0)
             turn(&loop);
         if (vtpm_host_refusal(loop.host)) {
-            pump_log("error", "refused", "code=%#x reason=\"the TPM does not start\"", vtpm_host_refusal(loop.host));
+            pump_log("error", "refused", "code=%#x reason=\"%s\"", vtpm_host_refusal(loop.host),
+                     vtpm_host_refusal(loop.host) == SWTPM_AUTH_FAIL
+                         ? "its passphrase is another than the one that it was first started with"
+                         : "the TPM does not start");
             loop.code = 9;
         }
         code = loop.code;

@@ -5,6 +5,7 @@
 #include "vtpm_options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,33 @@ static int take_words(int argc, char **argv, struct vtpm_options *options)
     else if (options->action == VTPM_CAPABILITIES)
         puts(vtpm_options_capabilities());
     return options->action == VTPM_SERVE ? -1 : 0;
+}
+
+/* Before the descriptors it may come by are closed; borrowed to the end, for an enclave may be launched again. */
+static int read_passphrase(struct vtpm_options *options)
+{
+    static uint8_t room[DOOR_VTPM_PASSPHRASE_MAX + 1];
+    size_t len = 0;
+    ssize_t got = 1;
+    if (!options->key.given)
+        return -1;
+    int fd = options->key.path ? open(options->key.path, O_RDONLY | O_CLOEXEC) : options->key.fd;
+    while (got > 0 && len < sizeof room) {
+        got = read(fd, room + len, sizeof room - len);
+        len += got > 0 ? (size_t)got : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (got >= 0 && len > 0 && len < sizeof room) {
+        options->passphrase = bytes_from(room, len);
+        return -1;
+    }
+    wipe(room, sizeof room);
+    pump_log("error", "start", "reason=\"--key: %s\"",
+             got < 0    ? strerror(errno)
+             : len == 0 ? "it is empty"
+                        : "it is longer than a passphrase may be, 512 bytes");
+    return 2;
 }
 
 /* What stands in the directory may say that it is elsewhere. */
@@ -135,7 +163,14 @@ int main(int argc, char **argv)
     if (code >= 0)
         return code;
     pump_log_as("vtpm");
-    if (vtpm_host_open_log(&options, &why) != OK || vtpm_host_leave(&options, &why) != OK) {
+    if (vtpm_host_open_log(&options, &why) != OK) {
+        pump_log("error", "start", "reason=\"%s\"", why);
+        return 4;
+    }
+    code = read_passphrase(&options);
+    if (code >= 0)
+        return code;
+    if (vtpm_host_leave(&options, &why) != OK) {
         pump_log("error", "start", "reason=\"%s\"", why);
         return 4;
     }

@@ -142,11 +142,13 @@ static void be_ready(struct vtpm_host *host)
     listen_or_not(host);
 }
 
-static void send_first(struct vtpm_host *host, bool init)
+static void send_first(struct vtpm_host *host, int which)
 {
-    uint8_t room[16];
+    uint8_t room[DOOR_VTPM_PASSPHRASE_MAX];
     struct writer writer = writer_over(room, sizeof room);
-    if (init) {
+    if (which == FIRST_UNLOCK) {
+        put_bytes(&writer, host->config.passphrase);
+    } else if (which == FIRST_INIT) {
         swtpm_put_request(&writer, &(struct swtpm_request){.command = SWTPM_INIT});
     } else {
         put_u16be(&writer, 0x8001);
@@ -155,28 +157,33 @@ static void send_first(struct vtpm_host *host, bool init)
         put_u16be(&writer, host->config.startup == VTPM_STARTUP_STATE ? 1 : 0);
     }
     host->first = host->next_channel++;
-    host->first_is_init = init;
-    if (host->config.ask(host->config.context, host->first, init ? DOOR_VTPM_CONTROL : DOOR_VTPM_DATA,
-                         writer_bytes(&writer)) != OK)
+    host->first_is = which;
+    const enum door_transport transport = which == FIRST_UNLOCK ? DOOR_VTPM_UNLOCK
+                                          : which == FIRST_INIT ? DOOR_VTPM_CONTROL
+                                                                : DOOR_VTPM_DATA;
+    if (host->config.ask(host->config.context, host->first, transport, writer_bytes(&writer)) != OK)
         host->refusal = SWTPM_IO_ERROR;
+    wipe(room, sizeof room);
 }
 
-/* INIT's result, or a TPM's response code; resumed with what it was, a TPM says that it is started already. */
+/* A result, or a TPM's response code; resumed with what it was, a TPM says that it is started already. */
 static void first_answered(struct vtpm_host *host, struct bytes frame)
 {
     struct reader reader = reader_over(frame);
-    if (!host->first_is_init) {
+    if (host->first_is == FIRST_STARTUP) {
         (void)take_u16be(&reader);
         (void)take_u32be(&reader);
     }
     uint32_t code = take_u32be(&reader);
-    const bool started = !host->first_is_init && code == 0x100;
+    const bool started = host->first_is == FIRST_STARTUP && code == 0x100;
     if (reader.status != OK || (code != 0 && !started)) {
         host->refusal = reader.status == OK ? code : SWTPM_IO_ERROR;
         return;
     }
-    if (host->first_is_init && host->config.startup != VTPM_STARTUP_NONE)
-        send_first(host, false);
+    if (host->first_is == FIRST_UNLOCK && host->config.init)
+        send_first(host, FIRST_INIT);
+    else if (host->first_is == FIRST_INIT && host->config.startup != VTPM_STARTUP_NONE)
+        send_first(host, FIRST_STARTUP);
     else
         be_ready(host);
 }
@@ -197,8 +204,10 @@ void vtpm_host_set_enclave(struct vtpm_host *host, bool up)
     host->ready = false;
     host->first = 0;
     listen_or_not(host);
-    if (up && host->config.init)
-        send_first(host, true);
+    if (up && host->config.passphrase.len)
+        send_first(host, FIRST_UNLOCK);
+    else if (up && host->config.init)
+        send_first(host, FIRST_INIT);
     else if (up)
         be_ready(host);
 }

@@ -29,8 +29,9 @@ struct vtpm_host_config {
     struct vtpm_place transfer; /* for its owner, who moves it, backs it up, restores it */
     bool disconnect;            /* a data connection is one command and its answer; what SET_DATAFD brought stays */
     bool terminate;             /* a data connection's end is the end */
-    bool init;                  /* every enclave is sent INIT first … */
-    enum vtpm_startup startup;  /* … and then this; both are over before anybody is listened to */
+    struct bytes passphrase;    /* borrowed; every enclave is sent this first, unless empty … */
+    bool init;                  /* … then INIT … */
+    enum vtpm_startup startup;  /* … and then this; all are over before anybody is listened to */
     /* Anything but OK is hung up on. */
     enum status (*ask)(void *context, uint64_t channel, enum door_transport transport, struct bytes frame);
     void (*gone)(void *context, uint64_t channel);
@@ -58,7 +59,7 @@ bool vtpm_host_is_ready(const struct vtpm_host *host); /* the enclave is up, and
 bool vtpm_host_asks(const struct vtpm_host *host);
 /* A SHUTDOWN was answered, or what `terminate` waits for came: nothing more will be. */
 bool vtpm_host_is_shut_down(const struct vtpm_host *host);
-/* INIT or the startup of our own was refused: its result, or 0. */
+/* The passphrase, INIT or the startup of our own was refused: its result, or 0. SWTPM_AUTH_FAIL is the passphrase's. */
 uint32_t vtpm_host_refusal(const struct vtpm_host *host);
 
 /* ---- The program around it ---- */

@@ -32,7 +32,7 @@ struct vtpm_host {
     bool up, listening;
     bool ready;     /* up, and what we send first is answered */
     uint64_t first; /* the channel of what we send first; 0: none under way */
-    bool first_is_init;
+    enum { FIRST_UNLOCK, FIRST_INIT, FIRST_STARTUP } first_is;
     uint32_t refusal;
     bool shut_down;
     bool clients_taken; /* the connections that came on the command line are peers by now, or were */

@@ -24,6 +24,10 @@ void vtpm_options_help(FILE *to)
         "machine\n"
         "                      policy, and starts COMMAND, in which {kernel} and so on stand for what was measured:\n"
         "                      -- qemu-system-x86_64 -kernel {kernel} -initrd {initrd} -append {cmdline} …\n"
+        "  --key file=PATH|fd=N|pwdfile=PATH|pwdfd=N[,mode=…]   its passphrase, 1 to 512 bytes: the first is kept in "
+        "the "
+        "enclave,\n"
+        "                      and from then on it starts with that one only; --migration-key beside it is not used\n"
         "  --flags FLAG,...    not-need-init, startup-none, startup-clear, startup-state\n"
         "  -t, --terminate     end with a data connection\n"
         "  -d, --daemon        go to the background once the sockets are there\n"
@@ -45,5 +49,6 @@ void vtpm_options_help(FILE *to)
 const char *vtpm_options_capabilities(void)
 {
     return "{ \"type\": \"swtpm\", \"features\": [ \"tpm-2.0\", \"tpm-send-command-header\", \"flags-opt-startup\", "
-           "\"cmdarg-seccomp\", \"nvram-backend-dir\" ], \"version\": \"0.7.1\" }";
+           "\"cmdarg-seccomp\", \"cmdarg-key-fd\", \"cmdarg-pwd-fd\", \"nvram-backend-dir\" ], \"version\": \"0.7.1\" "
+           "}";
 }

@@ -5,8 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-#define SEALED "the state is sealed by the enclave, under keys that no host has: there is nothing for this to encrypt"
-
 static const struct option known[] = {
     {"tpm2", no_argument, NULL, '2'},
     {"tpmstate", required_argument, NULL, 's'},
@@ -40,8 +38,6 @@ static const struct {
     char letter;
     const char *why;
 } refused[] = {
-    {'k', SEALED},
-    {'m', SEALED "; what migrates a vTPM is sealed for its destination"},
     {'M', "a vTPM's state is its home's: two hosts cannot share it"},
     {'r', "start it as that user: it needs nothing of root"},
     {'L', "the enclave decides about localities, and for nobody more than for others"},
@@ -50,6 +46,7 @@ static const struct {
 
 struct reading {
     struct vtpm_options options;
+    struct vtpm_file migration_key;
     bool given[UCHAR_MAX + 1]; /* by letter */
 };
 
@@ -201,6 +198,10 @@ static enum status take_option(const struct complaint *at, int letter, char *tex
         return take_pid(at, text, options);
     case 'l':
         return take_log(at, text, options);
+    case 'k':
+        return take_key(at, text, &options->key);
+    case 'm':
+        return take_key(at, text, &reading->migration_key);
     case 'B':
         return take_launch(at, text, options);
     case 'A':
@@ -227,10 +228,14 @@ static enum status conclude(struct reading *reading, const struct vtpm_defaults 
     struct vtpm_options *options = &reading->options;
     const bool *given = reading->given;
     const struct complaint data = {"--server", why}, home = {"--tpmstate", why}, version = {"--tpm2", why};
+    const struct complaint migration = {"--migration-key", why};
     if (given['S'] + given['p'] + given['f'] > 1)
         return complain(&data, MALFORMED, "--server, --port and --fd exclude each other");
     if (!given['2'])
         return complain(&version, UNSUPPORTED, "is missing, which asks for a TPM 1.2: there are only TPM 2.0 here");
+    if (given['m'] && !given['k'])
+        return complain(&migration, UNSUPPORTED,
+                        "what migrates is sealed for its destination: only beside --key is it taken, and not used");
     if (!options->home)
         options->home = defaults->path;
     if (!options->home || !*options->home)

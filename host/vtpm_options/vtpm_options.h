@@ -56,6 +56,8 @@ struct vtpm_options {
     bool daemon;
     const char *launch[VTPM_PARTS]; /* paths, and the command line itself; NULL: not given */
     const char *const *command;     /* that starts the VM from them, ended by NULL; NULL: none */
+    struct vtpm_file key;           /* where the passphrase is; nothing is without one */
+    struct bytes passphrase;        /* what was there: for whoever reads it; empty here */
     struct vtpm_file pid, log;      /* log with the path "-": none */
     bool truncate;
     const char *prefix; /* of a log line; "" */

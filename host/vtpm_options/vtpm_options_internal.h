@@ -39,6 +39,9 @@ MUST_USE enum status take_number(const char *text, int base, unsigned long most,
 MUST_USE enum status take_launch(const struct complaint *at, char *text, struct vtpm_options *options);
 MUST_USE enum status conclude_launch(const char *const *command, struct vtpm_options *options, char *why);
 
+/* key.c */
+MUST_USE enum status take_key(const struct complaint *at, char *text, struct vtpm_file *file);
+
 /* place.c */
 MUST_USE enum status take_control(const struct complaint *at, char *text, struct vtpm_place *place);
 MUST_USE enum status take_server(const struct complaint *at, char *text, struct vtpm_place *place, bool *disconnect);

@@ -5,11 +5,10 @@
 #include <limits.h>
 #include <string.h>
 
-#define SEALED "the state is sealed by the enclave, under keys that no host has"
 #define OLD "that is a TPM 1.2's, and this is a TPM 2.0"
 #define NO_KEY "endorsement keys are the enclave's: none is made here"
 
-/* val: what it is to us; 'x' is refused. */
+/* val: what it is to us; 'x' is refused. A passphrase ('p') is kept by the enclave when the VM first starts with it. */
 static const struct option known[] = {
     {"tpm2", no_argument, NULL, '2'},
     {"tpm-state", required_argument, NULL, 's'},
@@ -28,11 +27,11 @@ static const struct option known[] = {
     {"runas", required_argument, NULL, 'x'},
     {"tpm", required_argument, NULL, 'x'},
     {"swtpm_ioctl", required_argument, NULL, 'x'},
-    {"keyfile", required_argument, NULL, 'x'},
-    {"keyfile-fd", required_argument, NULL, 'x'},
-    {"pwdfile", required_argument, NULL, 'x'},
-    {"pwdfile-fd", required_argument, NULL, 'x'},
-    {"cipher", required_argument, NULL, 'x'},
+    {"keyfile", required_argument, NULL, 'p'},
+    {"keyfile-fd", required_argument, NULL, 'p'},
+    {"pwdfile", required_argument, NULL, 'p'},
+    {"pwdfile-fd", required_argument, NULL, 'p'},
+    {"cipher", required_argument, NULL, 'p'},
     {"pcr-banks", required_argument, NULL, 'x'},
     {"reconfigure", no_argument, NULL, 'x'},
     {"allow-signing", no_argument, NULL, 'x'},
@@ -56,11 +55,6 @@ static const struct {
     {"runas", "start it as that user: it needs nothing of root"},
     {"tpm", "no TPM is run to make one"},
     {"swtpm_ioctl", "no TPM is run to make one"},
-    {"keyfile", SEALED},
-    {"keyfile-fd", SEALED},
-    {"pwdfile", SEALED},
-    {"pwdfile-fd", SEALED},
-    {"cipher", SEALED},
     {"pcr-banks", "banks are chosen in the running TPM, by who holds its platform hierarchy"},
     {"reconfigure", "banks are chosen in the running TPM, by who holds its platform hierarchy"},
     {"allow-signing", NO_KEY},
@@ -131,7 +125,7 @@ static enum status take_option(int letter, const char *name, struct vtpm_setup_o
     case 'x':
         return refuse(why, option, name);
     default:
-        return OK; /* --tpm2: that it is there is all */
+        return OK; /* --tpm2: that it is there is all; a passphrase: it is asked for when the VM starts */
     }
 }
 
@@ -160,7 +154,7 @@ enum status vtpm_setup_read(int argc, char **argv, struct vtpm_setup_options *op
             return say(why, MALFORMED, word, "needs a value");
         if (letter == '?')
             return say(why, MALFORMED, word, "is not known here, or is given a value that it does not take");
-        if (given[letter] && letter != 'e')
+        if (given[letter] && letter != 'e' && letter != 'p')
             return say(why, MALFORMED, word, "is given twice");
         given[letter] = true;
         TRY(take_option(letter, at >= 0 ? known[at].name : "help", &found, why));
@@ -195,5 +189,6 @@ void vtpm_setup_help(FILE *to)
 
 const char *vtpm_setup_capabilities(void)
 {
-    return "{ \"type\": \"swtpm_setup\", \"features\": [ \"tpm-2.0\" ], \"version\": \"0.7.1\" }";
+    return "{ \"type\": \"swtpm_setup\", \"features\": [ \"tpm-2.0\", \"cmdarg-keyfile-fd\", \"cmdarg-pwdfile-fd\" ], "
+           "\"version\": \"0.7.1\" }";
 }

@@ -37,6 +37,7 @@ enum swtpm_command {
 /* Results, as TPM 1.2 numbers them. */
 enum swtpm_result {
     SWTPM_OK = 0,
+    SWTPM_AUTH_FAIL = 0x01,
     SWTPM_BAD_PARAMETER = 0x03,
     SWTPM_FAIL = 0x09,
     SWTPM_BAD_ORDINAL = 0x0a, /* unknown, or not while the TPM runs, or does not run */

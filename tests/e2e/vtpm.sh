@@ -74,8 +74,14 @@ says "and for what is bound" "^vtpm_fopen$" /dev/stdin <<<"$asked"
 
 # --- words
 check "capabilities are told in swtpm's words" swtpm "$("$bin/bastide-vtpm" socket --print-capabilities | jq -r .type)"
-"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path=c --key file=k 2>"$work/out"; check "what it cannot do is refused" 2 $?
-says "by name" "--key: the state is sealed" "$work/out"
+"$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path=c --runas tss 2>"$work/out"; check "what it cannot do is refused" 2 $?
+says "by name" "--runas: start it as that user" "$work/out"
+for passphrase in "" "$(head -c 513 /dev/zero | tr '\0' x)"; do
+  printf %s "$passphrase" >"$work/word"
+  "$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$home" --ctrl type=unixio,path=c --key file="$work/word" 2>"$work/out"
+  check "a passphrase of ${#passphrase} bytes is none" 2 $?
+done
+says "which is said" "longer than a passphrase may be" "$work/out"
 "$bin/bastide-vtpm" socket --colour 2>/dev/null; check "and what it does not know" 2 $?
 
 # --- a TPM for unmodified tools
@@ -211,7 +217,7 @@ echo "endorsement = none" >>"$work/vtpm.conf"
 set_up --not-overwrite; check "it is made when the operator can do without" 0 $?
 set_up --not-overwrite; check "once" 0 $?
 set_up --overwrite; check "and never erased" 1 $?
-check "its capabilities are swtpm_setup's as far as they go" '["tpm-2.0"]' "$("$bin/bastide-vtpm-setup" --print-capabilities | jq -c .features)"
+check "its capabilities are swtpm_setup's as far as they go" '["tpm-2.0","cmdarg-keyfile-fd","cmdarg-pwdfile-fd"]' "$("$bin/bastide-vtpm-setup" --print-capabilities | jq -c .features)"
 mkdir "$work/c"
 "$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$work/vm" --ctrl type=unixio,path="$work/c/tpm.ctrl" \
   --server type=unixio,path="$work/c/tpm" --flags startup-clear 2>"$work/i.log" & instance=$!

@@ -226,6 +226,32 @@ static void init_and_startup_come_before_everybody(void **state)
     done(&rig);
 }
 
+static void a_passphrase_comes_before_those(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin_with(&rig, true, VTPM_STARTUP_NONE, bytes_from_text("open sesame"));
+    for (int launch = 0; launch < 2; launch++) { /* each is asked anew */
+        rig.asked_count = 0;
+        vtpm_host_set_enclave(rig.host, true);
+        assert_int_equal(1, rig.asked_count);
+        assert_int_equal(DOOR_VTPM_UNLOCK, rig.asked[0].transport);
+        assert_int_equal(11, rig.asked[0].len);
+        assert_memory_equal("open sesame", rig.asked[0].frame, 11);
+        check_ok(vtpm_host_reply(rig.host, rig.asked[0].channel, bytes_from("\0\0\0\0", 4)));
+        assert_int_equal(2, rig.asked_count);
+        assert_memory_equal("\0\0\0\2\0\0\0\0", rig.asked[1].frame, 8);
+        assert_false(vtpm_host_is_ready(rig.host));
+        check_ok(vtpm_host_reply(rig.host, rig.asked[1].channel, bytes_from("\0\0\0\0", 4)));
+        assert_true(vtpm_host_is_ready(rig.host));
+        vtpm_host_set_enclave(rig.host, false);
+    }
+    vtpm_host_set_enclave(rig.host, true);
+    check_ok(vtpm_host_reply(rig.host, rig.asked[rig.asked_count - 1].channel, bytes_from("\0\0\0\1", 4)));
+    assert_int_equal(SWTPM_AUTH_FAIL, vtpm_host_refusal(rig.host));
+    done(&rig);
+}
+
 static void a_refused_init_or_startup_is_told(void **state)
 {
     (void)state;
@@ -414,6 +440,7 @@ int main(void)
         cmocka_unit_test(the_enclave_is_told_of_who_leaves_with_a_question),
         cmocka_unit_test(without_an_enclave_nobody_is_listened_to),
         cmocka_unit_test(init_and_startup_come_before_everybody),
+        cmocka_unit_test(a_passphrase_comes_before_those),
         cmocka_unit_test(a_refused_init_or_startup_is_told),
         cmocka_unit_test(shutdown_is_over_once_it_was_answered),
         cmocka_unit_test(a_data_socket_is_handed_on_and_the_newest_counts),

@@ -93,11 +93,14 @@ static void what_libvirt_writes_is_understood(void **state)
     assert_string_equal("/var/log/vm-swtpm.log", options.log.path);
     assert_true(options.terminate);
     assert_int_equal(VTPM_NOWHERE, options.data.kind);
-    refused(UNSUPPORTED, WITH "--key pwdfd=24,mode=aes-256-cbc", "--key: the state is sealed by the enclave");
-    refused(UNSUPPORTED, WITH "--migration-key pwdfd=26,mode=aes-256-cbc", "sealed for its destination");
+    /* Where the VM's TPM has a secret: */
+    options = accepted(WITH "--key pwdfd=24,mode=aes-256-cbc --migration-key pwdfd=26,mode=aes-256-cbc");
+    assert_true(options.key.given);
+    assert_null(options.key.path);
+    assert_int_equal(24, options.key.fd);
     refused(UNSUPPORTED, WITH "--migration release-lock-outgoing", "two hosts cannot share it");
     /* It asks whether a passphrase may come by descriptor, and whether state may be shared. */
-    assert_null(strstr(vtpm_options_capabilities(), "cmdarg-pwd-fd"));
+    assert_non_null(strstr(vtpm_options_capabilities(), "\"cmdarg-pwd-fd\""));
     assert_null(strstr(vtpm_options_capabilities(), "cmdarg-migration"));
 }
 
@@ -395,9 +398,7 @@ static void the_process_is_told_where_its_files_are(void **state)
 static void what_swtpm_has_and_we_have_not_is_refused_by_name(void **state)
 {
     (void)state;
-    refused(UNSUPPORTED, WITH "--key file=k", "--key: ");
-    refused(UNSUPPORTED, WITH "--key pwdfile=k", "nothing for this to encrypt");
-    refused(UNSUPPORTED, WITH "--migration-key file=k", "--migration-key: ");
+    refused(UNSUPPORTED, WITH "--migration-key file=k", "only beside --key");
     refused(UNSUPPORTED, WITH "--runas tss", "--runas: start it as that user");
     refused(UNSUPPORTED, WITH "-r tss", "--runas: ");
     refused(UNSUPPORTED, WITH "--locality reject-locality-4", "--locality: ");
@@ -405,6 +406,22 @@ static void what_swtpm_has_and_we_have_not_is_refused_by_name(void **state)
     refused(UNSUPPORTED, WITH "--seccomp action=none", "give action=kill");
     refused(MALFORMED, WITH "--vtpm-proxy", "not known");
     refused(MALFORMED, WITH "--pwd file=k", "not known");
+}
+
+static void a_passphrase_comes_from_one_place(void **state)
+{
+    (void)state;
+    assert_string_equal("k", accepted(WITH "--key file=k").key.path);
+    assert_string_equal("k", accepted(WITH "--key pwdfile=k,mode=aes-cbc").key.path);
+    assert_int_equal(3, accepted(WITH "--key fd=3").key.fd);
+    refused(MALFORMED, WITH "--key mode=aes-cbc", "give one of");
+    refused(MALFORMED, WITH "--key file=k,fd=3", "give one of");
+    refused(MALFORMED, WITH "--key pwdfile=k,pwdfd=3", "give one of");
+    refused(MALFORMED, WITH "--key file=k,mode=aes-xts", "mode=aes-xts is not known");
+    refused(UNSUPPORTED, WITH "--key file=k,format=hex", "compared byte for byte");
+    refused(UNSUPPORTED, WITH "--key pwdfile=k,kdf=pbkdf2", "compared byte for byte");
+    refused(UNSUPPORTED, WITH "--key file=k,remove=true", "remove it yourself");
+    refused(MALFORMED, WITH "--key file=k --key file=k", "given twice");
 }
 
 static void questions_need_nothing_else(void **state)
@@ -484,6 +501,7 @@ int main(void)
         cmocka_unit_test(flags_are_init_and_startup),
         cmocka_unit_test(the_process_is_told_where_its_files_are),
         cmocka_unit_test(what_swtpm_has_and_we_have_not_is_refused_by_name),
+        cmocka_unit_test(a_passphrase_comes_from_one_place),
         cmocka_unit_test(questions_need_nothing_else),
         cmocka_unit_test(a_launch_is_its_parts_and_the_command_behind_them),
         cmocka_unit_test(a_sentence_is_cut_where_its_room_ends),
