@@ -184,6 +184,31 @@ look $one
 check "what was kept in it is still there" kept. "$(held)"
 unlook
 
+# --- a VM whose TPM has a secret, as Nova's have
+four=7c1d5a90-3b2e-4f68-8a91-665544332211 secret=0d3f6a52-9f0e-4b7c-a1c4-112233445566
+cat >secret.xml <<XML
+<secret ephemeral='no' private='yes'><uuid>$secret</uuid><usage type='vtpm'><name>four</name></usage></secret>
+XML
+secret_is() { printf %s "$1" >word; virsh secret-set-value $secret --file word --plain; }
+does "a secret is defined" virsh secret-define secret.xml
+does "and has a value" secret_is "open sesame"
+define four $four tpm-crb
+sed -i "s#<backend type='emulator' version='2.0'/>#<backend type='emulator' version='2.0'><encryption secret='$secret'/></backend>#" four.xml
+does "four's TPM has that secret" virsh define four.xml
+does "it starts" virsh start four
+eventually "its TPM is started by the firmware" more four 0
+does "it is destroyed" virsh destroy four
+ended $four
+does "the secret becomes another" secret_is "open barley"
+refuses "and four does not start" virsh start four
+says "its log says why" "its passphrase is another than the one that it was first started with" "$logs/four-swtpm.log"
+check "it is in no log" "" "$(grep -rl -e 'open sesame' -e 'open barley' "$logs" libvirtd.log "$home/run" 2>/dev/null)"
+before=$(resets four)
+does "with its own again" secret_is "open sesame"
+does "four starts" virsh start four
+eventually "with the TPM that it had" more four "$before"
+does "it is destroyed" virsh destroy four
+
 # --- a VM arrives: libvirt's words for it
 three=5f9c8d2e-1a7b-4c3d-9e8f-001122334455
 install -d -m 777 arrives
