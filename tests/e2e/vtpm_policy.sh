@@ -3,8 +3,8 @@
 # by `run`; what a node is and where, by `tag`. As root and as an ordinary user. Second argument: root or user.
 set -uo pipefail
 . "$(dirname "$0")/home_rig.sh"
-coap=127.0.0.1:25797 http=127.0.0.1:28797
-[ "$as" = user ] && coap=127.0.0.1:25798 http=127.0.0.1:28798
+coap=127.0.0.1:25799 http=127.0.0.1:28799
+[ "$as" = user ] && coap=127.0.0.1:25800 http=127.0.0.1:28800
 head -c 300000 /dev/urandom >"$work/kernel"
 cp "$work/kernel" "$work/other" && echo >>"$work/other"
 lend
