@@ -142,7 +142,7 @@ static void be_ready(struct vtpm_host *host)
     listen_or_not(host);
 }
 
-static void send_first(struct vtpm_host *host, int which)
+static void send_first(struct vtpm_host *host, enum first_step which)
 {
     uint8_t room[DOOR_VTPM_PASSPHRASE_MAX];
     struct writer writer = writer_over(room, sizeof room);

@@ -25,6 +25,9 @@ struct peer {
     size_t out_len, out_off;
 };
 
+/* What an enclave is sent before anybody is listened to. */
+enum first_step { FIRST_UNLOCK, FIRST_INIT, FIRST_STARTUP };
+
 struct vtpm_host {
     struct vtpm_host_config config;
     int epoll;
@@ -32,7 +35,7 @@ struct vtpm_host {
     bool up, listening;
     bool ready;     /* up, and what we send first is answered */
     uint64_t first; /* the channel of what we send first; 0: none under way */
-    enum { FIRST_UNLOCK, FIRST_INIT, FIRST_STARTUP } first_is;
+    enum first_step first_is;
     uint32_t refusal;
     bool shut_down;
     bool clients_taken; /* the connections that came on the command line are peers by now, or were */
