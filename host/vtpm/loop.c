@@ -276,6 +276,10 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
         pump_log("error", "launch", "reason=\"%s\"", why);
         return 15;
     }
+    if (options->proxy && vtpm_proxy_begin(&config.data, &why) != OK) {
+        pump_log("error", "proxy", "reason=\"%s\"", why);
+        return 4;
+    }
     why = "the home's or the instance's name is too long";
     if (pump_link_init(&loop->link, options->home) != OK ||
         (options->instance && pump_link_name(&loop->link, options->instance) != OK) ||

@@ -72,6 +72,10 @@ MUST_USE enum status vtpm_host_leave(const struct vtpm_options *options, const c
 /* The sockets are there: writes the process id where --pid says, and lets who waits go. */
 MUST_USE enum status vtpm_host_settle(const struct vtpm_options *options, const char **why);
 void vtpm_host_harden(void);
+/* A child that makes a device of this machine (/dev/tpmN) and carries its commands over the connection that is put
+ * into `data`; the device's name goes to standard output once it is there. NOT_FOUND: the kernel has no proxy; IO.
+ * Before threads. */
+MUST_USE enum status vtpm_proxy_begin(struct vtpm_place *data, const char **why);
 struct pump_archive;
 /* Serves until SIGTERM, SIGINT, SHUTDOWN or what --terminate waits for; gives the exit code (0 stopped as asked, 1
  * internal, 4 cannot bind or write a file, 9 the TPM refused INIT or startup; 7, 8, 10,

@@ -5,6 +5,7 @@ void vtpm_options_help(FILE *to)
 {
     fputs(
         "usage: bastide-vtpm socket --tpm2 --tpmstate dir=HOME[,instance=NAME] [OPTION...]\n"
+        "       bastide-vtpm chardev --vtpm-proxy --tpm2 --tpmstate dir=HOME[,instance=NAME] [OPTION...]\n"
         "The sockets of one vTPM, in swtpm's place: its state is sealed by an enclave that the monitor of HOME, a\n"
         "node's home, launches from HOME/node/instances/NAME, and archive.db keeps it there; without a NAME, the\n"
         "node's own, HOME/node/archive.db. Where HOME is what bastide-vtpm-setup was given as --tpm-state, what it\n"
@@ -17,6 +18,9 @@ void vtpm_options_help(FILE *to)
         "instance,\n"
         "                      node/instances/NAME/keys\n"
         "  --transfer …        where its owner has its state leave and land; as --ctrl; else …/transfer\n"
+        "  --vtpm-proxy        of chardev: the data channel is /dev/tpmN, which the kernel makes (module "
+        "tpm_vtpm_proxy); "
+        "as root\n"
         "  -p, --port N        --server type=tcp,port=N,disconnect\n"
         "  -f, --fd N          --server fd=N\n"
         "  --launch [firmware=PATH][,kernel=PATH][,initrd=PATH][,disk=PATH], --launch-cmdline TEXT, and at the end\n"

@@ -27,6 +27,7 @@ static const struct option known[] = {
     {"migration", required_argument, NULL, 'M'},
     {"runas", required_argument, NULL, 'r'},
     {"locality", required_argument, NULL, 'L'},
+    {"vtpm-proxy", no_argument, NULL, 'V'},
     {"print-states", no_argument, NULL, 'n'},
     {"print-capabilities", no_argument, NULL, 'a'},
     {"help", no_argument, NULL, 'h'},
@@ -48,6 +49,7 @@ struct reading {
     struct vtpm_options options;
     struct vtpm_file migration_key;
     bool given[UCHAR_MAX + 1]; /* by letter */
+    bool chardev;              /* and not socket */
 };
 
 static enum status take_home(const struct complaint *at, char *text, struct vtpm_options *options)
@@ -222,6 +224,21 @@ static bool is_lost(enum vtpm_place_kind kind, int fd)
     return (kind == VTPM_AT_LISTENER || kind == VTPM_AT_CLIENT) && fd <= 2;
 }
 
+/* A device begins as a TPM that is switched on: the kernel starts it up. */
+static enum status conclude_device(const struct reading *reading, struct vtpm_options *options, char *why)
+{
+    const bool *given = reading->given;
+    const struct complaint proxy = {"--vtpm-proxy", why};
+    if (reading->chardev != given['V'])
+        return complain(&proxy, MALFORMED, "belongs to `chardev`, which makes devices by the kernel's proxy only");
+    if (given['V'] && (given['S'] || given['p'] || given['f'] || options->disconnect))
+        return complain(&proxy, MALFORMED, "the device is the data channel: leave --server, --port and --fd out");
+    options->proxy = given['V'];
+    options->init |= given['V'];
+    options->terminate |= given['V'];
+    return OK;
+}
+
 /* What follows from all of them together. */
 static enum status conclude(struct reading *reading, const struct vtpm_defaults *defaults, char *why)
 {
@@ -240,13 +257,14 @@ static enum status conclude(struct reading *reading, const struct vtpm_defaults 
         options->home = defaults->path;
     if (!options->home || !*options->home)
         return complain(&home, MALFORMED, "is missing: give dir=HOME, the home of a node, or set TPM_PATH");
-    if (options->data.kind == VTPM_NOWHERE && options->control.kind == VTPM_NOWHERE) {
+    TRY(conclude_device(reading, options, why));
+    if (!options->proxy && options->data.kind == VTPM_NOWHERE && options->control.kind == VTPM_NOWHERE) {
         const struct complaint port = {"TPM_PORT", why};
         if (!defaults->port)
             return complain(&data, MALFORMED, "neither --server nor --ctrl is given, nor TPM_PORT set");
         TRY(take_port(&port, defaults->port, options));
     }
-    options->terminate = given['t'] || options->data.kind == VTPM_AT_CLIENT;
+    options->terminate |= given['t'] || options->data.kind == VTPM_AT_CLIENT;
     options->daemon = given['d'];
     if (options->daemon &&
         (is_lost(options->control.kind, options->control.fd) || is_lost(options->data.kind, options->data.fd) ||
@@ -294,12 +312,13 @@ enum status vtpm_options_read(int argc, char **argv, const struct vtpm_defaults 
     struct complaint at = {argc > 1 ? argv[1] : "swtpm", why};
     why[0] = 0;
     if (argc < 2)
-        return complain(&at, MALFORMED, "say `socket` first, then the options");
-    if (strcmp(argv[1], "chardev") == 0 || strcmp(argv[1], "cuse") == 0)
-        return complain(&at, UNSUPPORTED, "a vTPM is reached through sockets here: say `socket`");
+        return complain(&at, MALFORMED, "say `socket` or `chardev` first, then the options");
+    if (strcmp(argv[1], "cuse") == 0)
+        return complain(&at, UNSUPPORTED, "say `socket`, or `chardev --vtpm-proxy` for a device");
     const int skip = strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0;
-    if (skip && strcmp(argv[1], "socket") != 0)
-        return complain(&at, MALFORMED, "is no kind of TPM: say `socket` first, then the options");
+    reading.chardev = strcmp(argv[1], "chardev") == 0;
+    if (skip && !reading.chardev && strcmp(argv[1], "socket") != 0)
+        return complain(&at, MALFORMED, "is no kind of TPM: say `socket` or `chardev` first, then the options");
     argv += skip;
     argc -= skip;
     const char *const *command = NULL;

@@ -49,6 +49,7 @@ struct vtpm_options {
     struct vtpm_place control, data;
     struct vtpm_place keys;     /* where its endorsement keys are asked for; swtpm has none */
     struct vtpm_place transfer; /* where its state leaves and lands, likewise */
+    bool proxy;                 /* the data channel is a device that the kernel's vTPM proxy makes; `data` is NOWHERE */
     bool disconnect;            /* a data connection is one command and its answer */
     bool init;                  /* the TPM is sent INIT before anybody is listened to … */
     enum vtpm_startup startup;  /* … and then this */

@@ -8,13 +8,19 @@ firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
 begun=$(date +%s)
 here=$(dirname "$(realpath "$0")")
 words='console=ttyS0 quiet loglevel=4'
+furnish() { :; } # directory: what else is in the guest
+brings() { # directory programs...: with their libraries
+  local into=$1 library; shift
+  cp "$@" "$into/bin"
+  ldd "$@" 2>/dev/null | awk '$3 ~ "^/" {print $3} $1 ~ "^/.*ld-" {print $1}' | cat - <(ls /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0) | sort -u |
+    while read -r library; do mkdir -p "$into$(dirname "$library")"; cp -L "$library" "$into$library"; done
+}
 make_guest() { # busybox, tpm2-tools and their libraries, in $work, and the firmware's variables
-  local guest=$work/guest library
+  local guest=$work/guest
   mkdir -p "$guest"/{bin,proc,sys,dev,tmp,lib64,usr/lib}
   ln -s usr/lib "$guest/lib"
-  cp /bin/busybox /usr/bin/tpm2 "$guest/bin"
-  ldd /usr/bin/tpm2 | awk '$3 ~ "^/" {print $3} $1 ~ "^/.*ld-" {print $1}' | cat - <(ls /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0) |
-    while read -r library; do mkdir -p "$guest$(dirname "$library")"; cp -L "$library" "$guest$library"; done
+  brings "$guest" /bin/busybox /usr/bin/tpm2
+  furnish "$guest"
   cat >"$guest/init" <<'INIT'
 #!/bin/busybox sh
 export PATH=/bin TPM2TOOLS_TCTI=device:/dev/tpmrm0

@@ -66,10 +66,9 @@ static void the_least_is_a_home_and_a_channel(void **state)
     assert_false(options.init || options.terminate || options.daemon || options.disconnect || options.truncate);
     assert_false(options.pid.given || options.log.given);
     assert_string_equal("", options.prefix);
-    refused(MALFORMED, "swtpm", "say `socket` first");
-    refused(MALFORMED, "swtpm device", "say `socket` first");
-    refused(UNSUPPORTED, "swtpm cuse", "through sockets");
-    refused(UNSUPPORTED, "swtpm chardev", "through sockets");
+    refused(MALFORMED, "swtpm", "say `socket` or `chardev` first");
+    refused(MALFORMED, "swtpm device", "say `socket` or `chardev` first");
+    refused(UNSUPPORTED, "swtpm cuse", "chardev --vtpm-proxy");
     refused(MALFORMED, "swtpm socket --tpm2 --tpmstate dir=h", "neither --server nor --ctrl");
     refused(MALFORMED, "swtpm socket --tpm2 --ctrl type=unixio,path=c", "set TPM_PATH");
     refused(UNSUPPORTED, "swtpm socket --tpmstate dir=h --ctrl type=unixio,path=c", "TPM 1.2");
@@ -404,8 +403,24 @@ static void what_swtpm_has_and_we_have_not_is_refused_by_name(void **state)
     refused(UNSUPPORTED, WITH "--locality reject-locality-4", "--locality: ");
     refused(UNSUPPORTED, WITH "--print-states", "--print-states: ");
     refused(UNSUPPORTED, WITH "--seccomp action=none", "give action=kill");
-    refused(MALFORMED, WITH "--vtpm-proxy", "not known");
+    refused(MALFORMED, WITH "--vtpm-proxy", "--vtpm-proxy: belongs to `chardev`");
     refused(MALFORMED, WITH "--pwd file=k", "not known");
+}
+
+static void a_device_is_its_own_data_channel(void **state)
+{
+    (void)state;
+#define DEVICE "swtpm chardev --tpm2 --tpmstate dir=h "
+    struct vtpm_options options = accepted(DEVICE "--vtpm-proxy");
+    assert_true(options.proxy && options.init && options.terminate && !options.disconnect);
+    assert_int_equal(VTPM_STARTUP_NONE, options.startup);
+    assert_int_equal(VTPM_NOWHERE, options.data.kind);
+    assert_string_equal("c", accepted(DEVICE "--vtpm-proxy --ctrl type=unixio,path=c").control.path);
+    assert_int_equal(VTPM_STARTUP_CLEAR, accepted(DEVICE "--vtpm-proxy --flags startup-clear").startup);
+    refused(MALFORMED, DEVICE "--ctrl type=unixio,path=c", "the kernel's proxy only");
+    refused(MALFORMED, DEVICE "--vtpm-proxy --server type=unixio,path=s", "the device is the data channel");
+    refused(MALFORMED, DEVICE "--vtpm-proxy --port 2321", "the device is the data channel");
+    refused(MALFORMED, DEVICE "--vtpm-proxy --vtpm-proxy", "given twice");
 }
 
 static void a_passphrase_comes_from_one_place(void **state)
@@ -501,6 +516,7 @@ int main(void)
         cmocka_unit_test(flags_are_init_and_startup),
         cmocka_unit_test(the_process_is_told_where_its_files_are),
         cmocka_unit_test(what_swtpm_has_and_we_have_not_is_refused_by_name),
+        cmocka_unit_test(a_device_is_its_own_data_channel),
         cmocka_unit_test(a_passphrase_comes_from_one_place),
         cmocka_unit_test(questions_need_nothing_else),
         cmocka_unit_test(a_launch_is_its_parts_and_the_command_behind_them),
