@@ -1,9 +1,9 @@
 /* vtpm: whatever a host sends, in any order. The input's first byte says under which machine policy the vTPM is, what
  * the monitor measured, and whether it is on; the rest is a list of {kind, length, bytes}: messages of the host as they
- * are, control frames, questions for its keys and where its state is, TPM commands raw or with a sound header, and the
- * host's and the monitor's answers, honest or not. The vTPM lives on, or stops with a code and a sentence; no channel
- * is answered twice, what changed something is not answered before the monitor's head moved, and what its policy wants
- * measured is on only when it was. */
+ * are, control frames, questions for its keys and where its state is, passphrases, TPM commands raw or with a sound
+ * header, and the host's and the monitor's answers, honest or not. The vTPM lives on, or stops with a code and a
+ * sentence; no channel is answered twice, what changed something is not answered before the monitor's head moved, and
+ * what its policy wants measured is on only when it was. */
 #include "../vtpm_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -114,6 +114,8 @@ static void take_item(uint8_t kind, struct bytes bytes)
         vtpm_receive(rig.vtpm, &header, bytes);
         break;
     default:
+        if (kind & 8 && bytes.len)
+            request(DOOR_VTPM_UNLOCK, bytes);
         answer_asked(OK, (struct bytes){0});
         answer_advance(OK);
         break;
