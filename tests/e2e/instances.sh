@@ -175,14 +175,21 @@ directory own "any" "$work/owner.der" insecure-dev
 cp "$home/node/configuration" "$home/node/instances/own/configuration"
 refused "a twin of the hub" 12 "the site id of the node's own instance" own
 mkdir -p "$home/node/instances/empty"
-refused "one without a configuration" 12 "node/instances/empty/configuration is missing" empty
+refused "one without a configuration" 12 "it is not there" empty
 directory bare "an imageless one" "$work/owner.der" insecure-dev
 ln -sfn "$work/nowhere" "$home/node/instances/bare/image"
 refused "one without an image" 12 "manifest is missing" bare
 directory bent "a bent one" "$work/owner.der" insecure-dev
 cp -r "$bin/vtpm.image" "$work/bent.image"
-printf x | dd of="$work/bent.image/vtpm.enclave" bs=1 seek=5000 conv=notrunc 2>/dev/null
 ln -sfn "$work/bent.image" "$home/node/instances/bent/image"
+bend() { printf x | dd of="$work/bent.image/vtpm.enclave" bs=1 seek=5000 conv=notrunc 2>/dev/null; }
+bend
+start bent
+eventually "one whose image is in memory is of that, whatever its file is now" runs bent
+check "by its measurement" "$(of two measurement)" "$(of bent measurement)"
+stop bent
+"$build/bastide-image" --key "$work/signer" --product vtpm --version 1 --out "$work/bent.image" "$bin/vtpm.image/vtpm.enclave" >/dev/null || failed=1
+bend
 refused "one whose image was changed" 12 "its content differs" bent
 go_on "after all that"
 
