@@ -40,6 +40,7 @@ INIT
 }
 machine_off() { # name: as when the cable is pulled
   [ -z "${qemu[$1]:-}" ] || { kill -9 "${qemu[$1]}"; wait "${qemu[$1]}"; } 2>/dev/null
+  pkill -9 -f -- "-serial pipe:$work/$1 " # where what was ended had begun it
   unset "qemu[$1]"
 }
 machines_off() { local name; for name in "${!qemu[@]}"; do machine_off "$name"; done; }
