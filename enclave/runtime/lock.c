@@ -57,7 +57,7 @@ static const struct allowed table[] = {
     {SYS_getrandom, {{0}}, "keys, nonces; libcrypto's generator seeds itself anew"},
     {SYS_getpid, {{0}}, "libcrypto's generator looks for a fork before each use"},
     {SYS_timer_settime, {{0}}, "a compartment's processor budget starts and stops its tick"},
-    {SYS_mincore, {{0}}, "which pages a guest has touched: reading the others would fault them in"},
+    {SYS_mincore, {{0}}, "which pages a guest, or a long block that is freed, has touched: others would be faulted in"},
     {SYS_rt_sigreturn, {{0}}, "the end of a handler: a tick, or a guest's fault"},
     {SYS_clock_gettime, {{0}}, "libcrypto's generator, a vTPM's clock; a call only where the vDSO cannot read it"},
     {SYS_futex, {ONLY(1, FUTEX_WAKE_PRIVATE)}, "pthread_once() in libcrypto tells nobody it ran"},
