@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A VM that runs, saved and moved with its vTPM by `bastide vtpm` and plain QEMU: snapshots in its disk, loaded while it runs
 # and after a kill; a migration that is lost on its way and taken back; and one to another node of its owner's, where it goes
-# on, using its TPM all the while; then, started from what the monitor there measured, back. Second argument: root or user.
+# on, with its TPM in use before and after; then, started from what the monitor there measured, back. Second argument: root or user.
 set -uo pipefail
 . "$(dirname "$0")/user_rig.sh"
 . "$(dirname "$0")/two_homes.sh"
