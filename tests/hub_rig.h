@@ -568,7 +568,8 @@ static inline struct rig_answer rig_get(struct rig *rig, struct rig_peer *peer)
 
 static inline void rig_meet(struct rig *rig, struct rig_peer *owner);
 
-/* Agrees on a session anew where the hub lost it. */
+/* Agrees on a session anew where the hub lost it: 4.01, or 4.00 where its name is another session's by now, which is
+ * one in 256 after a restart. */
 static inline struct rig_answer rig_ask(struct rig *rig, struct rig_peer *peer, const struct rig_question *question)
 {
     for (int i = 0; i < 3; i++) {
@@ -577,7 +578,8 @@ static inline struct rig_answer rig_ask(struct rig *rig, struct rig_peer *peer, 
         struct rig_answer answer = rig_get(rig, peer);
         if (answer.status == BUSY)
             continue;
-        if (answer.status != UNSUPPORTED || answer.code != COAP_UNAUTHORIZED)
+        bool lost = answer.code == COAP_UNAUTHORIZED || answer.code == COAP_BAD_REQUEST;
+        if (answer.status != UNSUPPORTED || !lost)
             return answer;
         if (!peer->agreed) {
             oscore_session_restart(&peer->session);
