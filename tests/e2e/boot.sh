@@ -7,31 +7,15 @@ build=$(realpath "$1")
 source=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 owner=$work/owner http=127.0.0.1:28741
-failed=0
+. "$(dirname "$0")/checks.sh"
 machine= tpm=
-begun=$(date +%s)
-tell() { echo "$1 ($(($(date +%s) - begun)) s)"; }
 finish() {
   power_off
   "$work/bare/bin/bastide" --home "$work/bare/home" down >/dev/null 2>&1
   [ $failed = 0 ] || { tail -n 25 "$work/serial" | cut -c1-300; cat "$work/err"; tail -n 15 "$work"/bare/home/run/*.log 2>/dev/null; }
   rm -rf "$work"
 }
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then tell "ok: $1"; else tell "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -aq -- "$2" "$3"; then tell "ok: $1"; else tell "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-lacks() { # what pattern file
-  if grep -aq -- "$2" "$3"; then tell "FAILED: $1: '$2' in $3"; failed=1; else tell "ok: $1"; fi
-}
-does() { # what code arguments...
-  local what=$1 code=$2; shift 2
-  "$build/bastide" --home "$owner" --passphrase-file "$work/passphrase" "$@" >"$work/out" 2>"$work/err" </dev/null
-  local got=$?
-  if [ $got = "$code" ]; then tell "ok: $what"; else tell "FAILED: $what: exit code $got, not $code"; tail -6 "$work/err"; failed=1; fi
-}
+bastide() { "$build/bastide" --home "$owner" --passphrase-file "$work/passphrase" "$@" </dev/null; }
 json() { jq -r "$1" "$work/out" 2>/dev/null; }
 
 # --- the machine
@@ -64,23 +48,21 @@ boot() { # image: started by the firmware
 on_console() { # what pattern seconds: true once the console says it, false when the machine stopped or time is over
   local what=$1 pattern=$2
   for _ in $(seq $((${3:-180} * 5))); do
-    grep -aq -- "$pattern" "$work/serial" && { tell "ok: $what"; return; }
+    grep -aq -- "$pattern" "$work/serial" && { ok "$what"; return; }
     kill -0 "$machine" 2>/dev/null || break
     sleep 0.2
   done
-  grep -aq -- "$pattern" "$work/serial" && { tell "ok: $what"; return; }
-  tell "FAILED: $what: no '$pattern' on the console"
-  failed=1
+  grep -aq -- "$pattern" "$work/serial" && { ok "$what"; return; }
+  bad "$what: no '$pattern' on the console"
   exit 1
 }
 serves() { # what
   for _ in $(seq 300); do
-    curl -s -m 5 "http://$http/healthz" | grep -q '"enclave":"up"' && { tell "ok: $1"; return; }
+    curl -s -m 5 "http://$http/healthz" | grep -q '"enclave":"up"' && { ok "$1"; return; }
     grep -aqE 'bastide: stopped|next_ms=60000' "$work/serial" && break
     sleep 0.5
   done
-  tell "FAILED: $1"
-  failed=1
+  bad "$1"
   exit 1
 }
 on_disk() { # name: from the machine's data disk, which must be off
@@ -91,7 +73,7 @@ on_disk() { # name: from the machine's data disk, which must be off
 image() { # out programs signer kernel-words...
   local out=$1 programs=$2 signer=$3; shift 3
   "$source/integrations/boot/bastide-node-image" --programs "$programs" --signer "$signer" --kernel "$cache/kernel" \
-    --out "$out" "$@" >"$work/image.log" 2>&1 || { tail -3 "$work/image.log"; tell "FAILED: $out is not made"; failed=1; exit 1; }
+    --out "$out" "$@" >"$work/image.log" 2>&1 || { tail -3 "$work/image.log"; bad "$out is not made"; exit 1; }
 }
 . "$source/tests/e2e/machine.sh"
 machine_needs systemd-boot-efi kmod binutils e2fsprogs
@@ -107,7 +89,7 @@ does "the owner makes a site and a boot signer" 0 boot prepare "$work/esp/bastid
 mv "$work/esp/bastide/boot_signer.pub" "$work/signer.pub"
 image "$work/first.efi" "$build" "$work/signer.pub" --allow-missing secure-boot
 image "$work/again.efi" "$build" "$work/signer.pub" --allow-missing secure-boot
-cmp -s "$work/first.efi" "$work/again.efi"; check "the same inputs make the same image" 0 $?
+same "the same inputs make the same image" "$work/first.efi" "$work/again.efi"
 rm "$work/again.efi"
 
 # --- a boot chain that nobody approved opens nothing
@@ -223,5 +205,4 @@ check "the fake carries the genuine measurement" "$genuine" "$(json .monitor)"
 check "but the evidence says that the monitor is unmeasured" false "$(json .monitor_measured)"
 check "and the fake has the node's keys" 32 "$(stat -c %s "$owner/run/stolen" 2>/dev/null)"
 bare down
-tell "done"
 exit $failed

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 bin=$work/bin home=$work/home
 coap=127.0.0.1:25701 http=127.0.0.1:28701
 [ "$as" = user ] && coap=127.0.0.1:25702 http=127.0.0.1:28702
-failed=0
+. "$(dirname "$0")/checks.sh"
 watcher=
 # As an ordinary user in a run by root: programs and home where that user reaches them.
 run=()
@@ -21,30 +21,11 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
-bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@") >"$work/out" 2>"$work/err"; }
-does() { # what code arguments...
-  local what=$1 code=$2; shift 2
-  bastide "$@" </dev/null
-  local got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
+bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@" </dev/null); }
 json() { jq -r "$1" "$work/out" 2>/dev/null; }
 pid() { cut -d' ' -f1 "$home/run/$1.pid"; }
 health() { curl -s -m 5 "http://$http/healthz" | grep -q '"enclave":"up"'; }
-for tool in swtpm openssl setpriv jq curl; do
-  command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
-done
+demands swtpm openssl setpriv jq curl
 mkdir -p "$bin"
 cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,hub.image} "$bin"
 cp examples/vacancy/{condition.js,transform.js,sample.json} "$work"
@@ -62,7 +43,7 @@ for command in init up down status client send watch rule history report; do
   says "has examples" "^Examples:" "$work/out"
 done
 does "the manual" 0 help manual
-diff "$work/out" docs/cli.md >/dev/null; check "is docs/cli.md: bastide help manual >docs/cli.md" 0 $?
+same "is docs/cli.md: bastide help manual >docs/cli.md" "$work/out" docs/cli.md
 does "errors as JSON" 2 --json up --frobnicate
 check "have the exit code in them" 2 "$(jq .exit "$work/err")"
 
@@ -84,7 +65,7 @@ check "keys are private" "600 600 600 600" "$(stat -c %a "$home"/owner/{owner.ke
 check "the home is private" "700 700" "$(stat -c %a "$home" "$home/owner" | xargs)"
 openssl verify -CAfile "$home/owner/owner.crt" "$home/owner/owner.crt" >/dev/null 2>&1; check "the certificate verifies" 0 $?
 check "it is of the key" "$(openssl pkey -in "$home/owner/owner.key" -pubout 2>/dev/null)" "$(openssl x509 -in "$home/owner/owner.crt" -pubkey -noout)"
-cmp -s "$home/owner/configuration" "$home/node/configuration"; check "owner and node have one configuration" 0 $?
+same "owner and node have one configuration" "$home/owner/configuration" "$home/node/configuration"
 check "the attestation key was proved" 68 "$(jq -r .ak_name "$home/owner/pins.json" | tr -d '\n' | wc -c)"
 before=$(sha256sum "$home"/owner/{owner.key,session.key,session.crt,site-ca.crt,configuration,pins.json})
 does "init again" 0 --json init --insecure-dev
@@ -257,7 +238,7 @@ does "history for people" 0 history --limit 1
 
 # --- what ends, and what comes back
 kill -9 "$(pid bastided)"; eventually "bastided is started again" health
-bastide --json status; kill -9 "$(json .processes.hub.pid)"; eventually "the hub is launched again" health
+does "status" 0 --json status; kill -9 "$(json .processes.hub.pid)"; eventually "the hub is launched again" health
 kill -9 "$(pid swtpm)"; sleep 0.5; eventually "TPM and key holder are started again" health
 kill -9 "$(pid up)"; does "up finds what a killed supervisor left" 0 up
 does "status after all that" 0 --json status

@@ -5,7 +5,7 @@ set -uo pipefail
 bin=$(realpath "$1")/tests
 home=$(mktemp -d)
 ours=25691 theirs=25692 gateway=25693 observer=25694
-failed=0
+. "$(dirname "$0")/checks.sh"
 pids=()
 cleanup() {
   kill -9 "${pids[@]}" 2>/dev/null
@@ -14,18 +14,7 @@ cleanup() {
   rm -rf "$home"
 }
 trap cleanup EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-same() { cmp -s "$2" "$3"; check "$1" 0 $?; } # what file file
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 100); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
-for tool in coap-client-notls coap-server-notls; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+needs coap-client-notls coap-server-notls
 
 # asked PORT PATH coap-client's arguments...: the answer into $home/out, the wire as libcoap saw it into $home/wire.
 asked() {

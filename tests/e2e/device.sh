@@ -7,7 +7,7 @@ build=$(realpath "$1")
 work=$(mktemp -d)
 ours=$work/ours theirs=$work/theirs away=$work/away
 coap=127.0.0.1:25761 http=127.0.0.1:28761 their_coap=127.0.0.1:25762 their_http=127.0.0.1:28762
-failed=0
+. "$(dirname "$0")/checks.sh"
 sensor=
 finish() {
   [ -z "$sensor" ] || kill "$sensor" 2>/dev/null
@@ -16,38 +16,17 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-does() { # what code home arguments... (standard input is the caller's)
-  local what=$1 code=$2 home=$3 got; shift 3
-  "$build/bastide" --home "$home" "$@" >"$work/out" 2>"$work/err"
-  got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-holds() { # what command...
-  local what=$1; shift
-  if "$@" >/dev/null 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
+bastide() { "$build/bastide" --home "$@"; } # home arguments...: standard input is the caller's
 code() { # name file options...
   local name=$1 file=$2; shift 2
   does "a code for $name" 0 "$ours" client add "$name" --code "$@" </dev/null
   cp "$work/out" "$file"
 }
-thermometer() { timeout 60 "$build/thermometer" "$@" >"$work/sensor.out" 2>"$work/sensor.err"; }
-refuses() { # what pattern url state code
-  thermometer "$3" "$4" <"$5"
-  holds "$1: no success" test $? = 1
-  says "$1: says why" "$2" "$work/sensor.err"
+turns_away() { # what pattern url state code
+  exits "$1: no success" 1 timeout 60 "$build/thermometer" "$3" "$4" <"$5"
+  says "$1: says why" "$2" "$work/err"
 }
-for tool in swtpm jq openssl faketime zbarimg script; do
-  command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
-done
+demands swtpm jq openssl faketime zbarimg script
 
 does "our node" 0 "$ours" init --insecure-dev --coap $coap --http $http </dev/null
 does "another owner's" 0 "$theirs" init --insecure-dev --coap $their_coap --http $their_http </dev/null
@@ -62,9 +41,9 @@ holds "with the time it ends" jq -e '.expires and (.code|startswith("bastide:"))
 script -qec "$build/bastide --home $ours client add scanned --code" /dev/null </dev/null >"$work/terminal"
 python3 tests/e2e/qr_image.py <"$work/terminal" >"$work/qr.pgm"
 holds "a camera reads on a terminal what stands below it" test "$(zbarimg -q --raw "$work/qr.pgm")" = "$(tr -d '\r' <"$work/terminal" | grep '^bastide:')"
-refuses "another owner's genuine hub" "owner" coap://$their_coap "$work/sensor.state" "$work/code"
+turns_away "another owner's genuine hub" "owner" coap://$their_coap "$work/sensor.state" "$work/code"
 echo "bastide:nonsense" >"$work/nonsense"
-refuses "what is no code" "no code" coap://$coap "$work/other.state" "$work/nonsense"
+turns_away "what is no code" "no code" coap://$coap "$work/other.state" "$work/nonsense"
 says "nobody enrolled" "invited until" <("$build/bastide" --home "$ours" client list)
 
 # --- the example, over CoAP
@@ -89,12 +68,12 @@ holds "started again it needs no code" test "$(grep -c 'code:' "$work/sensor.log
 says "and reports" "^{" "$work/sensor.log"
 
 # --- codes that count no more
-refuses "a code that was used" "the hub refuses the code" coap://$coap "$work/second.state" "$work/code"
+turns_away "a code that was used" "the hub refuses the code" coap://$coap "$work/second.state" "$work/code"
 code late "$work/late" --valid 1s
 sleep 2
-refuses "a code that is too old" "the hub refuses the code" coap://$coap "$work/late.state" "$work/late"
+turns_away "a code that is too old" "the hub refuses the code" coap://$coap "$work/late.state" "$work/late"
 tr 'A-Ya-y' 'B-Zb-z' <"$work/code" | sed 's/^cbtujef:/bastide:/' >"$work/bent"
-refuses "a code with other letters" "" coap://$coap "$work/bent.state" "$work/bent"
+turns_away "a code with other letters" "" coap://$coap "$work/bent.state" "$work/bent"
 
 # --- the command line as a device, over HTTP, on a machine that has nothing but the code
 code phone "$work/phone"

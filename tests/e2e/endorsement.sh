@@ -5,24 +5,15 @@ set -uo pipefail
 build=$(realpath "$1")
 work=$(mktemp -d)
 tpm="swtpm:path=$work/sock"
-failed=0 server=
+. "$(dirname "$0")/checks.sh"
+server=
 finish() {
   for home in good none; do "$build/bastide" --home "$work/$home" down >/dev/null 2>&1; done
   [ -z "$server" ] || kill "$server" 2>/dev/null
   rm -rf "$work"
 }
 trap finish EXIT
-does() { # what code home arguments...
-  local what=$1 code=$2 home=$3 got; shift 3
-  "$build/bastide" --home "$work/$home" "$@" >"$work/out" 2>"$work/err" </dev/null
-  got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
-holds() { # what command...
-  local what=$1; shift
-  if "$@" >/dev/null 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; failed=1; fi
-}
-say() { if grep -q -- "$2" "$work/err"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -3 "$work/err"; failed=1; fi; }
+bastide() { "$build/bastide" --home "$work/$1" "${@:2}" </dev/null; } # home arguments...
 start_tpm() {
   mkdir -p "$work/tpm"
   swtpm socket --tpm2 --server type=unixio,path="$work/sock" --ctrl type=unixio,path="$work/sock.ctrl" \
@@ -32,9 +23,7 @@ start_tpm() {
   echo "FAILED: swtpm does not start"; exit 1
 }
 stop_tpm() { kill "$server"; wait "$server" 2>/dev/null; server=; rm -f "$work/sock" "$work/sock.ctrl"; }
-for tool in swtpm tpm2_createek openssl; do
-  command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
-done
+demands swtpm tpm2_createek openssl
 
 # --- a maker: an RSA CA, which certifies this TPM's endorsement key as TCG's EK profile has it
 cd "$work" || exit 1
@@ -42,7 +31,7 @@ for name in maker other; do
   openssl req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name.pem -subj "/CN=The $name" -days 30 2>/dev/null
 done
 does "a TPM without a certificate" 5 none init --insecure-dev --tpm-ca "$work/maker.pem" --coap 127.0.0.1:25771 --http 127.0.0.1:28771
-say "is told so" "carries no certificate"
+says "is told so" "carries no certificate" "$work/err"
 "$build/bastide" --home "$work/none" down >/dev/null 2>&1
 start_tpm
 export TPM2TOOLS_TCTI=$tpm
@@ -59,7 +48,7 @@ start_tpm
 home=(--coap 127.0.0.1:25772 --http 127.0.0.1:28772)
 does "no such file" 6 good init --insecure-dev --tcti "$tpm" --tpm-ca "$work/nowhere.pem" "${home[@]}"
 does "another maker's CA" 5 good init --insecure-dev --tcti "$tpm" --tpm-ca "$work/other.pem" "${home[@]}"
-say "does not vouch" "none of the given CAs vouches"
+says "does not vouch" "none of the given CAs vouches" "$work/err"
 does "no certificate in it" 2 good init --tpm-ca "$work/ek.ext"
 holds "and nothing is pinned" test ! -e "$work/good/owner/pins.json"
 does "the maker's CA" 0 good --json init --tpm-ca "$work/maker.pem"

@@ -7,7 +7,7 @@ bin=$build/tests
 home=$(mktemp -d)
 coap=127.0.0.1:25683 http=127.0.0.1:28480
 url=http://$http/any/path
-failed=0
+. "$(dirname "$0")/checks.sh"
 cleanup() {
   kill "$daemon" "$enclave" 2>/dev/null
   wait 2>/dev/null
@@ -15,23 +15,13 @@ cleanup() {
   rm -rf "$home"
 }
 trap cleanup EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
 status() { curl -s -o "$home/out" -D "$home/headers" -w '%{http_code}' -m 30 "$@"; }
 post() { status -H 'Content-Type: application/oscore' -H 'OSCORE: CSU' "$@"; }
 header() { tr -d '\r' <"$home/headers" | sed -n "s/^$1: //Ip"; }
 coap() { timeout 30 coap-client-notls -B 10 "$@" "coap://$coap/x" 2>&1; }
 health() { [ "$(status "http://$http/healthz")" = "$1" ]; }
 tell() { echo "$1" >&7; }
-for tool in curl coap-client-notls python3; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+needs curl coap-client-notls python3
 
 mkdir -p "$home/run" "$home/node"
 mkfifo "$home/commands"
@@ -81,7 +71,7 @@ head -c 66560 /dev/urandom >"$home/most"
 head -c 66561 /dev/urandom >"$home/more"
 head -c 3000000 /dev/zero >"$home/much"
 check "the largest body" 200 "$(post --data-binary "@$home/most" "$url")"
-cmp -s "$home/most" "$home/out"; check "comes back whole" 0 $?
+same "comes back whole" "$home/most" "$home/out"
 check "one byte more" 413 "$(post --data-binary "@$home/more" "$url")"
 check "one byte more, in chunks" 413 "$(post -H 'Transfer-Encoding: chunked' --data-binary "@$home/more" "$url")"
 check "megabytes" 413 "$(post --data-binary "@$home/much" "$url")"
@@ -115,7 +105,7 @@ check "CoAP" hello "$(coap -m post -e hello)"
 check "CoAP with OSCORE" "bare hello" "$(coap -m post -O 9,0x0925 -e 'bare hello')"
 { printf bare; head -c 30000 /dev/urandom | base64 -w0; } >"$home/big"
 coap -m post -O 9,0x0925 -f "$home/big" -o "$home/out" >/dev/null
-cmp -s "$home/big" "$home/out"; check "40 kB block-wise both ways" 0 $?
+same "40 kB block-wise both ways" "$home/big" "$home/out"
 check "a body over the limit" 4.13 "$(coap -m post -f "$home/much" | grep -o '4\.13' | head -1)"
 check "an unknown critical option" 4.02 "$(coap -m get -O 65001,x | grep -o '4\.02')"
 check "a proxy is not offered" 5.05 "$(timeout 30 coap-client-notls -B 10 -m get -O 35,coap://example.org/x "coap://$coap/x" 2>&1 | grep -o '5\.05')"
@@ -171,7 +161,7 @@ echoed forged "['4.01']"
 echoed "first block" "4.01 later block 4.08 with it 2.31"
 
 # --- many and slow
-"$bin/http_load" 28480 1000 20000 || { echo "FAILED: 1,000 connections"; failed=1; }
+"$bin/http_load" 28480 1000 20000 || bad "1,000 connections"
 cat >"$home/slow.py" <<'PY'
 import select, socket, sys, time
 lines = [socket.create_connection(("127.0.0.1", 28480)) for _ in range(200)]

@@ -24,14 +24,11 @@ launch() { # the digest of the record of it (docs/launch.md)
   local part
   { for part in "$firmware" "$kernel" initrd words; do printf '\1'; sha256sum "$part" | cut -c1-64 | xxd -r -p; done; head -c 33 /dev/zero; } | sha256sum | cut -c1-64
 }
-succeeds() { # what command...
-  if "${@:2}" >out 2>&1; then echo "ok: $1"; else echo "FAILED: $1"; tail -3 out; failed=1; fi
-}
 # Emulated, QEMU 7.2 now and then loses a page that the VM writes while it is copied, of which the guest's kernel dies: the
 # VM stands still for that long, where with KVM it would run.
 carried() { # what from uri to
   qmp "$2" stop >out 2>&1
-  succeeds "$1" qmp "$2" migrate "$3"
+  works "$1" qmp "$2" migrate "$3"
   qmp "$4" cont >out 2>&1
 }
 pcr() { ask "tpm2 pcrread sha256:$1" | sed -n 's/.*0x\([0-9A-F]*\)$/\1/p'; }
@@ -58,11 +55,11 @@ resets=$(ask 'tpm2 readclock | grep reset_count')
 unseals "and unseals"
 
 # --- snapshots
-succeeds "a snapshot is taken, as it runs" qmp one hmp "savevm one"
+works "a snapshot is taken, as it runs" qmp one hmp "savevm one"
 eventually "it goes on" runs
 inside "two PCRs are extended" "tpm2 pcrextend 9:sha256=$some 16:sha256=$some"
 closed "so it does not unseal"
-succeeds "the snapshot is loaded" qmp one hmp "loadvm one"
+works "the snapshot is loaded" qmp one hmp "loadvm one"
 as_it_was "where it ran"
 machine_off one
 does "killed, and its vTPM stopped" 0 "$one" vtpm stop vm
@@ -75,11 +72,11 @@ does "a move is prepared" 0 "$one" vtpm migrate vm --to "$two" --prepare
 qmp one migrate "exec:head -c 1000000 >/dev/null" >out 2>&1; check "the line breaks" 1 $?
 eventually "the VM goes on by itself" runs
 unseals "and unseals"
-succeeds "it leaves" qmp one migrate "exec:cat >/dev/null"
+works "it leaves" qmp one migrate "exec:cat >/dev/null"
 does "nobody has it" 3 "$one" vtpm migrate vm --to "$two" --finish
 says "which is said" "no copy is usable until" err
 does "it is taken back" 0 "$one" vtpm migrate vm --to "$two" --abort
-succeeds "the VM goes on" qmp one cont
+works "the VM goes on" qmp one cont
 as_it_was "taken back"
 
 # --- one that arrives
@@ -145,5 +142,4 @@ check "PCR 17 is what it was" "$measured" "$(pcr 17)"
 does "the move is finished" 0 "$two" vtpm migrate vm --to "$one" --finish
 check "it is back" "vm," "$(names "$one"),$(names "$two")"
 unseals "and unseals"
-echo "done ($(($(date +%s) - begun)) s)"
 exit $failed

@@ -1,11 +1,10 @@
 # Sourced by tests with a guest: Debian's kernel and busybox, which does what it is told on its console, in machines of
-# QEMU's under software emulation. Comes after a rig that has $work and check(), and after machine.sh. A machine has a
+# QEMU's under software emulation. Comes after a rig that has $work and checks.sh, and after machine.sh. A machine has a
 # name; $control[name] is the control socket of its vTPM. The newest is the one that is asked.
 declare -A control=() qemu=() say=() hear=()
 on=
 front=() # what starts QEMU, where that is `bastide vtpm run … --`, from what the monitor measured
 firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
-begun=$(date +%s)
 here=$(dirname "$(realpath "$0")")
 words='console=ttyS0 quiet loglevel=4'
 furnish() { :; } # directory: what else is in the guest
@@ -63,10 +62,10 @@ runs() { qmp "$on" query-status | grep -q '"running": true'; }
 ready() { # what: it is up
   local line
   while IFS= read -r -t 400 -u "${hear[$on]}" line; do
-    case $line in *"guest: ready"*) echo "ok: $1 ($(($(date +%s) - begun)) s)"; return ;; esac
+    case $line in *"guest: ready"*) ok "$1"; return ;; esac
     kill -0 "${qemu[$on]}" 2>/dev/null || break
   done
-  echo "FAILED: $1: the guest does not come up"; failed=1
+  bad "$1: the guest does not come up"
   exit 1
 }
 tell() { echo "$1" >&"${say[$on]}"; }

@@ -6,7 +6,7 @@ build=$(realpath "$1")
 work=$(mktemp -d)
 bin=$work/bin home=$work/home
 coap=127.0.0.1:25781 http=127.0.0.1:28781
-failed=0
+. "$(dirname "$0")/checks.sh"
 declare -A vtpm=()
 finish() {
   kill "${vtpm[@]}" 2>/dev/null
@@ -16,24 +16,8 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 200); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
-does() { # what arguments...
-  local what=$1; shift
-  if "$bin/bastide" --home "$home" "$@" >"$work/out" 2>"$work/err" </dev/null; then echo "ok: $what"; else echo "FAILED: $what"; tail -3 "$work/err"; failed=1; fi
-}
-for tool in swtpm openssl jq curl python3 tpm2_getrandom; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+bastide() { "$bin/bastide" --home "$home" "$@" </dev/null; }
+needs swtpm openssl jq curl python3 tpm2_getrandom
 mkdir -p "$bin"
 cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} \
   "$build/tests/make_image" "$bin"
@@ -58,7 +42,7 @@ runs() { [ "$(of "$1" pid)" -gt 0 ]; }
 another() { local pid; pid=$(of "$1" pid); [ "${pid:-0}" -gt 0 ] && [ "$pid" != "$2" ]; } # name former
 tpm() { local name=$1 command=$2; shift 2; "$command" -T "swtpm:path=$work/$name.sock" "$@"; } # name command arguments...
 answers() { tpm "$1" tpm2_getrandom 8; }
-holds() { tpm "$1" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null; }
+kept() { tpm "$1" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null; }
 start() { # name
   : >"$work/$1.log"
   "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=$1" --ctrl "type=unixio,path=$work/$1.sock.ctrl" \
@@ -76,9 +60,9 @@ directory() { # name site-id certificate mode
 }
 
 # --- the hub, by the words of every newcomer
-does "init" init --insecure-dev --coap $coap --http $http
-does "a client" client add sensor
-does "the hub is told of something" send --as sensor alarm '{"n": 1}'
+does "init" 0 init --insecure-dev --coap $coap --http $http
+does "a client" 0 client add sensor
+does "the hub is told of something" 0 send --as sensor alarm '{"n": 1}'
 openssl x509 -in "$home/owner/owner.crt" -outform DER -out "$work/owner.der"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/other.pem" \
   -outform DER -out "$work/other.der" 2>/dev/null
@@ -92,7 +76,7 @@ for name in one two; do
   eventually "vTPM $name answers" answers $name
   tpm $name tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016 >/dev/null
   tpm $name tpm2_nvwrite -C o -i- 0x1500016 <<<"$name."
-  check "and holds what is its own" "$name." "$(holds $name)"
+  check "and holds what is its own" "$name." "$(kept $name)"
 done
 hub=$(of "" pid) one=$(of one pid) two=$(of two pid)
 check "three enclaves run" 3 "$(printf '%s\n' "$hub" "$one" "$two" | sort -u | grep -c '^[1-9]')"
@@ -110,14 +94,14 @@ check "a second host end of one waits" "refused=10 it has a host end" "$(ask att
 go_on() { # what: the hub and two are who they were, and serve
   check "$1: the hub's enclave is the same" "$hub" "$(of "" pid)"
   check "$1: vTPM two's as well" "$two" "$(of two pid)"
-  check "$1: which holds what it held" "two." "$(holds two)"
-  does "$1: the hub is told of more" send --as sensor alarm '{"n": 2}'
+  check "$1: which holds what it held" "two." "$(kept two)"
+  does "$1: the hub is told of more" 0 send --as sensor alarm '{"n": 2}'
 }
 (while answers two >/dev/null 2>&1; do echo answered; done; echo failed) >"$work/stream" & stream=$!
 kill -9 "$one"
 eventually "vTPM one's enclave was killed, and another is there" another one "$one"
 eventually "it answers" answers one
-check "and holds what it held" "one." "$(holds one)"
+check "and holds what it held" "one." "$(kept one)"
 one=$(of one pid)
 kill -KILL "${vtpm[one]}"; wait "${vtpm[one]}" 2>/dev/null
 eventually "its host end was killed: its enclave goes" sh -c "! kill -0 $one"
@@ -125,7 +109,7 @@ eventually "and it is forgotten" sh -c "python3 '$work/ask.py' '$home/run/monito
 go_on "one is gone"
 start one
 eventually "started again it answers" answers one
-check "and holds what it held" "one." "$(holds one)"
+check "and holds what it held" "one." "$(kept one)"
 check "all the time vTPM two answered" "" "$(grep failed "$work/stream")"
 kill "$stream"; wait "$stream" 2>/dev/null
 check "often" yes "$([ "$(grep -c answered "$work/stream")" -gt 5 ] && echo yes || echo no)"
@@ -152,7 +136,7 @@ check "the hub is who it was" "$hub" "$(of "" pid)"
 exchange
 for name in one two; do start $name; done
 for name in one two; do eventually "with its own archive $name answers" answers $name; done
-check "and holds what it held" "ONE. two." "$(holds one) $(holds two)"
+check "and holds what it held" "ONE. two." "$(kept one) $(kept two)"
 two=$(of two pid)
 
 # --- exchanged names: the host's business, for the site id is in the configuration
@@ -160,7 +144,7 @@ stop one
 mv "$home/node/instances/one" "$home/node/instances/uno"
 start uno
 eventually "under another name it answers" answers uno
-check "and is who it was" "ONE." "$(holds uno)"
+check "and is who it was" "ONE." "$(kept uno)"
 stop uno
 mv "$home/node/instances/uno" "$home/node/instances/one"
 
@@ -199,11 +183,11 @@ eventually "it answers" answers one
 kill -9 "$(pgrep -f "^bastide-monitor .*$home" | head -1)"
 eventually "the monitor was killed: the hub is another" another "" "$hub"
 for name in one two; do eventually "vTPM $name comes again" answers $name; done
-check "and holds what it held" "ONE. two." "$(holds one) $(holds two)"
-does "down" down
-does "up" up
+check "and holds what it held" "ONE. two." "$(kept one) $(kept two)"
+does "down" 0 down
+does "up" 0 up
 for name in one two; do eventually "after a new start vTPM $name comes again" answers $name; done
-check "and holds what it held" "ONE. two." "$(holds one) $(holds two)"
-does "the hub is told of more" send --as sensor alarm '{"n": 3}'
+check "and holds what it held" "ONE. two." "$(kept one) $(kept two)"
+does "the hub is told of more" 0 send --as sensor alarm '{"n": 3}'
 for name in one two; do stop $name; done
 exit $failed

@@ -8,7 +8,7 @@ build=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 home=$work/home bin=$work/bin
-failed=0
+. "$(dirname "$0")/checks.sh"
 holder= tpm= vtpm= node=
 finish() {
   kill $vtpm $node 2>/dev/null
@@ -18,28 +18,7 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-does() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 "$work/out"; failed=1; fi
-}
-refuses() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 600); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
-  echo "FAILED: $what"; failed=1
-}
-for tool in swtpm openssl python3 qemu-system-x86_64 tpm2_pcrread tpm2_quote; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+needs swtpm openssl python3 qemu-system-x86_64 tpm2_pcrread tpm2_quote
 [ "$(uname -m)" = x86_64 ] || { echo "skipped: the guest is one for x86-64"; exit 77; }
 [ -r /usr/share/seabios/bios-256k.bin ] || { echo "skipped: seabios is missing (it comes with qemu-system-x86)"; exit 77; }
 
@@ -69,7 +48,7 @@ eventually "the node serves" grep -q "monitor serving" node.log
 
 # --- what is launched
 as_32() { gcc -m32 -c "$here/launch_guest.S" -o guest.o && ld -m elf_i386 -z noexecstack -Ttext 0x100000 -N -o kernel guest.o; }
-does "the guest is made" as_32
+works "the guest is made" as_32
 echo "this was in the initrd" >initrd
 printf 'quiet who=world,all' >cmdline
 cp /usr/share/seabios/bios-256k.bin firmware
@@ -169,40 +148,40 @@ check "and PCR 18 has them" "$first" "$(tpm2_pcrread sha256:18 | sed -n 's/.*0x/
 vm two kernel
 eventually "a VM more" started
 check "it is in the log" "one one two" "$(replayed >/dev/null; xargs <launched)"
-does "a quoting key" tpm2_createek -G ecc -c ek.ctx
-does "of its own" tpm2_createak -C ek.ctx -G ecc -g sha256 -s ecdsa -c ak.ctx -u ak.pem -f pem
+works "a quoting key" tpm2_createek -G ecc -c ek.ctx
+works "of its own" tpm2_createak -C ek.ctx -G ecc -g sha256 -s ecdsa -c ak.ctx -u ak.pem -f pem
 tpm2_flushcontext -t
-does "quotes PCR 18" tpm2_quote -c ak.ctx -l sha256:18 -q 0011223344556677 -m quote -s signature -o values -g sha256
+works "quotes PCR 18" tpm2_quote -c ak.ctx -l sha256:18 -q 0011223344556677 -m quote -s signature -o values -g sha256
 tpm2_flushcontext -t
-does "which holds" tpm2_checkquote -u ak.pem -m quote -s signature -f values -g sha256 -q 0011223344556677
+works "which holds" tpm2_checkquote -u ak.pem -m quote -s signature -f values -g sha256 -q 0011223344556677
 check "and says what the log replays to" "$(python3 -c 'import hashlib, sys; print(hashlib.sha256(bytes.fromhex(sys.argv[1])).hexdigest())' "$(replayed)")" \
   "$(tpm2_print -t TPMS_ATTEST quote | sed -n 's/.*pcrDigest: //p')"
-refuses "its host end does not extend it" tpm2_pcrextend "18:sha256=$(printf %064d 1)"
+fails "its host end does not extend it" tpm2_pcrextend "18:sha256=$(printf %064d 1)"
 monitor quit; wait "$vtpm"; check "the VM ends" 0 $?
 
 # --- secret storage for the agent
 echo "the agent's secret" >secret
-does "a primary key" tpm2_createprimary -C o -G ecc -c primary.ctx
+works "a primary key" tpm2_createprimary -C o -G ecc -c primary.ctx
 tpm2_flushcontext -t
-does "seals" tpm2_create -C primary.ctx -i secret -u sealed.pub -r sealed.priv
+works "seals" tpm2_create -C primary.ctx -i secret -u sealed.pub -r sealed.priv
 tpm2_flushcontext -t
 kill "$node"; wait "$node" 2>/dev/null
 "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=node" --ctrl "type=unixio,path=$work/n.ctrl" \
   --server "type=unixio,path=$work/n" --flags startup-clear 2>>nodevtpm.log & node=$!
 eventually "started again it answers" tpm2_getrandom 8
 check "and has the whole log again" "$(replayed)" "$(tpm2_pcrread sha256:18 | sed -n 's/.*0x//p')"
-does "the primary key again" tpm2_createprimary -C o -G ecc -c primary.ctx
+works "the primary key again" tpm2_createprimary -C o -G ecc -c primary.ctx
 tpm2_flushcontext -t
-does "what was sealed is loaded" tpm2_load -C primary.ctx -u sealed.pub -r sealed.priv -c sealed.ctx
+works "what was sealed is loaded" tpm2_load -C primary.ctx -u sealed.pub -r sealed.priv -c sealed.ctx
 check "and unsealed" "the agent's secret" "$(tpm2_unseal -c sealed.ctx)"
 tpm2_flushcontext -t
 
 # --- what it is and where, in its owner's word
 for serial in 1 2; do
-  does "tag $serial is written" "$bin/vtpm_check" tag "$work/n" $serial "$work"
-  does "anybody reads it" tpm2_nvread $((0x1410000 + serial - 1)) -o read
+  works "tag $serial is written" "$bin/vtpm_check" tag "$work/n" $serial "$work"
+  works "anybody reads it" tpm2_nvread $((0x1410000 + serial - 1)) -o read
   check "and it is the owner's" "$(sha256sum <"tag$serial")" "$(sha256sum <read)"
-  refuses "the platform does not delete it" tpm2_nvundefine -C p $((0x1410000 + serial - 1))
-  refuses "nor its owner" tpm2_nvundefine -C o $((0x1410000 + serial - 1))
+  fails "the platform does not delete it" tpm2_nvundefine -C p $((0x1410000 + serial - 1))
+  fails "nor its owner" tpm2_nvundefine -C o $((0x1410000 + serial - 1))
 done
 exit $failed

@@ -19,14 +19,14 @@ trap finish EXIT
 
 # --- a node, and libvirt's own places
 bastide() { "$bin/bastide" --home "$home" "$@" </dev/null; }
-does "a node is made" bastide init --insecure-dev --coap "127.0.0.1:$port" --http "127.0.0.1:$((port + 3000))"
+does "a node is made" 0 init --insecure-dev --coap "127.0.0.1:$port" --http "127.0.0.1:$((port + 3000))"
 furnish "$work/machine" "$home"
 enter "$at" || { echo "skipped: nothing can be mounted here"; exit 77; }
 mine=() # to be who serves a VM's TPM
 if [ "$as" = root ]; then
   lend "$home"
-  does "the node ends" bastide down
-  does "and is there again, and hears a group" bastide up
+  does "the node ends" 0 down
+  does "and is there again, and hears a group" 0 up
   mine=(setpriv --reuid=tss --regid=tss --clear-groups)
   server=tss
 else
@@ -41,14 +41,14 @@ one=1b4e28ba-2fa1-11d2-883f-0016d3cca427
 
 # --- no TPM is made without the endorsement key that libvirt asks for, unless the operator said so
 define one $one tpm-crb
-refuses "a TPM without an endorsement key is not made unasked" virsh start one
+fails "a TPM without an endorsement key is not made unasked" virsh start one
 says "libvirt says where to look" "one-swtpm.log" out
 says "there it is said what to do" "bastide vtpm create NAME --id UUID" "$logs/one-swtpm.log"
 check "nothing is left" "" "$(ls -A "$home/node/instances"; ls -A "$state/$one" 2>/dev/null)"
 echo "endorsement = none" >>"$config"
 
 # --- start
-does "with the operator's word it starts" virsh start one
+works "with the operator's word it starts" virsh start one
 eventually "its TPM is started by the firmware" more one 0
 eventually "which measured itself into it" measured one
 first=$(resets one)
@@ -57,16 +57,16 @@ check "served by who is to" "$server" "$(stat -c %U "/proc/$(served $one)")"
 check "whose it is, too" "$server" "$(stat -c %U "$home/node/instances/$one/configuration")"
 cat "$home"/run/*.log >node.log
 says "the node has an enclave for it" "enclave_ready.*instance=$one\|instance=$one.*enclave_ready" node.log
-does "it is reset" virsh reset one
+works "it is reset" virsh reset one
 eventually "and its TPM is started once more" more one "$first"
 serves=$(served $one)
 kill "$libvirtd"; wait "$libvirtd"
 start_libvirtd "libvirtd was stopped, and is there again"
 check "the VM goes on" running "$(virsh domstate one | head -1)"
 check "with the TPM that it had" "$serves" "$(served $one)"
-does "which answers" answers one
+works "which answers" answers one
 first=$(resets one)
-does "it is destroyed" virsh destroy one
+works "it is destroyed" virsh destroy one
 ended $one
 
 # --- what is in it stays
@@ -80,49 +80,49 @@ look() { # at the TPM as libvirt's swtpm would, with no VM there
 unlook() { kill "$vtpm"; wait "$vtpm"; vtpm=; } 2>/dev/null
 held() { "${mine[@]}" tpm2_nvread -C o -s 5 0x1500016 2>/dev/null; }
 look $one
-does "an index is defined" "${mine[@]}" tpm2_nvdefine -C o -s 6 -a "ownerread|ownerwrite" 0x1500016
-does "and written" "${mine[@]}" tpm2_nvwrite -C o -i- 0x1500016 <<<"kept."
+works "an index is defined" "${mine[@]}" tpm2_nvdefine -C o -s 6 -a "ownerread|ownerwrite" 0x1500016
+works "and written" "${mine[@]}" tpm2_nvwrite -C o -i- 0x1500016 <<<"kept."
 unlook
-does "it starts again" virsh start one
+works "it starts again" virsh start one
 eventually "its TPM was started twice since, once of them by us" more one $((first + 1))
 
 # --- two at once: one that its owner made beforehand, found by its id and taken; a TIS device
 sed -i /endorsement/d "$config"
 two=74686520-7365-636f-6e64-206775657374
-does "an owner makes one for a VM, with its certificates" bastide vtpm create mine --id $two
-does "and lets its state be taken back" bastide vtpm policy mine --snapshots
+does "an owner makes one for a VM, with its certificates" 0 vtpm create mine --id $two
+does "and lets its state be taken back" 0 vtpm policy mine --snapshots
 [ "$as" = user ] || chown -R tss: "$home/node/instances/mine"
 define two $two tpm-tis
-does "two starts, too" virsh start two
+works "two starts, too" virsh start two
 eventually "its TPM is started by the firmware" more two 0
 eventually "which measured itself into it" measured two
 says "it is the one that its owner made" "^mine$" "$state/$two/tpm2/bastide-vtpm"
-does "one answers" answers one
-does "and two" answers two
+works "one answers" answers one
+works "and two" answers two
 
 # --- an owner asks in the instance's directory, whatever started it
 mkdir -p asked/node ek
 cp "$home/node/instances/mine/configuration" asked/node/
-does "two's owner has its keys, with evidence over them, while its VM runs" "$bin/vtpm_check" keys "$home/node/instances/mine/keys" asked "$bin/vtpm.image" ek
+works "two's owner has its keys, with evidence over them, while its VM runs" "$bin/vtpm_check" keys "$home/node/instances/mine/keys" asked "$bin/vtpm.image" ek
 check "and finds where to have its state leave" "$server srw-------" "$(stat -c '%U %A' "$home/node/instances/mine/transfer")"
 
 # --- two's owner lets its state be taken back to what it was: it is saved and comes back, once as if from elsewhere
 first=$(resets two)
-does "two is put to sleep, with its TPM" virsh managedsave two
+works "two is put to sleep, with its TPM" virsh managedsave two
 ended $two
-does "and comes back" virsh start two
-does "its TPM answers" answers two
+works "and comes back" virsh start two
+works "its TPM answers" answers two
 check "as one that was never off" "$first" "$(resets two)"
-does "two is saved" virsh save two "$work/saved"
+works "two is saved" virsh save two "$work/saved"
 ended $two
 rm -r "${state:?}/$two"
-does "and arrives where libvirt has nothing of it" virsh restore "$work/saved"
+works "and arrives where libvirt has nothing of it" virsh restore "$work/saved"
 says "its TPM is found by its id" "^mine$" "$state/$two/tpm2/bastide-vtpm"
-does "and answers" answers two
+works "and answers" answers two
 check "as one that was never off" "$first" "$(resets two)"
-does "two is destroyed" virsh destroy two
+works "two is destroyed" virsh destroy two
 ended $two
-does "one answers as before" answers one
+works "one answers as before" answers one
 look $two
 for index in 0x1c00002 0x1c0000a 0x1c00016; do
   "${mine[@]}" tpm2_nvread "$index" >certificate.der 2>/dev/null
@@ -134,8 +134,8 @@ quote() { # by a key of its own, from look/
     tpm2_evictcontrol -C o -c ak 0x81010002 && tpm2_quote -c 0x81010002 -l sha256:0 -q "$1" -g sha256 -m attest -s signature
 }
 export -f quote
-does "two quotes" "${mine[@]}" bash -c "cd look && quote $nonce"
-does "and its owner walks from that to the node, by what serves it" bastide vtpm verify mine --ak 0x81010002 --quote look/attest \
+works "two quotes" "${mine[@]}" bash -c "cd look && quote $nonce"
+does "and its owner walks from that to the node, by what serves it" 0 vtpm verify mine --ak 0x81010002 --quote look/attest \
   --signature look/signature --nonce "$nonce"
 unlook
 
@@ -151,34 +151,34 @@ print('stop', ask(34), 'activate', ask(37, b'x'), 'attach', ask(32), 'status', a
 PY
   check "tss may neither stop the node, nor ask its TPM, nor be its own host end" "stop 8 activate 8 attach 1 status 1 named 9" \
     "$("${mine[@]}" python3 ask.py "$home/run/monitor.sock" 2>&1 | tail -1)"
-  refuses "it does not list what is the node's" "${mine[@]}" ls "$home/node"
+  fails "it does not list what is the node's" "${mine[@]}" ls "$home/node"
   echo untouched >victim
   "${mine[@]}" ln -s "$work/victim" "$home/node/instances/mine/workload.next"
-  does "what root writes for an instance" bastide vtpm policy mine --no-snapshots
+  does "what root writes for an instance" 0 vtpm policy mine --no-snapshots
   "${mine[@]}" ln -s "$work" "$home/node/instances/lure"
-  refuses "or makes" bastide vtpm create lure --id $(cat /proc/sys/kernel/random/uuid)
+  fails "or makes" bastide vtpm create lure --id $(cat /proc/sys/kernel/random/uuid)
   rm "$home/node/instances/lure"
   check "does not follow its links" "untouched no" "$(cat victim) $([ -e configuration ] && echo yes || echo no)"
-  refuses "nobody else calls it at all" setpriv --reuid=nobody --regid=nogroup --clear-groups python3 ask.py "$home/run/monitor.sock"
-  does "one answers as before" answers one
+  fails "nobody else calls it at all" setpriv --reuid=nobody --regid=nogroup --clear-groups python3 ask.py "$home/run/monitor.sock"
+  works "one answers as before" answers one
 fi
 
 # --- what would take its state out of the node is refused, and it goes on
-refuses "its state is not given out" virsh save one "$work/given"
+fails "its state is not given out" virsh save one "$work/given"
 says "and its log says why" "refused=get_state" "$logs/one-swtpm.log"
 check "the VM goes on" running "$(virsh domstate one | head -1)"
-does "and its TPM answers" answers one
-does "it is destroyed" virsh destroy one
+works "and its TPM answers" answers one
+works "it is destroyed" virsh destroy one
 ended $one
 
 # --- libvirt forgets it, and has it again
-does "one is undefined" virsh undefine one
+works "one is undefined" virsh undefine one
 check "and libvirt's reference is gone" "" "$(ls "$state/$one" 2>/dev/null)"
 echo "endorsement = none" >>"$config"
 define one $one tpm-tis
-does "defined anew, as a TIS, it starts" virsh start one
+works "defined anew, as a TIS, it starts" virsh start one
 eventually "its TPM is the same" more one $((first + 2))
-does "it is destroyed" virsh destroy one
+works "it is destroyed" virsh destroy one
 ended $one
 look $one
 check "what was kept in it is still there" kept. "$(held)"
@@ -190,35 +190,35 @@ cat >secret.xml <<XML
 <secret ephemeral='no' private='yes'><uuid>$secret</uuid><usage type='vtpm'><name>four</name></usage></secret>
 XML
 secret_is() { printf %s "$1" >word; virsh secret-set-value $secret --file word --plain; }
-does "a secret is defined" virsh secret-define secret.xml
-does "and has a value" secret_is "open sesame"
+works "a secret is defined" virsh secret-define secret.xml
+works "and has a value" secret_is "open sesame"
 define four $four tpm-crb
 sed -i "s#<backend type='emulator' version='2.0'/>#<backend type='emulator' version='2.0'><encryption secret='$secret'/></backend>#" four.xml
-does "four's TPM has that secret" virsh define four.xml
-does "it starts" virsh start four
+works "four's TPM has that secret" virsh define four.xml
+works "it starts" virsh start four
 eventually "its TPM is started by the firmware" more four 0
-does "it is destroyed" virsh destroy four
+works "it is destroyed" virsh destroy four
 ended $four
-does "the secret becomes another" secret_is "open barley"
-refuses "and four does not start" virsh start four
+works "the secret becomes another" secret_is "open barley"
+fails "and four does not start" virsh start four
 says "its log says why" "its passphrase is another than the one that it was first started with" "$logs/four-swtpm.log"
 check "it is in no log" "" "$(grep -rl -e 'open sesame' -e 'open barley' "$logs" libvirtd.log "$home/run" 2>/dev/null)"
 before=$(resets four)
-does "with its own again" secret_is "open sesame"
-does "four starts" virsh start four
+works "with its own again" secret_is "open sesame"
+works "four starts" virsh start four
 eventually "with the TPM that it had" more four "$before"
-does "it is destroyed" virsh destroy four
+works "it is destroyed" virsh destroy four
 
 # --- a VM arrives: libvirt's words for it
 three=5f9c8d2e-1a7b-4c3d-9e8f-001122334455
 install -d -m 777 arrives
 arrive() { "${mine[@]}" swtpm_setup --tpm2 --tpm-state "$work/arrives/$1/tpm2" --overwrite; }
 "${mine[@]}" mkdir "arrives/$one" "arrives/$three"
-does "one that was here arrives" arrive $one
+works "one that was here arrives" arrive $one
 says "has the TPM that it had" "$one" "arrives/$one/tpm2/bastide-vtpm"
-does "one that was not is let arrive" arrive $three
+works "one that was not is let arrive" arrive $three
 check "nothing is made for it" "" "$(ls -d "$home/node/instances/$three" 2>/dev/null)"
-refuses "so its TPM does not start" "${mine[@]}" swtpm socket --tpm2 --tpmstate dir="$work/arrives/$three/tpm2" \
+fails "so its TPM does not start" "${mine[@]}" swtpm socket --tpm2 --tpmstate dir="$work/arrives/$three/tpm2" \
   --ctrl type=unixio,path="$work/arrives/c" --log file="$work/arrives/log"
 says "and its log says what is to be done" "migrate NAME --to HOME --prepare" arrives/log
 check "nothing is made for it then either" "" "$(ls -d "$home/node/instances/$three" 2>/dev/null)"

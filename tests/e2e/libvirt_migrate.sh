@@ -20,18 +20,18 @@ on() { machine "$work/$1"; shift; LIBVIRT_DEFAULT_URI=$uri "$@"; }              
 uri_of() { machine "$work/$1"; echo "$uri"; }
 
 # --- two nodes of one owner, two machines
-does "the first node" bastide a init --insecure-dev --coap 127.0.0.1:$port --http 127.0.0.1:$((port + 3000))
+does "the first node" 0 a init --insecure-dev --coap 127.0.0.1:$port --http 127.0.0.1:$((port + 3000))
 mkdir -p home.b/{owner/clients,node/monitor,run,tpm}
 cp home.a/owner/{owner.key,owner.crt,configuration} home.b/owner
 cp home.a/node/configuration home.b/node
-does "the second" bastide b init --renew --insecure-dev --coap 127.0.0.1:$((port + 1)) --http 127.0.0.1:$((port + 3001))
+does "the second" 0 b init --renew --insecure-dev --coap 127.0.0.1:$((port + 1)) --http 127.0.0.1:$((port + 3001))
 for each in a b; do furnish "$work/$each" "$work/home.$each"; done
 enter "$work/a" || { echo "skipped: nothing can be mounted here"; exit 77; }
 for each in a b; do
   [ "$as" = user ] && mkdir -p home.$each/node/instances && continue
   lend "$work/home.$each"
-  does "node $each ends" bastide $each down
-  does "and is there again, and hears a group" bastide $each up
+  does "node $each ends" 0 $each down
+  does "and is there again, and hears a group" 0 $each up
 done
 # libvirt lets nothing migrate to a host of the same name: b has its own.
 begin() { hostname "machine-$1" && enter "$work/$1" && exec nice -n 19 libvirtd >>"$at/libvirtd.out" 2>&1; }
@@ -54,10 +54,10 @@ log() { machine "$work/$1"; cat "$logs/one-swtpm.log" >log; echo log; }
 
 # --- a VM with a TPM that its owner made
 one=1b4e28ba-2fa1-11d2-883f-0016d3cca427
-does "an owner makes a TPM for a VM" bastide a vtpm create web1 --id $one
+does "an owner makes a TPM for a VM" 0 a vtpm create web1 --id $one
 [ "$as" = user ] || chown -R tss: home.a/node/instances/web1
 LIBVIRT_DEFAULT_URI=$(uri_of a) define one $one tpm-crb
-does "it starts" on a virsh start one
+works "it starts" on a virsh start one
 eventually "its firmware measures itself into it" measured one
 [ $failed = 0 ] || exit 1
 first=$(resets one) boot=$(pcr0 one)
@@ -65,64 +65,64 @@ bastide a vtpm show web1 >shown
 says "bastide sees that it is served" "in use by a bastide-vtpm" shown
 stays() {
   check "the VM stays where it was" "running, " "$(on a virsh domstate one | head -1), $(on b virsh list --name --all | head -1)"
-  does "with its TPM" answers one
+  works "with its TPM" answers one
   check "which was not started anew" "$first $boot" "$(resets one) $(pcr0 one)"
 }
 
 # --- nobody prepared
-refuses "unprepared it does not migrate" move a b --p2p --migrateuri "$way"
+fails "unprepared it does not migrate" move a b --p2p --migrateuri "$way"
 says "libvirt says that there is no TPM" "swtpm socket did not show up" out
 says "the destination's log says what to do" "reason=.*migrate NAME --to HOME --prepare" "$(log b)"
 check "nothing is made there" "" "$(ls home.b/node/instances)"
 stays
 machine "$work/b"
-does "nor where there is an empty TPM for it" "$bin/bastide-vtpm-setup" --tpm2 --tpm-state "$work/b/empty" --vmid "one:$one" --config "$config"
+works "nor where there is an empty TPM for it" "$bin/bastide-vtpm-setup" --tpm2 --tpm-state "$work/b/empty" --vmid "one:$one" --config "$config"
 [ "$as" = user ] || chown -R tss: "home.b/node/instances/$one"
-refuses "it does not" move a b --p2p --migrateuri "$way"
+fails "it does not" move a b --p2p --migrateuri "$way"
 says "the source's log says that no state leaves" "refused=get_state: the machine policy allows no snapshots" "$(log a)"
 stays
-does "that one goes" bastide b vtpm delete "$one" --yes
+does "that one goes" 0 b vtpm delete "$one" --yes
 
 # --- prepared, and taken back
-does "prepared while it runs" bastide a vtpm migrate web1 --to "$work/home.b" --prepare
+does "prepared while it runs" 0 a vtpm migrate web1 --to "$work/home.b" --prepare
 stays
-does "taken back" bastide a vtpm migrate web1 --to "$work/home.b" --abort
+does "taken back" 0 a vtpm migrate web1 --to "$work/home.b" --abort
 check "nothing is left there" "" "$(ls home.b/node/instances)"
 stays
 
 # --- prepared
-does "prepared again" bastide a vtpm migrate web1 --to "$work/home.b" --prepare
-refuses "a migration that finds no way" move a b --p2p --migrateuri "unix://$work/nowhere/m"
+does "prepared again" 0 a vtpm migrate web1 --to "$work/home.b" --prepare
+fails "a migration that finds no way" move a b --p2p --migrateuri "unix://$work/nowhere/m"
 stays
-does "is said again, and migrates" move a b --p2p --migrateuri "$way"
+works "is said again, and migrates" move a b --p2p --migrateuri "$way"
 check "it runs there" "shut off, running" "$(on a virsh domstate one | head -1), $(on b virsh domstate one | head -1)"
-does "its TPM answers" answers one
+works "its TPM answers" answers one
 check "and was not started anew" "$first $boot" "$(resets one) $(pcr0 one)"
 check "served there" "yes no" "$([ -n "$(serves b)" ] && echo yes) $([ -n "$(serves a)" ] || echo no)"
-does "it is destroyed" on b virsh destroy one
-refuses "it does not start where it was" on a virsh start one
+works "it is destroyed" on b virsh destroy one
+fails "it does not start where it was" on a virsh start one
 says "whose log says why" "refused=init: the state has left" "$(log a)"
-does "it starts where it is" on b virsh start one
+works "it starts where it is" on b virsh start one
 eventually "its TPM is started by the firmware" more one "$first"
 first=$(resets one)
-does "what it left is forgotten" bastide a vtpm migrate web1 --to "$work/home.b" --finish
+does "what it left is forgotten" 0 a vtpm migrate web1 --to "$work/home.b" --finish
 check "its instance is there, and nowhere else" "web1, " "$(ls home.b/node/instances), $(ls home.a/node/instances)"
 check "with its certificates" 3 "$(find home.b/owner/vtpm/web1 -name 'ek-*' | wc -l)"
-refuses "still it does not start where it was" on a virsh start one
+fails "still it does not start where it was" on a virsh start one
 says "whose log says why" "instance=web1 .*it was deleted or has moved" "$(log a)"
 check "and nothing was made" "" "$(ls home.a/node/instances)"
 
 # --- and back, libvirt's client between the two, by TCP
-does "its owner backs it up while it runs" bastide b vtpm backup web1 -o backup
-does "prepared to go back" bastide b vtpm migrate web1 --to "$work/home.a" --prepare
-does "it migrates" move b a --undefinesource --migrateuri "tcp://127.0.0.1:$((port + 4))" --listen-address 127.0.0.1
+does "its owner backs it up while it runs" 0 b vtpm backup web1 -o backup
+does "prepared to go back" 0 b vtpm migrate web1 --to "$work/home.a" --prepare
+works "it migrates" move b a --undefinesource --migrateuri "tcp://127.0.0.1:$((port + 4))" --listen-address 127.0.0.1
 check "it runs there" "running, " "$(on a virsh domstate one | head -1), $(on b virsh list --name --all | head -1)"
-does "its TPM answers" answers one
+works "its TPM answers" answers one
 check "and was not started anew" "$first $boot" "$(resets one) $(pcr0 one)"
-does "what it left is forgotten" bastide b vtpm migrate web1 --to "$work/home.a" --finish
+does "what it left is forgotten" 0 b vtpm migrate web1 --to "$work/home.a" --finish
 check "its instance is there, and nowhere else" "web1, " "$(ls home.a/node/instances), $(ls home.b/node/instances)"
 machine "$work/b"
 check "and no reference to it" "" "$(ls "$state" 2>/dev/null)"
-does "it is reset" on a virsh reset one
+works "it is reset" on a virsh reset one
 eventually "its TPM is started once more" more one "$first"
 exit $failed

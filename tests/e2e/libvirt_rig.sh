@@ -5,16 +5,15 @@ set -uo pipefail
 as=${2:-root}
 here=$(dirname "$(realpath "$0")")
 build=$(realpath "$1")
-for tool in swtpm swtpm_ioctl openssl python3 tpm2_nvread qemu-system-x86_64 libvirtd virsh as ld; do
-  PATH=$PATH:/usr/sbin command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+. "$(dirname "$0")/checks.sh"
+PATH=$PATH:/usr/sbin needs swtpm swtpm_ioctl openssl python3 tpm2_nvread qemu-system-x86_64 libvirtd virsh as ld
 [ "$(uname -m)" = x86_64 ] || { echo "skipped: the guest's machine is emulated on x86-64 only"; exit 77; }
 [ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
 if [ -z "${BASTIDE_WORK:-}" ]; then
   BASTIDE_WORK=$(mktemp -d) && export BASTIDE_WORK
   mkdir "$BASTIDE_WORK/bin"
   cp -r "$build"/{bastide,bastided,bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup},hub.image,vtpm.image} \
-    "$build"/tests/vtpm_check "$0" "$here"/{libvirt_rig.sh,tpm_guest.S} "$BASTIDE_WORK/bin"
+    "$build"/tests/vtpm_check "$0" "$here"/{checks.sh,libvirt_rig.sh,tpm_guest.S} "$BASTIDE_WORK/bin"
   chmod 711 "$BASTIDE_WORK"
   own=()
   [ "$as" = root ] && own=(unshare --mount --propagation private)
@@ -25,26 +24,6 @@ fi
 work=$BASTIDE_WORK
 bin=$work/bin
 cd "$work" || exit 1
-failed=0
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-does() { # what command...
-  local what=$1; shift
-  if "$@" >out 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 out; failed=1; fi
-}
-refuses() { # what command...
-  local what=$1; shift
-  if "$@" >out 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 600); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
 
 # --- machines
 machine() { # directory: where libvirt there keeps what
@@ -115,7 +94,7 @@ define() { # name uuid model
   </devices>
 </domain>
 XML
-  does "$1 is defined, with a $3" virsh define "$1.xml"
+  works "$1 is defined, with a $3" virsh define "$1.xml"
 }
 # What the guest last heard of its TPM: how often that was started; a PCR into which the firmware measured itself.
 resets() { echo $((16#0$(sed -n 's/^clock 80010000002300000000.\{32\}\(.\{8\}\).\{10\}$/\1/p' "serial/$1" | tail -1))); }

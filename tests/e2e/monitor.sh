@@ -7,7 +7,7 @@ as=${2:-root} # or "user": the same as nobody in particular
 [ "$as" = root ] && [ "$(id -u)" != 0 ] && as=user
 work=$(mktemp -d)
 home=$work/home bin=$work/bin image=$work/image
-failed=0
+. "$(dirname "$0")/checks.sh"
 holder= tpm=
 finish() {
   kill "$holder" 2>/dev/null; wait "$holder" 2>/dev/null
@@ -16,20 +16,7 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 200); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
-  echo "FAILED: $what"; failed=1
-}
-for tool in swtpm openssl setpriv; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+needs swtpm openssl setpriv
 # As an ordinary user in a run by root: programs and home where that user reaches them.
 run=()
 [ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43210 --regid=43210 --clear-groups --inh-caps=-all --bounding-set=-all)
@@ -68,10 +55,6 @@ refused() { # what code pattern arguments...: a start that must end by itself
   says "$what: the reason" "$pattern" "$work/node.log"
 }
 ask() { "${run[@]}" "$bin/monitor_check" "$@"; }
-claims() { # what arguments...
-  local what=$1; shift
-  if ask "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -3 "$work/out"; failed=1; fi
-}
 counter() { ask status "$home" | sed -n 's/.*counter=\([0-9]*\).*/\1/p'; }
 monitor_pid() { sed -n 's/.*monitor_started pid=//p' "$work/node.log" | tail -1; }
 launcher_pid() { sed -n 's/.*launching launch=[0-9]* launcher=//p' "$work/node.log" | tail -1; }
@@ -80,7 +63,7 @@ lines() { [ "$(grep -c "$1" "$2")" -ge "$3" ]; }
 
 boot
 start
-claims "status" status "$home"
+works "status" ask status "$home"
 says "what is missing is named" '^lockdown$' "$work/out"
 says "the monitor is told to be unmeasured" 'measured=0 dev=1' "$work/out"
 
@@ -115,7 +98,7 @@ python3 "$work/garbage.py" "$home/run/monitor.sock" >"$work/out" 2>&1
 check "garbage is hung up on, what is not permitted refused, the rest answered" "hung_up=9 refused=58 told=1" "$(tail -1 "$work/out")"
 
 # --- walls around an enclave
-claims "an enclave is launched" facts "$home"
+works "an enclave is launched" ask facts "$home"
 for fact in pid=1 ppid=0 root_entries=0 open=10 dumpable=0 no_new_privs=1 nproc=0 core=0 mkdir=0 fork=0 writable_program=0 got=1; do
   says "it sees $fact" " $fact\b" "$work/out"
 done
@@ -129,19 +112,19 @@ else
 fi
 
 # --- what it may ask
-claims "evidence" evidence "$home"
+works "evidence" ask evidence "$home"
 says "the unlocked probe earns no wall it did not build" 'secret=0 unprotected=67108864' "$work/out"
-claims "permits" permits "$home"
-claims "heads" heads "$home"
-claims "sealing keys are given" seal "$home" "$work/keys"
-claims "and given again" seal "$home" "$work/keys"
+works "permits" ask permits "$home"
+works "heads" ask heads "$home"
+works "sealing keys are given" ask seal "$home" "$work/keys"
+works "and given again" ask seal "$home" "$work/keys"
 says "the same exact key" exact=same "$work/out"
 says "the same signer's key" signer=same "$work/out"
 
 # --- deaths
 (exec "${run[@]}" "$bin/monitor_check" watch "$home") >"$work/watch" 2>&1 & watcher=$!
 eventually "a host end that stays" lines '^launched' "$work/watch" 1
-claims "status while it runs" status "$home"
+works "status while it runs" ask status "$home"
 check "status names the enclave's own process" "pid=$(enclave_pid)" "$(sed -n 's/^\(pid=[0-9]*\).*/\1/p' "$work/out")"
 check "a second host end is told to wait" 2 "$(ask facts "$home" >/dev/null 2>&1; echo $?)"
 kill -9 "$(enclave_pid)"
@@ -159,9 +142,9 @@ eventually "and serves" lines 'monitor serving' "$work/node.log" 2
 eventually "its host end hears of it" grep -q '^hung up' "$work/watch"
 eventually "its enclave went with it" sh -c "! kill -0 $gone"
 wait "$watcher"
-claims "a new host end has the same keys" seal "$home" "$work/keys"
+works "a new host end has the same keys" ask seal "$home" "$work/keys"
 says "after that the signer's key is the same" signer=same "$work/out"
-claims "a refusal of the enclave's is told" exit "$home" 7
+works "a refusal of the enclave's is told" ask exit "$home" 7
 says "in words" 'rolled back' "$work/out"
 says "and not tried again soon" 'next_ms=60000' "$work/node.log"
 
@@ -181,16 +164,16 @@ done
 
 # --- a TPM that does not answer
 kill -STOP "$tpm"
-claims "a running site goes on" advance "$home" plain
+works "a running site goes on" ask advance "$home" plain
 says "for ordinary commits" '^advance=ok' "$work/out"
 says "but not for reports" '^report=input/output' "$work/out"
-claims "nor" advance "$home" strict
+works "nor" ask advance "$home" strict
 says "for strict commits" '^advance=input/output' "$work/out"
-claims "status" status "$home"
+works "status" ask status "$home"
 says "tells why" '^tpm: ' "$work/out"
 kill -CONT "$tpm"
 sleep 2.5
-claims "when the TPM is back" advance "$home" strict
+works "when the TPM is back" ask advance "$home" strict
 says "strict commits go on" '^advance=ok' "$work/out"
 says "reports, too" '^report=ok' "$work/out"
 
@@ -202,9 +185,9 @@ refused "a second unsealing in one boot" 9 "they were unsealed earlier in this b
 boot
 start
 check "a boot later the counter went on" $((before + 2)) "$(counter)"
-claims "and the keys" seal "$home" "$work/keys"
+works "and the keys" ask seal "$home" "$work/keys"
 says "are the same" exact=same "$work/out"
-claims "a stop by the control socket" stop "$home"
+works "a stop by the control socket" ask stop "$home"
 wait "$holder"; check "ends the key holder, too" 0 $?; holder=
 cp -a "$home/node/monitor" "$work/old-monitor"
 
@@ -212,21 +195,21 @@ cp -a "$home/node/monitor" "$work/old-monitor"
 boot
 "$bin/make_image" image "$image" "$bin/probe_proxy" 2 "$work/signer"
 start
-claims "a newer version" seal "$home" "$work/keys"
+works "a newer version" ask seal "$home" "$work/keys"
 says "has its signer's key" signer=same "$work/out"
 says "but not what was sealed exactly" exact=denied "$work/out"
-claims "it seals anew" seal "$home" "$work/newer"
+works "it seals anew" ask seal "$home" "$work/newer"
 stop
 boot
 "$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer"
 start
-claims "the older version" seal "$home" "$work/newer"
+works "the older version" ask seal "$home" "$work/newer"
 says "is refused what the newer sealed" signer=denied "$work/out"
 stop
 boot
 "$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer2"
 start
-claims "another signer's program" seal "$home" "$work/keys"
+works "another signer's program" ask seal "$home" "$work/keys"
 says "is refused" signer=denied "$work/out"
 stop
 "$bin/make_image" image "$image" "$bin/probe_proxy" 1 "$work/signer"
@@ -303,7 +286,7 @@ boot
 token "$work/owner.key" "$at"
 start
 says "with the owner's token the node begins anew" "reinitialise counter=$at status=ok" "$work/node.log"
-claims "it serves" seal "$home" "$work/keys"
+works "it serves" ask seal "$home" "$work/keys"
 says "with the keys it had" signer=same "$work/out"
 check "the token is gone" no "$([ -e "$home/node/reinitialise" ] && echo yes || echo no)"
 token "$work/owner.key" "$at"

@@ -5,7 +5,7 @@ set -uo pipefail
 bin=$(realpath "$1")
 work=$(mktemp -d)
 home=$work/home
-failed=0
+. "$(dirname "$0")/checks.sh"
 jobs=()
 [ "$(id -u)" = 0 ] || { echo "skipped: capturing the loopback needs root"; exit 77; }
 finish() {
@@ -15,8 +15,7 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi; }
-bastide() { "$bin/bastide" --home "$home" "$@" >>"$work/bastide.log" 2>&1 || { echo "FAILED: bastide $1"; failed=1; }; }
+bastide() { "$bin/bastide" --home "$home" "$@" >>"$work/bastide.log" 2>&1 || bad "bastide $1"; }
 hub() { "$bin/bastide" --home "$home" --json status 2>/dev/null | jq -r '.processes.hub.pid // empty'; }
 count() { wc -l <"$work/acknowledged"; }
 

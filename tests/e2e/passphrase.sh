@@ -5,27 +5,15 @@ set -uo pipefail
 build=$(realpath "$1")
 work=$(mktemp -d)
 home=$work/home
-failed=0
+. "$(dirname "$0")/checks.sh"
 finish() {
   "$build/bastide" --home "$home" down >/dev/null 2>&1
   [ $failed = 0 ] || tail -n 20 "$home"/run/*.log
   rm -rf "$work"
 }
 trap finish EXIT
-does() { # what code arguments...
-  local what=$1 code=$2 got; shift 2
-  "$build/bastide" --home "$home" "$@" >"$work/out" 2>"$work/err" </dev/null
-  got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
-holds() { # what command...
-  local what=$1; shift
-  if "$@" >/dev/null 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; failed=1; fi
-}
-lacks() { if grep -qF -- "$2" "$3"; then echo "FAILED: $1"; failed=1; else echo "ok: $1"; fi; }
-for tool in swtpm openssl jq; do
-  command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
-done
+bastide() { "$build/bastide" --home "$home" "$@" </dev/null; }
+demands swtpm openssl jq
 printf 'four words at random\n' >"$work/right"
 printf 'four words at randon\n' >"$work/wrong"
 key=$home/owner/owner.key

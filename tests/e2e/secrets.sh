@@ -8,7 +8,7 @@ build=$(realpath "$1")
 bin=$build
 work=$(mktemp -d)
 home=$work/home
-failed=0
+. "$(dirname "$0")/checks.sh"
 replay=
 [ "$(id -u)" = 0 ] || { echo "skipped: reading other processes' memory needs root"; exit 77; }
 finish() {
@@ -18,9 +18,6 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-ok() { echo "ok: $1"; }
-bad() { echo "FAILED: $1"; failed=1; }
-check() { if [ "$2" = "$3" ]; then ok "$1"; else bad "$1: expected '$2', got '$3'"; fi; }
 more() { if [ "${2:-0}" -gt 0 ]; then ok "$1 ($2)"; else bad "$1: none"; fi; }
 bastide() { "$bin/bastide" --home "$home" "$@" >>"$work/bastide.log" 2>&1 || bad "bastide $1 $2: exit code $?"; }
 random() { head -c 32 /dev/urandom | xxd -p -c 64; }

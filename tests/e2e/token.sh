@@ -10,7 +10,8 @@ work=$(mktemp -d)
 bin=$work/bin home=$work/home
 coap=127.0.0.1:25761 http=127.0.0.1:28761
 [ "$as" = user ] && coap=127.0.0.1:25762 http=127.0.0.1:28762
-failed=0 tpm=
+. "$(dirname "$0")/checks.sh"
+tpm=
 run=()
 [ "$as" = user ] && [ "$(id -u)" = 0 ] && run=(setpriv --reuid=43212 --regid=43212 --clear-groups --inh-caps=-all --bounding-set=-all)
 finish() {
@@ -20,28 +21,10 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-does() { # what code arguments...
-  local what=$1 code=$2 got; shift 2
-  (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@") >"$work/out" 2>"$work/err" </dev/null
-  got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
-holds() { # what command...
-  local what=$1; shift
-  if "$@" >/dev/null 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; failed=1; fi
-}
-says() { # what pattern
-  if grep -q -- "$2" "$work/err"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -3 "$work/err"; failed=1; fi
-}
-lacks() { # what pattern files...
-  local what=$1 pattern=$2; shift 2
-  if grep -rqF -- "$pattern" "$@"; then echo "FAILED: $what"; failed=1; else echo "ok: $what"; fi
-}
+bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" "$@" </dev/null); }
 softhsm=/usr/lib/softhsm/libsofthsm2.so
 tpm_module=$(ls /usr/lib/*/pkcs11/libtpm2_pkcs11.so 2>/dev/null)
-for tool in swtpm openssl jq setpriv softhsm2-util; do
-  command -v $tool >/dev/null || { echo "FAILED: $tool is missing (make deps installs it)"; exit 1; }
-done
+demands swtpm openssl jq setpriv softhsm2-util
 [ -n "$tpm_module" ] || { echo "FAILED: libtpm2-pkcs11-1 is missing (make deps installs it)"; exit 1; }
 
 mkdir -p "$bin" "$work/tokens" "$work/tpm-store" "$work/tpm-state"
@@ -62,16 +45,16 @@ holds "a token" new_token alice $softhsm
 uri='pkcs11:token=alice;object=owner'
 init=(init --insecure-dev --coap $coap --http $http)
 does "a PIN in the URI" 2 "${init[@]}" --owner-key "$uri?pin-value=492163"
-says "is refused, and where it goes is said" "--passphrase-file"
+says "is refused, and where it goes is said" "--passphrase-file" "$work/err"
 lacks "and not shown" 492163 "$work/err"
 does "a module without a key" 2 "${init[@]}" --pkcs11-module $softhsm
 does "a token's key without a passphrase" 2 "${init[@]}" --owner-key "$uri" --no-passphrase
 does "neither PIN nor terminal" 3 "${init[@]}" --owner-key "$uri" --pkcs11-module $softhsm
-says "is said" 'the token "alice" wants its PIN and there is no terminal'
+says "is said" 'the token "alice" wants its PIN and there is no terminal' "$work/err"
 does "another token" 6 --passphrase-file right "${init[@]}" --owner-key 'pkcs11:token=bob;object=owner' --pkcs11-module $softhsm
 does "no module" 6 --passphrase-file right "${init[@]}" --owner-key "$uri" --pkcs11-module "$work/right"
 does "another PIN" 3 --passphrase-file wrong "${init[@]}" --owner-key "$uri" --pkcs11-module $softhsm
-says "is named" 'wrong PIN: the token "alice" has another PIN, and has fewer tries left'
+says "is named" 'wrong PIN: the token "alice" has another PIN, and has fewer tries left' "$work/err"
 lacks "and not shown" 49216 "$work/err"
 holds "nothing was made" test ! -e "$home/owner/configuration"
 does "init" 0 --json --passphrase-file right "${init[@]}" --owner-key "$uri" --pkcs11-module $softhsm
@@ -94,7 +77,7 @@ does "the right one" 0 --passphrase-file right init --renew
 # --- the token goes
 mv "$work/tokens" "$work/pocket"; mkdir "$work/tokens"; [ ${#run[@]} = 0 ] || chown 43212:43212 "$work/tokens"
 does "without the token" 6 --passphrase-file right init --renew
-says "is said" "there is no such token: is it plugged in"
+says "is said" "there is no such token: is it plugged in" "$work/err"
 does "a report goes on" 0 report
 rmdir "$work/tokens"; mv "$work/pocket" "$work/tokens"
 does "its key behind another module" 0 --passphrase-file right init --owner-key "$uri" --pkcs11-module "$bin/faulty_token.so"
@@ -107,9 +90,9 @@ while [ $got != 1 ] && [ $turn -lt 60 ]; do # pulled out at every call in turn, 
   code=$?
   case $code in
     0) got=1 ;;
-    3) grep -q "is not there any more: put it back" "$work/err" || { echo "FAILED: pulled out at call $turn:"; cat "$work/err"; failed=1; } ;;
-    6) grep -q "no such token" "$work/err" || { echo "FAILED: pulled out at call $turn:"; cat "$work/err"; failed=1; } ;;
-    *) echo "FAILED: pulled out at call $turn: exit code $code"; cat "$work/err"; failed=1 ;;
+    3) grep -q "is not there any more: put it back" "$work/err" || { bad "pulled out at call $turn:"; cat "$work/err"; } ;;
+    6) grep -q "no such token" "$work/err" || { bad "pulled out at call $turn:"; cat "$work/err"; } ;;
+    *) bad "pulled out at call $turn: exit code $code"; cat "$work/err" ;;
   esac
 done
 holds "pulled out at each of its calls it is missed, in words" test $turn -gt 15 -a $got = 1
@@ -136,11 +119,11 @@ does "it signs" 0 --passphrase-file right reinitialise --forget-everything --cou
 home=$work/third
 does "init with a file" 0 "${init[@]}"
 does "the token's key is another's" 3 --passphrase-file right init --owner-key "$uri" --pkcs11-module $softhsm
-says "and so refused" "is not the one of the owner's certificate"
+says "and so refused" "is not the one of the owner's certificate" "$work/err"
 holds "nothing changed" test ! -e "$home/owner/owner.token"
 holds "put into the token by its own program" sh -c "cd '$work' && ${run[*]} softhsm2-util --import '$home/owner/owner.key' --token alice --label moved --id 77 --pin 492163"
 does "named" 0 --passphrase-file right init --owner-key 'pkcs11:token=alice;object=moved' --pkcs11-module $softhsm
-says "with a word on the file" "owner.key is still there"
+says "with a word on the file" "owner.key is still there" "$work/err"
 rm "$home/owner/owner.key"
 does "and used" 0 --passphrase-file right init --renew
 does "down again" 0 down
@@ -153,13 +136,13 @@ for _ in $(seq 100); do [ -S "$work/tpm.sock" ] && break; sleep 0.05; done
 holds "a TPM as a token" new_token carol "$tpm_module"
 uri='pkcs11:token=carol;object=owner'
 does "another PIN" 3 --passphrase-file wrong boot prepare esp4 --owner-key "$uri" --pkcs11-module "$tpm_module"
-says "is named" 'wrong PIN: the token "carol"'
+says "is named" 'wrong PIN: the token "carol"' "$work/err"
 does "the key is made there" 0 --passphrase-file right boot prepare esp4 --owner-key "$uri" --pkcs11-module "$tpm_module"
 holds "its certificate is a CA's" openssl verify -x509_strict -CAfile "$home/owner/owner.crt" "$home/owner/owner.crt"
 does "and it signs" 0 --passphrase-file right reinitialise --forget-everything --counter 1
 kill $tpm; wait $tpm 2>/dev/null; tpm=
 does "but not without its TPM" 3 --passphrase-file right reinitialise --forget-everything --counter 1
-says "which is said" "libtpm2_pkcs11.so cannot be started"
+says "which is said" "libtpm2_pkcs11.so cannot be started" "$work/err"
 
 # --- such keys are the owner's alone
 holds "bastide knows keys that are elsewhere" sh -c "nm '$build/bastide' | grep -q crypto_key_delegate"

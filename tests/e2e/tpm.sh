@@ -4,14 +4,15 @@
 set -uo pipefail
 build=$(realpath "$1")
 work=$(mktemp -d)
-failed=0 tpm=
+. "$(dirname "$0")/checks.sh"
+tpm=
 finish() {
   [ -z "$tpm" ] || { kill "$tpm"; wait "$tpm"; } 2>/dev/null
-  [ $failed = 0 ] || { echo "--- tpm"; tail -20 "$work"/*.log; }
+  [ $failed = 0 ] || { echo "--- tpm"; tail -20 "$work"/{tpm.log,out,err}; }
   rm -rf "$work"
 }
 trap finish EXIT
-command -v swtpm >/dev/null || { echo "skipped: swtpm is missing (make deps installs it)"; exit 77; }
+needs swtpm
 
 boot() { # state directory: that TPM, and no other, is reset and serves
   [ -z "$tpm" ] || { kill "$tpm"; wait "$tpm"; } 2>/dev/null
@@ -20,15 +21,11 @@ boot() { # state directory: that TPM, and no other, is reset and serves
   swtpm socket --tpm2 --server type=unixio,path="$work/sock" --ctrl type=unixio,path="$work/ctrl" \
     --tpmstate dir="$work/$1" --flags startup-clear >"$work/tpm.log" 2>&1 & tpm=$!
   for _ in $(seq 100); do [ -S "$work/sock" ] && return; sleep 0.05; done
-  echo "FAILED: swtpm does not start"; failed=1; exit 1
+  bad "swtpm does not start"; exit 1
 }
-claim() { # what expected step
-  "$build/tests/tpm_check" "swtpm:path=$work/sock" "$3" "$work/sealed" >"$work/out.log" 2>&1
-  local code=$?
-  if [ $code = "$2" ]; then echo "ok: $1"; else echo "FAILED: $1: exit code $code"; failed=1; fi
-}
-says() { # what text
-  if grep -q -- "$2" "$work/out.log"; then echo "ok: $1"; else echo "FAILED: $1: no '$2'"; failed=1; fi
+
+claim() { # what code step
+  exits "$1" "$2" "$build/tests/tpm_check" "swtpm:path=$work/sock" "$3" "$work/sealed"
 }
 
 boot ours
@@ -38,7 +35,7 @@ boot ours
 claim "after a reset everything is where it was" 0 again
 boot theirs
 claim "another TPM is refused" 1 capped
-says "by its endorsement key" "the TPM opens"
+says "by its endorsement key" "the TPM opens" "$work/err"
 kill "$tpm"; wait "$tpm" 2>/dev/null; tpm=
 claim "a TPM that is gone is an error" 0 gone
 exit $failed

@@ -3,15 +3,9 @@
 . "$(dirname "$0")/home_rig.sh"
 one=$work/one two=$work/two
 homes=("$one" "$two")
-bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" "$@") >"$work/out" 2>"$work/err" </dev/null; }
-does() { # what code home arguments...
-  local what=$1 code=$2 home=$3; shift 3
-  bastide --home "$home" "$@"
-  local got=$?
-  if [ $got = "$code" ]; then echo "ok: $what"; else echo "FAILED: $what: exit code $got, not $code"; tail -3 "$work/err"; failed=1; fi
-}
+bastide() { (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$@") >"$work/out" 2>"$work/err" </dev/null; } # home arguments...
 tpm() { local home=$1; shift; "${run[@]}" env TPM2TOOLS_TCTI="swtpm:path=$home/run/vtpm/vm/tpm" "$@"; } # home command...
-names() { bastide --home "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
+names() { bastide "$1" --json vtpm list; jq -r 'map(.name) | join(" ")' "$work/out"; }
 make_nodes() { # coap http: ports of the first; the second's are the next, and an ordinary user's those after them
   local more=0
   [ "$as" = user ] && more=2

@@ -6,7 +6,7 @@ set -uo pipefail
 build=$(realpath "$1")
 work=$(mktemp -d)
 home=$work/home bin=$work/bin
-failed=0
+. "$(dirname "$0")/checks.sh"
 holder= tpm= vtpm= plain= qemu=
 finish() {
   kill "$qemu" "$vtpm" "$plain" 2>/dev/null
@@ -16,30 +16,7 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-does() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 "$work/out"; failed=1; fi
-  tpm2_flushcontext -t >/dev/null 2>&1 # no resource manager stands between
-}
-refuses() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
-  tpm2_flushcontext -t >/dev/null 2>&1
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
-  echo "FAILED: $what"; failed=1
-}
-for tool in swtpm openssl tpm2_getrandom python3 jq bwrap; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+needs swtpm openssl tpm2_getrandom python3 jq bwrap
 mkdir -p "$work/tpm" "$bin" "$work/plain" "$home"/{node,run}
 cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm,vtpm-setup} "$build/tests/make_image" "$build/vtpm.image" "$bin"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=owner -keyout "$work/owner.pem" \
@@ -85,30 +62,36 @@ says "which is said" "longer than a passphrase may be" "$work/out"
 "$bin/bastide-vtpm" socket --colour 2>/dev/null; check "and what it does not know" 2 $?
 
 # --- a TPM for unmodified tools
+t() { # a tool and its arguments; no resource manager stands between
+  local code
+  "tpm2_$@"; code=$?
+  tpm2_flushcontext -t >/dev/null 2>&1
+  return $code
+}
 start startup-clear
 eventually "it answers" tpm2_getrandom 8
-does "a primary key" tpm2_createprimary -C o -c prim.ctx
-does "a key below it" tpm2_create -C prim.ctx -G ecc -u k.pub -r k.priv
-does "is loaded" tpm2_load -C prim.ctx -u k.pub -r k.priv -c k.ctx
+works "a primary key" t createprimary -C o -c prim.ctx
+works "a key below it" t create -C prim.ctx -G ecc -u k.pub -r k.priv
+works "is loaded" t load -C prim.ctx -u k.pub -r k.priv -c k.ctx
 echo message >m
-does "signs" tpm2_sign -c k.ctx -o m.sig m
-does "and is verified" tpm2_verifysignature -c k.ctx -m m -s m.sig
-does "an index is defined" tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
-does "written" tpm2_nvwrite -C o -i- 0x1500016 <<<"earlier"
+works "signs" t sign -c k.ctx -o m.sig m
+works "and is verified" t verifysignature -c k.ctx -m m -s m.sig
+works "an index is defined" t nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
+works "written" t nvwrite -C o -i- 0x1500016 <<<"earlier"
 check "read" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
-does "an endorsement key" tpm2_createek -c ek.ctx -G rsa -u ek.pub
-does "an attestation key" tpm2_createak -C ek.ctx -c ak.ctx -G ecc -s ecdsa -g sha256 -u ak.pub -n ak.name
-does "a PCR is extended" tpm2_pcrextend "16:sha256=$(sha256sum m | cut -c1-64)"
-does "quoted" tpm2_quote -c ak.ctx -l sha256:0,16 -q abcd -m q.msg -s q.sig -o q.pcr -g sha256
-does "and the quote is verified" tpm2_checkquote -u ak.pub -m q.msg -s q.sig -f q.pcr -q abcd -g sha256
-refuses "with another nonce it is not" tpm2_checkquote -u ak.pub -m q.msg -s q.sig -f q.pcr -q abce -g sha256
-does "a policy of that PCR" tpm2_createpolicy --policy-pcr -l sha256:16 -L pcr.policy
-does "seals a secret" tpm2_create -C prim.ctx -L pcr.policy -i- -u s.pub -r s.priv <<<"sealed"
-does "which is loaded" tpm2_load -C prim.ctx -u s.pub -r s.priv -c s.ctx
+works "an endorsement key" t createek -c ek.ctx -G rsa -u ek.pub
+works "an attestation key" t createak -C ek.ctx -c ak.ctx -G ecc -s ecdsa -g sha256 -u ak.pub -n ak.name
+works "a PCR is extended" t pcrextend "16:sha256=$(sha256sum m | cut -c1-64)"
+works "quoted" t quote -c ak.ctx -l sha256:0,16 -q abcd -m q.msg -s q.sig -o q.pcr -g sha256
+works "and the quote is verified" t checkquote -u ak.pub -m q.msg -s q.sig -f q.pcr -q abcd -g sha256
+fails "with another nonce it is not" tpm2_checkquote -u ak.pub -m q.msg -s q.sig -f q.pcr -q abce -g sha256
+works "a policy of that PCR" t createpolicy --policy-pcr -l sha256:16 -L pcr.policy
+works "seals a secret" t create -C prim.ctx -L pcr.policy -i- -u s.pub -r s.priv <<<"sealed"
+works "which is loaded" t load -C prim.ctx -u s.pub -r s.priv -c s.ctx
 check "and opens" sealed "$(tpm2_unseal -c s.ctx -p pcr:sha256:16)"
 tpm2_flushcontext -t
-does "the PCR moves on" tpm2_pcrextend "16:sha256=$(sha256sum m | cut -c1-64)"
-refuses "and it does not open any more" tpm2_unseal -c s.ctx -p pcr:sha256:16
+works "the PCR moves on" t pcrextend "16:sha256=$(sha256sum m | cut -c1-64)"
+fails "and it does not open any more" tpm2_unseal -c s.ctx -p pcr:sha256:16
 tpm2_flushcontext -t; tpm2_flushcontext -s; tpm2_flushcontext -l 2>/dev/null
 
 # --- peers that misbehave
@@ -202,7 +185,7 @@ for i in range(300):
 claim('three hundred leave noise behind, and it serves', alive())
 PY
 check "peers" 0 $?
-does "an honest client finds it as it was" tpm2_nvread -C o -s 7 0x1500016
+works "an honest client finds it as it was" t nvread -C o -s 7 0x1500016
 
 # --- an instance of the node, as libvirt has swtpm_setup make one and swtpm serve it
 echo "node = $home" >"$work/vtpm.conf"
@@ -226,8 +209,8 @@ contained() {
   bwrap --unshare-all --ro-bind /usr /usr --symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin --proc /proc --dev /dev \
     --ro-bind "$work/c" /run/tpm --setenv TPM2TOOLS_TCTI swtpm:path=/run/tpm/tpm "$@"
 }
-does "a container has it by its sockets' directory" contained tpm2_getrandom 8
-does "and what one leaves in it" contained sh -c 'tpm2_nvdefine -C o -s 2 -a "ownerread|ownerwrite" 0x1500016 && echo c | tpm2_nvwrite -C o -i- 0x1500016'
+works "a container has it by its sockets' directory" contained tpm2_getrandom 8
+works "and what one leaves in it" contained sh -c 'tpm2_nvdefine -C o -s 2 -a "ownerread|ownerwrite" 0x1500016 && echo c | tpm2_nvwrite -C o -i- 0x1500016'
 check "the next one finds" c "$(contained tpm2_nvread -C o -s 1 0x1500016)"
 kill "$instance"; wait "$instance" 2>/dev/null
 "$bin/bastide-vtpm" socket --tpm2 --tpmstate dir="$work/vm",instance=other --ctrl type=unixio,path="$work/c/ctrl" 2>"$work/out"
@@ -297,14 +280,14 @@ stop
 cp "$home/node/archive.db" "$work/archive.earlier"
 start startup-clear
 eventually "it answers" tpm2_getrandom 8
-does "something is written" tpm2_nvwrite -C o -i- 0x1500016 <<<"later.."
+works "something is written" t nvwrite -C o -i- 0x1500016 <<<"later.."
 stop
 cp "$home/node/archive.db" "$work/archive.later"
 cp "$work/archive.earlier" "$home/node/archive.db"
 start startup-clear
 wait "$vtpm"; check "an earlier state is refused" 7 $?
 says "by name" "the store was rolled back" "$work/vtpm.log"
-refuses "and nothing is answered" tpm2_nvread -C o -s 7 0x1500016
+fails "and nothing is answered" tpm2_nvread -C o -s 7 0x1500016
 cp "$work/archive.later" "$home/node/archive.db"
 start startup-clear
 eventually "with its own state it answers" tpm2_getrandom 8
@@ -320,12 +303,12 @@ plain_start() {
 }
 plain_stop() { kill "$plain"; wait "$plain"; plain=; } 2>/dev/null
 plain_start
-does "an index is defined there" tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
-does "written" tpm2_nvwrite -C o -i- 0x1500016 <<<"earlier"
+works "an index is defined there" t nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
+works "written" t nvwrite -C o -i- 0x1500016 <<<"earlier"
 plain_stop
 cp "$work/plain/tpm2-00.permall" "$work/plain.earlier"
 plain_start
-does "written again" tpm2_nvwrite -C o -i- 0x1500016 <<<"later.."
+works "written again" t nvwrite -C o -i- 0x1500016 <<<"later.."
 plain_stop
 cp "$work/plain.earlier" "$work/plain/tpm2-00.permall"
 plain_start

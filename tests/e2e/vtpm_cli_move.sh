@@ -3,12 +3,12 @@
 # and refused where it must be. Second argument: root or user.
 set -uo pipefail
 . "$(dirname "$0")/two_homes.sh"
-holds() { # what home expected: started, asked, stopped
+keeps() { # what home expected: started, asked, stopped
   does "$1: it starts" 0 "$2" vtpm start vm --on
   check "$1: it holds what it held" "$3" "$(tpm "$2" tpm2_nvread -C o -s 4 0x1500016 2>/dev/null)"
   tpm "$2" tpm2_nvread 0x01c0000a >"$work/in" 2>/dev/null
   does "$1: its certificate is exported" 0 "$2" vtpm export-ek vm --kind p256 --der
-  check "$1: and is the one in it" same "$(cmp -s "$work/in" "$work/out" && echo same)"
+  same "$1: and is the one in it" "$work/in" "$work/out"
   does "$1: it stops" 0 "$2" vtpm stop vm
 }
 nonce=00112233445566778899aabbccddeeff
@@ -26,8 +26,8 @@ platform() { # what home outcome
   does "$1: it starts" 0 "$2" vtpm start vm --on
   tpm "$2" tpm2_nvread 0x01c08000 >"$work/in" 2>/dev/null
   does "$1: its platform certificate is exported" 0 "$2" vtpm export-platform vm
-  check "$1: and is the one in it" same "$(cmp -s "$work/in" "$work/out" && echo same)"
-  check "$1: which it was made with" same "$(cmp -s "$work/in" "$work/platform" && echo same)"
+  same "$1: and is the one in it" "$work/in" "$work/out"
+  same "$1: which it was made with" "$work/in" "$work/platform"
   quotes "$2"
   does "$1: its quote is verified" 0 "$2" --json vtpm verify vm "${verify[@]}"
   check "$1: by a certificate of where it was made" "ok $3" "$(link ek-certificate) $(link platform-certificate)"
@@ -71,7 +71,7 @@ says "the source's copy is usable" "source's copy is usable" "$work/err"
 does "taken back" 0 "$one" vtpm migrate vm --to "$two" --abort
 check "nothing is left at the destination" "" "$(names "$two")"
 does "stopped" 0 "$one" vtpm stop vm
-holds "taken back" "$one" mine
+keeps "taken back" "$one" mine
 
 # --- moved, cut anywhere
 for cut in 0.1 0.2 0.3 0.4 0.5 0.6 0.8; do
@@ -86,7 +86,7 @@ done
 check "the source has it no more" "" "$(names "$one")"
 check "the destination has" vm "$(names "$two")"
 does "it is not running, or was left so" 0 "$two" vtpm stop vm
-holds "moved" "$two" mine
+keeps "moved" "$two" mine
 platform "moved" "$two" allowed
 does "its policy came along" 0 "$two" --json vtpm policy vm
 check "as it was" "2 true 65536 true" "$(jq -r '"\(.serial) \(.snapshots) \(.state_max) \(.installed)"' "$work/out")"
@@ -99,7 +99,7 @@ does "and back" 0 "$two" vtpm migrate vm --to "$one"
 does "where the second counts no more" 7 "$one" vtpm start vm --on
 says "for the third went along" "rolled back: its serial is 2, and 3 was seen" "$one/run/vtpm/vm/host.log"
 "${run[@]}" cp "$work/third" "$one/node/instances/vm/workload"
-holds "and back" "$one" mine
+keeps "and back" "$one" mine
 
 # --- lost and restored
 does "it is deleted" 0 "$one" vtpm delete vm --yes
@@ -109,7 +109,7 @@ does "what was begun for it goes" 0 "$one" vtpm delete vm --yes
 does "no backup at all" 3 "$one" vtpm restore vm "$work/four" --gone
 does "of no file" 6 "$one" vtpm restore vm "$work/nothing" --gone
 does "restored" 0 "$one" vtpm restore vm "$work/backup" --gone --tenant acme
-holds "restored" "$one" mine
+keeps "restored" "$one" mine
 does "deleted" 0 "$one" vtpm delete vm --yes
 does "restored, of one that had a policy" 0 "$one" vtpm restore vm "$work/backup3" --gone --tenant acme
 says "it is said that there is none here" "machine policy of vTPM vm is not here" "$work/err"
@@ -121,5 +121,5 @@ does "and an earlier policy counts no more" 7 "$one" vtpm start vm --on
 "${run[@]}" cp "$one/owner/vtpm-backup.key" "$two/owner"
 does "it is deleted once more" 0 "$one" vtpm delete vm --yes
 does "and restored on the other node" 0 "$two" vtpm restore vm "$work/backup" --gone
-holds "restored there" "$two" mine
+keeps "restored there" "$two" mine
 exit $failed

@@ -10,7 +10,7 @@ cd "$work" || exit 1
 export TPM2TOOLS_TCTI
 TPM2TOOLS_TCTI=$(tcti own)
 write() { tpm2_nvwrite -C o -i- 0x1500016 <<<"$1"; }
-holds() { tpm2_nvread -C o -s 6 0x1500016 2>/dev/null; }
+kept() { tpm2_nvread -C o -s 6 0x1500016 2>/dev/null; }
 # The owner's side: what it saw last it keeps, as bastide does in its pins.
 owner() { "$bin/vtpm_check" seen own.keys "$home" "$bin/vtpm.image" "$1" >owner.out 2>&1; local code=$?; tail -1 owner.out; return $code; }
 stop_all() { [ -z "${vtpm[own]:-}" ] || stop own; node_down; }
@@ -62,7 +62,7 @@ node_refuses "the TPM alone: the monitor refuses, for its counter is behind" "co
 archive before; table before; tpm_state before
 node_up
 start own
-check "all three: nothing on the node can tell" "before" "$(holds)"
+check "all three: nothing on the node can tell" "before" "$(kept)"
 owner pins >/dev/null; check "the owner, who saw more, is told that it is older" 5 $?
 cp pins.before pins.other
 owner pins.other >/dev/null; check "one who saw nothing since is not" 0 $?
@@ -76,6 +76,6 @@ node_up
 start own
 for word in more.1 more.2 more.3 more.4; do write $word; done
 owner pins >/dev/null; check "run on past what was seen, the owner is told nothing" 0 $?
-check "though it never was what he saw" "more.4" "$(holds)"
+check "though it never was what he saw" "more.4" "$(kept)"
 stop_all
 exit $failed

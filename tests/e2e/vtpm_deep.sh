@@ -10,7 +10,8 @@ work=$(mktemp -d)
 bin=$work/bin home=$work/home
 coap=127.0.0.1:25811 http=127.0.0.1:28811
 [ "${2:-root}" = user ] && coap=127.0.0.1:25812 http=127.0.0.1:28812
-failed=0 software=
+. "$(dirname "$0")/checks.sh"
+software=
 finish() {
   "$bin/bastide" --home "$home" down >/dev/null 2>&1
   [ -z "$software" ] || kill "$software"
@@ -19,33 +20,16 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-run() { "$bin/bastide" --home "$home" "$@" >"$work/out" 2>"$work/err" </dev/null; }
-does() { # what arguments...
-  local what=$1; shift
-  if run "$@"; then echo "ok: $what"; else echo "FAILED: $what"; tail -3 "$work/err"; failed=1; fi
-}
-works() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 "$work/out"; failed=1; fi
-}
-refuses() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else echo "ok: $what"; fi
-}
-for tool in swtpm openssl jq tpm2_createak tpm2_quote tpm2_makecredential; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+bastide() { "$bin/bastide" --home "$home" "$@" >"$work/out" 2>"$work/err" </dev/null; }
+needs swtpm openssl jq tpm2_createak tpm2_quote tpm2_makecredential
 /usr/bin/python3 -c 'import pyasn1_modules.rfc5755' 2>/dev/null || { echo "skipped: python3-pyasn1-modules is missing (make deps installs it)"; exit 77; }
 mkdir -p "$bin"
 cp -r "$build"/{bastide,bastided,bastide-keyholder,bastide-monitor,bastide-launcher,bastide-vtpm,hub.image,vtpm.image} "$bin"
 cd "$work" || exit 1
 
 # --- a node with two VMs' vTPMs
-does "init" init --insecure-dev --coap $coap --http $http
-for name in one two; do does "vTPM $name" vtpm create $name --tenant acme --start --on; done
+does "init" 0 init --insecure-dev --coap $coap --http $http
+for name in one two; do does "vTPM $name" 0 vtpm create $name --tenant acme --start --on; done
 
 tpm() { local name=$1 command=$2; shift 2; "$command" -T "swtpm:path=$home/run/vtpm/$name/tpm" "$@"; } # name command arguments...
 key() { # name handle algorithm scheme: an attestation key of tpm2-tools' making, made persistent
@@ -59,7 +43,7 @@ quote() { # name handle nonce scheme: attest, signature
 }
 verify() { # name handle arguments...: words of the links that are refused
   local name=$1 handle=$2; shift 2
-  run --json vtpm verify "$name" --ak "$handle" --quote attest --signature signature --nonce "$nonce" "$@"
+  bastide --json vtpm verify "$name" --ak "$handle" --quote attest --signature signature --nonce "$nonce" "$@"
   local code=$?
   jq -r '[.links[] | select(.state == "refused") | .link] | join(" ")' "$work/out"
   return $code
@@ -77,11 +61,11 @@ for kind in ecc:ecdsa rsa:rsassa rsa:rsapss; do
 done
 ak=0x81010002
 works "the first again" quote one $ak "$nonce"
-does "it is told link by link" vtpm verify one --ak $ak --quote attest --signature signature --nonce "$nonce" --pcrs pcrs --save answer
+does "it is told link by link" 0 vtpm verify one --ak $ak --quote attest --signature signature --nonce "$nonce" --pcrs pcrs --save answer
 for link in tpm attestation-key quote monitor image configuration vtpm-keys vm-attestation-key vm-quote vm-nonce vm-pcrs; do
   check "with the link $link" yes "$(grep -qE "^(ok|allowed) +$link " "$work/out" && echo yes)"
 done
-does "without the vTPM, of the answer that was kept" vtpm verify one --ak $ak --quote attest --signature signature --nonce "$nonce" --pcrs pcrs --answer answer
+does "without the vTPM, of the answer that was kept" 0 vtpm verify one --ak $ak --quote attest --signature signature --nonce "$nonce" --pcrs pcrs --answer answer
 check "what no value is expected of is allowed, and said" allowed "$(verify one $ak >/dev/null; jq -r '.links[] | select(.link == "vm-pcrs") | .state' "$work/out")"
 
 check "that nobody measured what the VM starts from, too" allowed "$(jq -r '.links[] | select(.link == "vm-launch") | .state' "$work/out")"
@@ -89,7 +73,7 @@ check "that nobody measured what the VM starts from, too" allowed "$(jq -r '.lin
 # --- words
 wrong() { # what code arguments of verify...
   local what=$1 code=$2; shift 2
-  run vtpm verify one --quote attest --signature signature "$@"
+  bastide vtpm verify one --quote attest --signature signature "$@"
   check "$what" "$code" $?
 }
 printf 'sha256:\n  7 : 0x%s\n' "$(openssl rand -hex 31)" >bad.pcrs
@@ -122,7 +106,7 @@ good
 works "an attestation key of the other VM's" key two $ak ecc ecdsa
 quote two $ak "$nonce" >/dev/null
 broken "another vTPM's quote" "vm-quote" one $ak
-does "is that one's" vtpm verify two --ak $ak --quote attest --signature signature --nonce "$nonce" --save two.answer
+does "is that one's" 0 vtpm verify two --ak $ak --quote attest --signature signature --nonce "$nonce" --save two.answer
 broken "another vTPM's answer" "configuration ek-certificate platform-certificate" one $ak --answer two.answer
 good
 nonce=$(openssl rand -hex 20) broken "an answer for another request" "nonce quote vm-nonce" one $ak --answer answer
@@ -148,9 +132,9 @@ works "its key, without the private half, goes into the vTPM" bash -c "
   tpm2_readpublic -T swtpm:path=$work/software.sock -c soft.ak.ctx -o soft.ak.pub >/dev/null &&
   tpm2_flushcontext -T swtpm:path=$work/software.sock -t;
   tpm2_loadexternal -T swtpm:path=$home/run/vtpm/one/tpm -C e -u soft.ak.pub -c outside.ctx"
-refuses "and does not persist there" tpm one tpm2_evictcontrol -C o -c outside.ctx 0x8101000a
+fails "and does not persist there" tpm one tpm2_evictcontrol -C o -c outside.ctx 0x8101000a
 tpm one tpm2_flushcontext -t
-check "so nothing is told of it" 6 "$(run vtpm verify one --ak 0x8101000a --quote attest --signature signature --nonce "$nonce"; echo $?)"
+check "so nothing is told of it" 6 "$(bastide vtpm verify one --ak 0x8101000a --quote attest --signature signature --nonce "$nonce"; echo $?)"
 with() { # what links file change: what is kept of the owner's changed by jq
   cp "$home/$3" kept; jq "$4" kept >"$home/$3"
   broken "$1" "$2" one $ak --answer answer
@@ -164,10 +148,10 @@ check "unbent it holds" "0 " "$(links=$(verify one $ak --answer answer); echo "$
 
 # --- the certificate of the endorsement key, and by it the key the other way, as Keylime has it
 for kind in rsa2048:0x01c00002 p256:0x01c0000a; do
-  does "the ${kind%:*} certificate is exported" vtpm export-ek one --kind "${kind%:*}" --der -o "ek.${kind%:*}.der"
+  does "the ${kind%:*} certificate is exported" 0 vtpm export-ek one --kind "${kind%:*}" --der -o "ek.${kind%:*}.der"
 done
 check "and is a link, with the site's CA" ok "$(verify one $ak --answer answer >/dev/null; jq -r '.links[] | select(.link == "ek-certificate") | .state' "$work/out")"
-run vtpm export-ek two --kind p256 --der -o two.p256.der
+bastide vtpm export-ek two --kind p256 --der -o two.p256.der
 broken "the other vTPM's certificate" "ek-certificate" one $ak --answer answer --ek-certificate two.p256.der
 openssl x509 -inform DER -in "$home/owner/site-ca.crt" -out ca.pem
 for kind in rsa2048 p256; do
@@ -175,7 +159,7 @@ for kind in rsa2048 p256; do
   works "openssl verifies the $kind certificate against the site CA" openssl verify -partial_chain -CAfile ca.pem ek.$kind.pem
 done
 works "tpm2_getekcertificate fetches it" tpm one tpm2_getekcertificate -o got.rsa
-check "the same" same "$(cmp -s got.rsa ek.rsa2048.der && echo same)"
+same "the same" got.rsa ek.rsa2048.der
 openssl x509 -inform DER -in got.rsa -noout -pubkey >ek.pem
 openssl rand 24 >secret
 works "a credential to the certified key, for the attestation key" tpm2_makecredential -T none -u ek.pem -G rsa -s secret -n "$(xxd -p -c 80 one.$ak.name)" -o credential
@@ -187,14 +171,14 @@ activate() { # name key
   return $code
 }
 works "is activated by the vTPM that holds both" activate one one.$ak.ctx
-check "with the secret" same "$(cmp -s secret activated && echo same)"
-refuses "not for another key in it" activate one one.0x81010003.ctx
-refuses "nor by another vTPM" activate two two.$ak.ctx
+same "with the secret" secret activated
+fails "not for another key in it" activate one one.0x81010003.ctx
+fails "nor by another vTPM" activate two two.$ak.ctx
 
 # --- the platform certificate, read by a reader of others' making
-does "the platform certificate is exported" vtpm export-platform one -o platform.der
+does "the platform certificate is exported" 0 vtpm export-platform one -o platform.der
 works "tpm2_nvread finds it where TCG has it" tpm one tpm2_nvread -o got.platform 0x01c08000
-check "the same" same "$(cmp -s platform.der got.platform && echo same)"
+same "the same" platform.der got.platform
 works "it is an attribute certificate" bash -c "/usr/bin/python3 '$tests/attribute_certificate.py' platform.der signed signature >read"
 fact() { sed -n "s/^$1=//p" read; }
 check "of version 2" 1 "$(fact version)"
@@ -212,6 +196,6 @@ check "on this node, of this configuration and image" "acme $(jq -r .ek_name "$h
   "$(fact "attribute 2.25.122898915368401732794719524281580743377")"
 openssl x509 -in ca.pem -noout -pubkey >ca.pub.pem
 works "and the site CA signed it" openssl dgst -sha256 -verify ca.pub.pem -signature signature signed
-refuses "its owner cannot change it" tpm one tpm2_nvwrite -C o -i platform.der 0x01c08000
-refuses "nor undefine it" tpm one tpm2_nvundefine -C o 0x01c08000
+fails "its owner cannot change it" tpm one tpm2_nvwrite -C o -i platform.der 0x01c08000
+fails "nor undefine it" tpm one tpm2_nvundefine -C o 0x01c08000
 exit $failed

@@ -13,12 +13,12 @@ hostile() { # phase data control
   check "phase $1" 0 $?
 }
 tool() { local name=$1; shift; "tpm2_$1" -T "$(tcti "$name")" "${@:2}"; } # name tool arguments...
-holds() { tool "$1" nvread -C o -s 6 0x1500016 2>/dev/null; }
+kept() { tool "$1" nvread -C o -s 6 0x1500016 2>/dev/null; }
 for name in own two; do
   start $name
   tool $name nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016 >/dev/null
   tool $name nvwrite -C o -i- 0x1500016 <<<"of $name"
-  check "vTPM $name holds what is its own" "of $name" "$(holds $name)"
+  check "vTPM $name holds what is its own" "of $name" "$(kept $name)"
 done
 enclave=$(enclave_of two)
 resets=$(tool two readclock | grep reset_count)
@@ -28,13 +28,13 @@ stop own
 begin own --flags startup-none
 eventually "the vTPM listens" test -S own
 hostile off "$work/own" "$work/own.ctrl"
-check "it holds what it held" "of own" "$(holds own)"
+check "it holds what it held" "of own" "$(kept own)"
 
 # --- one that runs
 stop own; start own --flags startup-clear --transfer "type=unixio,path=$work/own.transfer"
 victim=$(enclave_of own)
 hostile on "$work/own" "$work/own.ctrl"
-check "it holds what it held" "of own" "$(holds own)"
+check "it holds what it held" "of own" "$(kept own)"
 check "its enclave is the same" "$victim" "$(enclave_of own)"
 hostile end "$work/own" "$work/own.ctrl"
 wait "${vtpm[own]}"; check "SHUTDOWN is its host end's end" 0 $?
@@ -64,15 +64,15 @@ try() { # what: it starts with the archive as it is, and holds what it held, or 
     kill -0 "${vtpm[own]}" 2>/dev/null || break
     sleep 0.05
   done
-  if [ "$(holds own)" = "of own" ]; then
+  if [ "$(kept own)" = "of own" ]; then
     served=$((served + 1))
     stop own
     cp "$archive" good # it went on from there
   else
-    kill -0 "${vtpm[own]}" 2>/dev/null && { echo "FAILED: $1: it neither serves nor refuses"; failed=1; kill "${vtpm[own]}"; }
+    kill -0 "${vtpm[own]}" 2>/dev/null && { bad "$1: it neither serves nor refuses"; kill "${vtpm[own]}"; }
     wait "${vtpm[own]}"
     [ $? -ge 128 ] || refused=$((refused + 1))
-    grep -qE '^error .*(reason|text)=|refused the store' own.log || { echo "FAILED: $1: it does not say why"; tail -3 own.log; failed=1; }
+    grep -qE '^error .*(reason|text)=|refused the store' own.log || { bad "$1: it does not say why"; tail -3 own.log; }
     unset "vtpm[own]"
   fi
   cp good "$archive"
@@ -105,7 +105,7 @@ start two
 
 # --- nothing lost
 start own
-check "it holds what it held" "of own" "$(holds own)"
-check "and so does its neighbour" "of two" "$(holds two)"
+check "it holds what it held" "of own" "$(kept own)"
+check "and so does its neighbour" "of two" "$(kept two)"
 for name in own two; do stop $name; done
 exit $failed

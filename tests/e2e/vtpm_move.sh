@@ -8,7 +8,7 @@ build=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 bin=$work/bin
-failed=0
+. "$(dirname "$0")/checks.sh"
 declare -A pid=()
 finish() {
   for each in vm.a vm.b vtpm.a vtpm.b; do [ -z "${pid[$each]:-}" ] || kill "${pid[$each]}"; done 2>/dev/null
@@ -19,28 +19,7 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-does() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 "$work/out"; failed=1; fi
-}
-refuses() { # what pattern command...
-  local what=$1 pattern=$2; shift 2
-  if "$@" >"$work/out" 2>&1; then echo "FAILED: $what: was not refused"; failed=1; else says "$what" "$pattern" "$work/out"; fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 600); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.1; done
-  echo "FAILED: $what"; failed=1
-}
-for tool in swtpm openssl tpm2_getrandom tpm2_nvread python3 qemu-system-x86_64 qemu-img; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-done
+needs swtpm openssl tpm2_getrandom tpm2_nvread python3 qemu-system-x86_64 qemu-img
 mkdir -p "$bin"
 cp -r "$build"/bastide-{keyholder,monitor,launcher,vtpm} "$build"/tests/{make_image,vtpm_move} "$bin"
 for version in 1 2; do # of one signer
@@ -97,7 +76,7 @@ runs() { qmp "$1" query-status | grep -q '"running": true'; }
 
 node a
 node b
-does "a disk is made, for snapshots" qemu-img create -q -f qcow2 "$work/disk.qcow2" 1M
+works "a disk is made, for snapshots" qemu-img create -q -f qcow2 "$work/disk.qcow2" 1M
 
 # --- no snapshots unless the owner signed that there may be
 start a
@@ -105,11 +84,11 @@ check "a vTPM that was never started" empty "$(at a)"
 vm a
 eventually "its firmware measures into it" measured a
 check "then it lives" live "$(at a)"
-does "something is kept in it" tpm a tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
-does "namely this" keep a first.
-refuses "a snapshot is refused" "rror" qmp a hmp "savevm one"
+works "something is kept in it" tpm a tpm2_nvdefine -C o -s 8 -a "ownerread|ownerwrite" 0x1500016
+works "namely this" keep a first.
+refuses "a snapshot is refused" "error" qmp a hmp "savevm one"
 says "and the log says why" "refused=get_state: the machine policy allows no snapshots" "$work/vtpm.a.log"
-does "the VM goes on" qmp a cont
+works "the VM goes on" qmp a cont
 eventually "running" runs a
 check "with its TPM" first. "$(kept a)"
 
@@ -119,13 +98,13 @@ policy 1 snapshots
 start a
 vm a
 eventually "with a policy its firmware measures into it again" measured a
-does "a PCR is extended" extend a before
+works "a PCR is extended" extend a before
 before=$(pcr a 16) boot=$(pcr a 0)
-does "a snapshot is taken" qmp a hmp "savevm one"
-does "something else is written" keep a second
-does "the PCR moves on" extend a after
+works "a snapshot is taken" qmp a hmp "savevm one"
+works "something else is written" keep a second
+works "the PCR moves on" extend a after
 check "what was written last is read" second "$(kept a)"
-does "the snapshot is loaded" qmp a hmp "loadvm one"
+works "the snapshot is loaded" qmp a hmp "loadvm one"
 says "as the log says" "state=taken_back" "$work/vtpm.a.log"
 check "the TPM holds what it held" first. "$(kept a)"
 check "and the PCR" "$before" "$(pcr a 16)"
@@ -144,12 +123,12 @@ check "with its TPM" first. "$(kept a)"
 
 # --- one that he granted
 start b
-does "the destination proves a landing key, the source gets the grant" owner begin "$work/a.move" "$work/b.move"
+works "the destination proves a landing key, the source gets the grant" owner begin "$work/a.move" "$work/b.move"
 check "the source serves on" live+armed "$(at a)"
 check "the destination expects" landing "$(at b)"
 check "with its TPM" first. "$(kept a)"
 vm b -incoming unix:"$work/m.sock"
-does "the VM migrates" qmp a migrate unix:"$work/m.sock"
+works "the VM migrates" qmp a migrate unix:"$work/m.sock"
 check "its state has left" moved "$(at a)"
 check "and landed" live "$(at b)"
 eventually "the VM runs there" runs b
@@ -157,10 +136,10 @@ check "its TPM holds what it held" first. "$(kept b)"
 check "its PCR too" "$before" "$(pcr b 16)"
 check "and what its firmware measured" "$boot" "$(pcr b 0)"
 check "the source serves nothing any more" "" "$(kept a)"
-does "the source forgets, on proof" owner finish "$work/a.move" "$work/b.move"
+works "the source forgets, on proof" owner finish "$work/a.move" "$work/b.move"
 check "and says so" forgotten "$(at a)"
-does "asked again it has forgotten" owner finish "$work/a.move" "$work/b.move"
-does "what is kept now" keep b third.
+works "asked again it has forgotten" owner finish "$work/a.move" "$work/b.move"
+works "what is kept now" keep b third.
 stop vm.a; wait "${pid[vtpm.a]}"
 start a startup-clear
 wait "${pid[vtpm.a]}"; check "nor does it begin anew" 9 $?
@@ -168,17 +147,17 @@ says "and says why" "refused=init: the state has left" "$work/vtpm.a.log"
 
 # --- one that is lost on its way
 start a
-does "granted back" owner begin "$work/b.move" "$work/a.move"
+works "granted back" owner begin "$work/b.move" "$work/a.move"
 qmp b migrate "exec:cat >$work/void" >"$work/out" 2>&1
 check "it left" moved "$(at b)"
 refuses "before it landed nothing is forgotten" "has not landed" owner finish "$work/b.move" "$work/a.move"
 kill -9 "$(grep -o 'enclave_ready instance=vm launch=[0-9]* pid=[0-9]*' "$work/node.a.log" | tail -1 | sed 's/.*pid=//')"
 landing() { [ "$(at a)" = landing ]; }
 eventually "the other enclave was killed meanwhile" landing
-does "undone, on proof that it never landed" owner abort "$work/b.move" "$work/a.move"
+works "undone, on proof that it never landed" owner abort "$work/b.move" "$work/a.move"
 check "it lives where it was" live "$(at b)"
 check "the other one never will" abandoned "$(at a)"
-does "the VM goes on" qmp b cont
+works "the VM goes on" qmp b cont
 eventually "running" runs b
 check "and did not notice" third. "$(kept b)"
 check "its PCR neither" "$before" "$(pcr b 16)"
@@ -186,12 +165,12 @@ check "its PCR neither" "$before" "$(pcr b 16)"
 # --- a VM that is off, a backup, and a restoration of what is gone
 stop vm.b; wait "${pid[vtpm.b]}"
 start b
-does "a backup" owner backup "$work/b.move" "$work/backup.pem" "$work/backup"
+works "a backup" owner backup "$work/b.move" "$work/backup.pem" "$work/backup"
 check "is a copy, and it lives" live "$(at b)"
 check "that tells nothing" "" "$(grep -ac 'third\.' "$work/backup" | grep -v '^0$')"
-does "moved while it is off" owner begin "$work/b.move" "$work/a.move"
-does "by hand" owner carry "$work/b.move" "$work/a.move"
-does "and forgotten" owner finish "$work/b.move" "$work/a.move"
+works "moved while it is off" owner begin "$work/b.move" "$work/a.move"
+works "by hand" owner carry "$work/b.move" "$work/a.move"
+works "and forgotten" owner finish "$work/b.move" "$work/a.move"
 check "it lives there" live "$(at a)"
 refuses "where a TPM lives none is restored" "it would be lost" owner restore "$work/a.move" "$work/backup.pem" "$work/backup"
 stop vtpm.a
@@ -200,7 +179,7 @@ eventually "it answers" tpm a tpm2_getrandom 8
 check "and holds what it held" third. "$(kept a)"
 head -c -1 "$work/backup" >"$work/cut"
 refuses "a backup that was cut is none" "restore" owner restore "$work/b.move" "$work/backup.pem" "$work/cut"
-does "on the owner's word it is restored" owner restore "$work/b.move" "$work/backup.pem" "$work/backup"
+works "on the owner's word it is restored" owner restore "$work/b.move" "$work/backup.pem" "$work/backup"
 stop vtpm.b
 start b startup-clear
 eventually "it answers" tpm b tpm2_getrandom 8
@@ -213,7 +192,7 @@ version 2
 start b startup-clear
 eventually "the next version answers" tpm b tpm2_getrandom 8
 check "and holds what the former one kept" third. "$(kept b)"
-does "it keeps something else" keep b fourth
+works "it keeps something else" keep b fourth
 stop vtpm.b
 version 1
 start b startup-clear

@@ -3,7 +3,7 @@
 build=$(realpath "$1")
 work=$(mktemp -d)
 home=$work/home bin=$work/bin
-failed=0
+. "$(dirname "$0")/checks.sh"
 holder= tpm=
 declare -A vtpm=()
 extra() { :; } # what else a test ends
@@ -17,40 +17,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
-check() { # what expected actual
-  if [ "$2" = "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: expected '$2', got '$3'"; failed=1; fi
-}
-differs() { # what unwanted actual
-  if [ -n "$3" ] && [ "$2" != "$3" ]; then echo "ok: $1"; else echo "FAILED: $1: got '$3'"; failed=1; fi
-}
-does() { # what command...
-  local what=$1; shift
-  if "$@" >"$work/out" 2>&1; then echo "ok: $what"; else echo "FAILED: $what"; tail -5 "$work/out"; failed=1; fi
-}
-refuses() { # what response-code command...: the TPM's own word, or "-" where a peer's exit code is all there is
-  local what=$1 code=$2; shift 2
-  if "$@" >"$work/out" 2>&1; then
-    echo "FAILED: $what: was not refused"; failed=1
-  elif [ "$code" != - ] && ! grep -qi "($code)" "$work/out"; then
-    echo "FAILED: $what: not with $code:"; tail -6 "$work/out"; failed=1
-  else
-    echo "ok: $what"
-  fi
-}
-says() { # what pattern file
-  if grep -q -- "$2" "$3"; then echo "ok: $1"; else echo "FAILED: $1: no '$2' in:"; tail -5 "$3"; failed=1; fi
-}
-eventually() { # what command...
-  local what=$1; shift
-  for _ in $(seq 400); do "$@" >/dev/null 2>&1 && { echo "ok: $what"; return; }; sleep 0.05; done
-  echo "FAILED: $what"; failed=1
-}
-needs() { # tools...
-  local tool
-  for tool in swtpm openssl "$@"; do
-    command -v "$tool" >/dev/null || { echo "skipped: $tool is missing (make deps installs it)"; exit 77; }
-  done
-}
+needs swtpm openssl
 
 # --- the node
 configure() { # name site-id: the configuration of an instance, whose image is the node's

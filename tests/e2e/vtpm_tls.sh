@@ -28,11 +28,11 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=c
 echo 'subjectAltName = DNS:vm.example' >san
 for kind in EC:group:P-256 RSA:bits:2048; do
   name=${kind%%:*}
-  does "an $name key is made in the vTPM" within openssl genpkey "${provider[@]}" -algorithm "$name" -pkeyopt "${kind#*:}" -out "$name.key"
+  works "an $name key is made in the vTPM" within openssl genpkey "${provider[@]}" -algorithm "$name" -pkeyopt "${kind#*:}" -out "$name.key"
   says "and leaves it wrapped only" "BEGIN TSS2 PRIVATE KEY" "$name.key"
-  does "it signs a request" within openssl req "${provider[@]}" -new -key "$name.key" -subj /CN=vm.example -out "$name.csr"
-  does "which verifies without a TPM" openssl req -in "$name.csr" -verify -noout
-  does "a CA certifies it" openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -days 2 -extfile san -out "$name.pem"
+  works "it signs a request" within openssl req "${provider[@]}" -new -key "$name.key" -subj /CN=vm.example -out "$name.csr"
+  works "which verifies without a TPM" openssl req -in "$name.csr" -verify -noout
+  works "a CA certifies it" openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -days 2 -extfile san -out "$name.pem"
   flush
   serve -key "$name.key" -cert "$name.pem" -tls1_3
   ask -tls1_3 >out
@@ -40,9 +40,9 @@ for kind in EC:group:P-256 RSA:bits:2048; do
   says "and answers" "HTTP/1.0 200 ok" out
   end
 done
-refuses "with another vTPM the key file is nothing" - env TPM2OPENSSL_TCTI="$(tcti two)" openssl pkeyutl "${provider[@]}" -sign -inkey EC.key -rawin -in san -out none
+fails "with another vTPM the key file is nothing" env TPM2OPENSSL_TCTI="$(tcti two)" openssl pkeyutl "${provider[@]}" -sign -inkey EC.key -rawin -in san -out none
 says "for its parent is another" "0x000001df" out
-refuses "and without one, too" - openssl pkey -in EC.key -noout
+fails "and without one, too" openssl pkey -in EC.key -noout
 stop own; start own
 serve -key EC.key -cert EC.pem -tls1_3
 ask -tls1_3 >out

@@ -21,11 +21,11 @@ over() { # a policy session, whether or not what it was for came about
   tpm2_flushcontext s || tpm2_flushcontext -l
   tpm2_flushcontext -t
 } >/dev/null 2>&1
-quiet() { t "$@" >/dev/null 2>"$work/err" || { echo "FAILED: tpm2_$*"; tail -3 "$work/err"; failed=1; }; }
+quiet() { t "$@" >/dev/null 2>"$work/err" || { bad "tpm2_$*"; tail -3 "$work/err"; }; }
 sum() { sha256sum "$1" | cut -c1-64; }
 verified() { # what key.pem signature message more-options...
   local what=$1 key=$2 signature=$3 message=$4; shift 4
-  does "$what" openssl dgst -sha256 -verify "$key" -signature "$signature" "$@" "$message"
+  works "$what" openssl dgst -sha256 -verify "$key" -signature "$signature" "$@" "$message"
 }
 at own
 quiet dictionarylockout -s -n 30 -t 4000 -l 4000 # a death without a shutdown counts as a guess, see below
@@ -73,13 +73,13 @@ quiet sign -c rsa.ctx -g sha256 -s rsapss -f plain -o pss.sig m
 verified "an RSA-PSS signature" rsa.pem pss.sig m -sigopt rsa_padding_mode:pss
 quiet sign -c ecc.ctx -g sha256 -f plain -o ecc.sig m
 verified "an ECDSA signature" ecc.pem ecc.sig m
-refuses "is none of another message" - openssl dgst -sha256 -verify ecc.pem -signature ecc.sig m2
+fails "is none of another message" openssl dgst -sha256 -verify ecc.pem -signature ecc.sig m2
 quiet sign -c ecc384.ctx -g sha384 -f plain -o ecc384.sig m
-does "on P-384" openssl dgst -sha384 -verify ecc384.pem -signature ecc384.sig m
+works "on P-384" openssl dgst -sha384 -verify ecc384.pem -signature ecc384.sig m
 openssl dgst -sha256 -sign "$work/owner.pem" -out outside.sig m
 openssl pkey -in "$work/owner.pem" -pubout -out outside.pem
 quiet loadexternal -C n -G ecc -u outside.pem -c outside.ctx
-does "an outside signature is verified" t verifysignature -c outside.ctx -g sha256 -m m -f ecdsa -s outside.sig
+works "an outside signature is verified" t verifysignature -c outside.ctx -g sha256 -m m -f ecdsa -s outside.sig
 refuses "and a wrong one is not" 0x2DB t verifysignature -c outside.ctx -g sha256 -m m2 -f ecdsa -s outside.sig
 openssl pkeyutl -encrypt -pubin -inkey rsa.pem -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -in m -out m.rsa
 check "what OpenSSL encrypted to it it decrypts" message "$(t rsadecrypt -c rsa.ctx -s oaep m.rsa)"
@@ -118,8 +118,8 @@ tpm2_flushcontext -t; tpm2_flushcontext -l; tpm2_flushcontext -s
 quiet quote -c ak.ctx -l sha256:0,16 -q abcd -m q.msg -s q.sig -f plain -o q.pcr -g sha256
 verified "a quote" ak.pem q.sig q.msg
 quiet quote -c ak.ctx -l sha256:0,16 -q abcd -m q.msg -s q.sig -o q.pcr -g sha256
-does "and tpm2_checkquote has it so" tpm2_checkquote -u ak.pem -m q.msg -s q.sig -f q.pcr -q abcd -g sha256
-refuses "not for another nonce" - tpm2_checkquote -u ak.pem -m q.msg -s q.sig -f q.pcr -q abce -g sha256
+works "and tpm2_checkquote has it so" tpm2_checkquote -u ak.pem -m q.msg -s q.sig -f q.pcr -q abcd -g sha256
+fails "not for another nonce" tpm2_checkquote -u ak.pem -m q.msg -s q.sig -f q.pcr -q abce -g sha256
 quiet certify -c ecc.ctx -C ak.ctx -g sha256 -f plain -o certify.msg -s certify.sig
 verified "one key certifies another" ak.pem certify.sig certify.msg
 check "by its name" 1 "$(xxd -p -c 1000 certify.msg | grep -c "$(hex ecc.name)")"
@@ -154,7 +154,7 @@ tpm2_startauthsession -S trial && tpm2_policycommandcode -S trial -L duplicate.p
 make leaves ecc256:ecdsa-sha256:null -L duplicate.policy -a "sensitivedataorigin|userwithauth|sign"
 quiet loadexternal -C n -u new.pub -c new.here
 tpm2_startauthsession --policy-session -S s && tpm2_policycommandcode -S s TPM2_CC_Duplicate >/dev/null
-does "a key whose policy says so is duplicated" tpm2_duplicate -C new.here -c leaves.ctx -G null -p session:s -r d.priv -s d.seed
+works "a key whose policy says so is duplicated" tpm2_duplicate -C new.here -c leaves.ctx -G null -p session:s -r d.priv -s d.seed
 over
 at two
 quiet import -C new.ctx -u leaves.pub -i d.priv -s d.seed -r d.new
@@ -315,7 +315,7 @@ opens "and what was sealed opens" "by PCR" pcr.ctx -p pcr:sha256:16,23
 # --- hierarchies and passwords
 quiet changeauth -c o owner
 refuses "with the owner's password set, none will not do" 0x9A2 t nvdefine -C o -s 8 0x1500030
-does "with it, it does" t nvdefine -C o -P owner -s 8 0x1500030
+works "with it, it does" t nvdefine -C o -P owner -s 8 0x1500030
 quiet changeauth -c o -p owner ""
 quiet hierarchycontrol -C p shEnable clear
 refuses "a hierarchy that was closed" 0x185 t createprimary -C o -G ecc -c none
@@ -340,8 +340,8 @@ kill -9 "$(enclave_of own)"; sleep 0.2; eventually "its enclave killed, it answe
 refuses "nor then" 0x921 guess pin
 kill -9 "${vtpm[own]}"; wait "${vtpm[own]}" 2>/dev/null; start own
 refuses "nor after its host end was killed" 0x921 guess pin
-does "other things go on" t nvread -C o -s 7 0x1500021
-does "who may says it is over" t dictionarylockout -c -p lockout
+works "other things go on" t nvread -C o -s 7 0x1500021
+works "who may says it is over" t dictionarylockout -c -p lockout
 check "and the right password reads" "data..." "$(guess pin)"
 refuses "a wrong word of who may" 0x98E t dictionarylockout -c -p wrong
 refuses "is the last for a long time" 0x921 t dictionarylockout -c -p lockout
@@ -351,14 +351,14 @@ quiet createek -c ek.ctx -G ecc -u ek.before -f tpmt
 quiet clearcontrol -C p s
 refuses "with clearing switched off it is refused" 0x120 t clear -c p
 quiet clearcontrol -C p c
-does "the platform clears" t clear -c p
+works "the platform clears" t clear -c p
 refuses "the owner's indices are gone" 0x18B t nvread -C o -s 8 0x1500020
 refuses "so is a kept key" 0x18B t sign -c 0x81000010 -g sha256 -o none m
 quiet createprimary -C o -G ecc -c prim2.ctx
 refuses "the owner's root is another" 0x1DF t load -C prim2.ctx -u ecc.pub -r ecc.priv -c none
 quiet createek -c ek.ctx -G ecc -u ek.after -f tpmt
 check "the endorsement key is the same" "$(sum ek.before)" "$(sum ek.after)"
-does "the lockout's password is gone with it" t dictionarylockout -c
+works "the lockout's password is gone with it" t dictionarylockout -c
 quiet nvdefine -C o -a "ownerread|ownerwrite|nt=counter" 0x1500022
 quiet nvincrement -C o 0x1500022
 check "a counter that is made anew goes on above" yes "$([ $((16#$(count))) -gt $counted ] && echo yes)"
