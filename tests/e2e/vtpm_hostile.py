@@ -318,7 +318,7 @@ def neighbour_answers(stop, count):
 
 
 stop, count = threading.Event(), [0]
-watcher = threading.Thread(target=neighbour_answers, args=(stop, count))
+watcher = threading.Thread(target=neighbour_answers, args=(stop, count), daemon=True) # it ends with whoever else ends
 watcher.start()
 if phase == 'off':
     every_command(0, 'never told INIT')
