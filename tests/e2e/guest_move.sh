@@ -3,7 +3,6 @@
 # and after a kill; a migration that is lost on its way and taken back; and one to another node of its owner's, where it goes
 # on, with its TPM in use before and after; then, started from what the monitor there measured, back. Second argument: root or user.
 set -uo pipefail
-. "$(dirname "$0")/user_rig.sh"
 . "$(dirname "$0")/two_homes.sh"
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/guest_rig.sh"

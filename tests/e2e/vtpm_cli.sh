@@ -114,7 +114,7 @@ says "and nothing is removed" "" "$home/owner/vtpm/web1/instance.json"
 does "up" 0 up
 does "one is not started by that" 0 --json vtpm show web1
 check "but stopped" stopped "$(json .state)"
-(cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" vtpm start web1 --on --foreground) 2>>"$work/fg.log" & foreground=$!
+(cd "$work" && exec "$bin/bastide" --home "$home" vtpm start web1 --on --foreground) 2>>"$work/fg.log" & foreground=$!
 eventually "in the foreground" tpm web1 tpm2_getrandom 8
 check "it holds what it held" mine "$(tpm web1 tpm2_nvread -C o -s 5 0x1500016 2>/dev/null | head -c4)"
 does "and is stopped by its word" 0 vtpm stop web1
@@ -122,17 +122,17 @@ wait $foreground; check "with success" 0 $?
 
 # --- cut in the making, anywhere
 for cut in 0.02 0.05 0.1 0.15 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1.0 1.2; do
-  (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" vtpm create cut) >/dev/null 2>&1 </dev/null & making=$!
+  (cd "$work" && exec "$bin/bastide" --home "$home" vtpm create cut) >/dev/null 2>&1 </dev/null & making=$!
   sleep $cut
   kill -9 $making 2>/dev/null
   wait $making 2>/dev/null
-  state=$("${run[@]}" "$bin/bastide" --home "$home" --json vtpm show cut 2>/dev/null | jq -r .state)
+  state=$("$bin/bastide" --home "$home" --json vtpm show cut 2>/dev/null | jq -r .state)
   [ "$state" = stopped ] && break
 done
 [ "$state" = stopped ] || does "a making that was cut, again and again, is taken up" 0 vtpm create cut
 holds_certificate cut
 does "another is cut" 0 vtpm list
-(cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$home" vtpm create gone) >/dev/null 2>&1 </dev/null & making=$!
+(cd "$work" && exec "$bin/bastide" --home "$home" vtpm create gone) >/dev/null 2>&1 </dev/null & making=$!
 eventually "while it is made" test -e "$home/node/instances/gone/archive.db"
 kill -9 $making; wait $making 2>/dev/null
 does "it is not whole" 0 --json vtpm show gone
@@ -152,8 +152,8 @@ check "with all that was of it" "" "$(ls -d "$home"/{owner/vtpm,node/instances,r
 does "a second time there is none" 6 vtpm delete web1 --yes
 opens() { # the code with which what is in $work/kept is refused
   rm -rf "$home/node/instances/web1"
-  "${run[@]}" cp -r "$work/kept" "$home/node/instances/web1"
-  "${run[@]}" timeout 30 "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=web1" \
+  cp -r "$work/kept" "$home/node/instances/web1"
+  timeout 30 "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home,instance=web1" \
     --ctrl "type=unixio,path=$work/kept.ctrl" --flags startup-clear 2>"$work/kept.log"
   echo $?
 }

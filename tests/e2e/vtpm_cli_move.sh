@@ -48,7 +48,7 @@ check "and stays stopped" "" "$(pgrep -f "$one,instance=vm" || true)"
 printf meant | head -c4 >"$work/four"
 does "a policy of its own" 0 "$one" vtpm policy vm --snapshots
 does "and a second" 0 "$one" vtpm policy vm --state-max 65536
-"${run[@]}" cp "$one/owner/vtpm/vm/policy" "$work/second"
+cp "$one/owner/vtpm/vm/policy" "$work/second"
 does "its platform certificate" 0 "$one" vtpm export-platform vm -o "$work/platform"
 platform "where it was made" "$one" ok
 does "backed up under that" 0 "$one" vtpm backup vm -o "$work/backup3"
@@ -75,7 +75,7 @@ keeps "taken back" "$one" mine
 
 # --- moved, cut anywhere
 for cut in 0.1 0.2 0.3 0.4 0.5 0.6 0.8; do
-  (cd "$work" && exec "${run[@]}" "$bin/bastide" --home "$one" vtpm migrate vm --to "$two") >/dev/null 2>&1 </dev/null & moving=$!
+  (cd "$work" && exec "$bin/bastide" --home "$one" vtpm migrate vm --to "$two") >/dev/null 2>&1 </dev/null & moving=$!
   sleep $cut
   kill -9 $moving 2>/dev/null
   wait $moving 2>/dev/null
@@ -94,11 +94,11 @@ does "the third is signed there" 0 "$two" vtpm policy vm --no-snapshots
 does "and served under" 0 "$two" vtpm start vm --on
 does "stopped" 0 "$two" vtpm stop vm
 does "and back" 0 "$two" vtpm migrate vm --to "$one"
-"${run[@]}" cp "$one/node/instances/vm/workload" "$work/third"
-"${run[@]}" cp "$work/second" "$one/node/instances/vm/workload"
+cp "$one/node/instances/vm/workload" "$work/third"
+cp "$work/second" "$one/node/instances/vm/workload"
 does "where the second counts no more" 7 "$one" vtpm start vm --on
 says "for the third went along" "rolled back: its serial is 2, and 3 was seen" "$one/run/vtpm/vm/host.log"
-"${run[@]}" cp "$work/third" "$one/node/instances/vm/workload"
+cp "$work/third" "$one/node/instances/vm/workload"
 keeps "and back" "$one" mine
 
 # --- lost and restored
@@ -116,9 +116,9 @@ says "it is said that there is none here" "machine policy of vTPM vm is not here
 does "so it has the least" 0 "$one" --json vtpm policy vm
 check "above what was" "3 false acme" "$(jq -r '"\(.serial) \(.snapshots) \(.tenant)"' "$work/out")"
 platform "restored" "$one" ok
-"${run[@]}" cp "$work/second" "$one/node/instances/vm/workload"
+cp "$work/second" "$one/node/instances/vm/workload"
 does "and an earlier policy counts no more" 7 "$one" vtpm start vm --on
-"${run[@]}" cp "$one/owner/vtpm-backup.key" "$two/owner"
+cp "$one/owner/vtpm-backup.key" "$two/owner"
 does "it is deleted once more" 0 "$one" vtpm delete vm --yes
 does "and restored on the other node" 0 "$two" vtpm restore vm "$work/backup" --gone
 keeps "restored there" "$two" mine

@@ -7,7 +7,6 @@ coap=127.0.0.1:25799 http=127.0.0.1:28799
 [ "$as" = user ] && coap=127.0.0.1:25800 http=127.0.0.1:28800
 head -c 300000 /dev/urandom >"$work/kernel"
 cp "$work/kernel" "$work/other" && echo >>"$work/other"
-lend
 kernel=$(sha256sum <"$work/kernel" | cut -d' ' -f1) cmdline=$(printf 'quiet root=/dev/vda' | sha256sum | cut -d' ' -f1)
 
 does "init" 0 init --insecure-dev --coap $coap --http $http
