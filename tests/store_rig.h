@@ -113,7 +113,7 @@ static inline enum status rig_open(struct rig *rig)
                                         .bytes_max = rig->bytes_max,
                                         .key = rig_key,
                                         .user = rig};
-    return store_open(&rig->store, &config, NULL);
+    return store_open(&rig->store, &config);
 }
 
 /* A launch: everything the host has, in order. */

@@ -79,7 +79,7 @@ static enum status open_store(struct hub *hub)
         .key = seal_key,
         .user = hub,
     };
-    return store_open(&hub->store, &config, NULL);
+    return store_open(&hub->store, &config);
 }
 
 static enum status set_up(struct hub *hub, const struct hub_config *config)

@@ -1,5 +1,4 @@
-/* The database: SQLite without files, the schema and the rules that a schema must keep so that sessions lose nothing.
- */
+/* The database: SQLite without files, and the schema. */
 #include "store_internal.h"
 
 #include <stdio.h>
@@ -140,7 +139,7 @@ uint32_t store_schema_version(sqlite3 *db)
     return version;
 }
 
-static enum status migrate(sqlite3 *db, const struct store_config *config, uint32_t version, struct writer *why)
+enum status store_migrate_database(sqlite3 *db, const struct store_config *config, uint32_t version, struct writer *why)
 {
     for (uint32_t at = store_schema_version(db); at < version; at++) {
         char set[64];
@@ -164,87 +163,10 @@ static enum status migrate(sqlite3 *db, const struct store_config *config, uint3
 
 enum status store_migrate(struct store *store, uint32_t version)
 {
-    return migrate(store->db, &store->config, version, NULL);
+    return store_migrate_database(store->db, &store->config, version, NULL);
 }
 
-/* ---- Rules. Each of these loses changes silently when a session records or applies them. ---- */
-
-static const struct {
-    const char *finds; /* names that break the rule */
-    const char *rule;
-} rules[] = {
-    {"SELECT name FROM sqlite_schema WHERE type = 'trigger'", "triggers would fire again when a record is applied"},
-    {"SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('virtual', 'shadow')",
-     "virtual tables are not recorded"},
-    {"SELECT name FROM sqlite_schema WHERE name = 'sqlite_sequence'",
-     "AUTOINCREMENT keeps a counter that is not recorded"},
-    {"SELECT name FROM sqlite_schema AS t WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND NOT "
-     "EXISTS"
-     " (SELECT 1 FROM pragma_table_info(t.name) WHERE pk > 0)",
-     "has no primary key"},
-    {"SELECT t.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'"
-     " AND c.pk > 0 AND NOT c.\"notnull\"",
-     "has a primary key that may be NULL"},
-    {"SELECT t.name FROM sqlite_schema AS t, pragma_index_list(t.name) AS i WHERE t.type = 'table'"
-     " AND i.\"unique\" AND i.origin <> 'pk'",
-     "has a UNIQUE besides its primary key, which can keep a record from being applied"},
-    {"SELECT t.name FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS c WHERE t.type = 'table' AND c.hidden <> 0",
-     "has a generated column"},
-    {"SELECT t.name FROM sqlite_schema AS t, pragma_foreign_key_list(t.name) AS f WHERE t.type = 'table'",
-     "has a foreign key, which is not enforced"},
-};
-
-static enum status check_rules(sqlite3 *db, struct writer *why)
-{
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        sqlite3_stmt *find = NULL;
-        if (sqlite3_prepare_v2(db, rules[i].finds, -1, &find, NULL) != SQLITE_OK)
-            return INTERNAL;
-        int code = sqlite3_step(find);
-        if (code == SQLITE_ROW && why) {
-            put_text(why, (const char *)sqlite3_column_text(find, 0));
-            put_text(why, ": ");
-            put_text(why, rules[i].rule);
-        }
-        sqlite3_finalize(find);
-        if (code != SQLITE_DONE)
-            return code == SQLITE_ROW ? DENIED : store_sql_status(code);
-    }
-    return OK;
-}
-
-static enum status check_reserved_names(sqlite3 *db, struct writer *why)
-{
-    static const char text[] = "SELECT name FROM sqlite_schema WHERE name LIKE 'store\\_%' ESCAPE '\\'";
-    sqlite3_stmt *find = NULL;
-    if (sqlite3_prepare_v2(db, text, -1, &find, NULL) != SQLITE_OK)
-        return INTERNAL;
-    int code = sqlite3_step(find);
-    if (code == SQLITE_ROW && why) {
-        put_text(why, (const char *)sqlite3_column_text(find, 0));
-        put_text(why, ": names beginning with store_ are the store's own");
-    }
-    sqlite3_finalize(find);
-    return code == SQLITE_ROW ? DENIED : OK;
-}
-
-/* The whole schema, made once in a database of its own, so that a broken rule is found at the first start. */
-static enum status check_schema(const struct store_config *config, struct writer *why)
-{
-    sqlite3 *db = NULL;
-    TRY(store_database_open(config, &db));
-    enum status status = migrate(db, config, (uint32_t)config->migration_count, why);
-    if (status == INTERNAL)
-        status = DENIED;
-    if (status == OK)
-        status = check_reserved_names(db, why);
-    if (status == OK)
-        status = check_rules(db, why);
-    sqlite3_close(db);
-    return status;
-}
-
-static enum status start_sqlite(void)
+enum status store_sqlite_start(void)
 {
     if (sqlite3_vfs_find(no_files.zName))
         return OK;
@@ -257,7 +179,7 @@ static enum status start_sqlite(void)
     return OK;
 }
 
-enum status store_open(struct store **result, const struct store_config *config, struct writer *why)
+enum status store_open(struct store **result, const struct store_config *config)
 {
     struct store_config checked = *config;
     if (!checked.policy)
@@ -266,8 +188,7 @@ enum status store_open(struct store **result, const struct store_config *config,
         checked.bytes_max = STORE_BYTES_DEFAULT;
     if (checked.bytes_max > STORE_BYTES_MAX || checked.bytes_max < 16 * PAGE_LEN)
         return NO_ROOM;
-    TRY(start_sqlite());
-    TRY(check_schema(&checked, why));
+    TRY(store_sqlite_start());
     struct store *store = calloc(1, sizeof *store);
     if (!store)
         return NO_ROOM;

@@ -42,7 +42,7 @@ typedef enum status store_key_call(void *user, uint32_t open, struct monitor_sea
 struct store_config {
     /* SQL texts, append-only from release to release: text n brings the schema from version n to n+1. They depend on
      * nothing but the tables (no random(), no time), because loading an older log runs them again at the same place.
-     * Rules, checked by store_open(): every table has a NOT NULL primary key and no other UNIQUE; no AUTOINCREMENT, no
+     * Rules, for store_check_schema(): every table has a NOT NULL primary key and no other UNIQUE; no AUTOINCREMENT, no
      * trigger, no virtual table, no generated column, no name starting with "store_". */
     const char *const *migrations;
     size_t migration_count;
@@ -53,10 +53,13 @@ struct store_config {
 };
 
 /* Call after crypto_init() and before the walls go up: initialises SQLite with a file system that refuses every file.
- * DENIED with a sentence in `why` (may be NULL) when a table breaks the rules above; keeps config->migrations. The key
- * call is made once. */
-MUST_USE enum status store_open(struct store **store, const struct store_config *config, struct writer *why);
+ * Keeps config->migrations. The key call is made once. */
+MUST_USE enum status store_open(struct store **store, const struct store_config *config);
 void store_close(struct store *store); /* finalise your statements first; NULL is allowed */
+
+/* For the test of a program's migrations, which are the same at every start: DENIED with a sentence in `why` (may be
+ * NULL) when a table breaks the rules above. */
+MUST_USE enum status store_check_schema(const char *const *migrations, size_t count, struct writer *why);
 
 /* ---- Loading: at most one snapshot, then the records after it in order, then finish. Any failure of these three is
  * final: DENIED means a refusal, told by the three functions below, and the store can only be closed. ---- */

@@ -97,6 +97,9 @@ struct store {
 /* database.c */
 enum status store_sql_status(int code); /* of SQLite */
 MUST_USE enum status store_database_open(const struct store_config *config, sqlite3 **db);
+MUST_USE enum status store_sqlite_start(void);
+MUST_USE enum status store_migrate_database(sqlite3 *db, const struct store_config *config, uint32_t version,
+                                            struct writer *why);
 MUST_USE enum status store_migrate(struct store *store, uint32_t version);
 uint32_t store_schema_version(sqlite3 *db);
 void store_guard_schema(struct store *store); /* from now on no statement that changes the schema compiles */

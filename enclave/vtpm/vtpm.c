@@ -84,7 +84,7 @@ static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
         memcpy(vtpm->instance, config->configuration->site, sizeof vtpm->instance);
     }
     TRY(vtpm_tpm_choose(vtpm, config->buffer_max));
-    return store_open(&vtpm->store, &store, NULL);
+    return store_open(&vtpm->store, &store);
 }
 
 enum status vtpm_new(struct vtpm **result, const struct vtpm_config *config)

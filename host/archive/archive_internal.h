@@ -39,7 +39,8 @@ struct archive {
     } put;
 };
 
-/* A statement, reset and with nothing bound; all were prepared at opening. */
+/* A statement, reset and with nothing bound, prepared when it is first asked for. NULL: it cannot be, which SQLite
+ * calls a misuse when it is run, and archive_status() IO. */
 sqlite3_stmt *archive_sql(struct archive *archive, enum archive_sql which);
 MUST_USE enum status archive_run(struct archive *archive, sqlite3_stmt *statement); /* one that returns no row */
 enum status archive_status(struct archive *archive, int code);                      /* of SQLite */

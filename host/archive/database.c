@@ -82,9 +82,13 @@ enum status archive_status(struct archive *archive, int code)
 
 sqlite3_stmt *archive_sql(struct archive *archive, enum archive_sql which)
 {
-    sqlite3_reset(archive->sql[which]);
-    sqlite3_clear_bindings(archive->sql[which]);
-    return archive->sql[which];
+    sqlite3_stmt **statement = &archive->sql[which];
+    if (!*statement)
+        (void)sqlite3_prepare_v3(archive->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+    sqlite3_reset(*statement);
+    if (*statement)
+        sqlite3_clear_bindings(*statement);
+    return *statement;
 }
 
 enum status archive_run(struct archive *archive, sqlite3_stmt *statement)
@@ -143,11 +147,16 @@ static enum status prepare_file(const char *path, struct writer *why)
         return explain(why, NO_ROOM, path, "the name is too long");
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return explain_errno(why, directory);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    const bool made = fd < 0 && errno == ENOENT;
+    if (made)
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return explain_errno(why, path);
     enum status status = fchmod(fd, 0600) == 0 ? OK : explain_errno(why, path);
     close(fd);
+    if (!made) /* the first commit that makes a log beside it syncs the directory as well */
+        return status;
     int at = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (status == OK && (at < 0 || fsync(at) != 0))
         status = explain_errno(why, directory);
@@ -201,16 +210,6 @@ static enum status open_database(struct archive *archive, const struct archive_c
     return OK;
 }
 
-static enum status prepare_statements(struct archive *archive, const char *path, struct writer *why)
-{
-    for (size_t i = 0; i < ARCHIVE_SQL_COUNT; i++) {
-        int code = sqlite3_prepare_v3(archive->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &archive->sql[i], NULL);
-        if (code != SQLITE_OK)
-            return explain(why, archive_status(archive, code), path, sqlite3_errmsg(archive->db));
-    }
-    return OK;
-}
-
 enum status archive_open(struct archive **result, const struct archive_config *config, struct writer *why)
 {
     TRY(prepare_file(config->path, why));
@@ -218,8 +217,6 @@ enum status archive_open(struct archive **result, const struct archive_config *c
     if (!archive)
         return NO_ROOM;
     enum status status = open_database(archive, config, why);
-    if (status == OK)
-        status = prepare_statements(archive, config->path, why);
     if (status != OK) {
         archive_close(archive);
         return status;

@@ -250,9 +250,10 @@ static void left(void *context, uint64_t channel)
     vtpm_host_left(((struct loop *)context)->host, channel);
 }
 
-static int start(struct loop *loop, const struct vtpm_options *options, const struct pump_archive *archive)
+static int start(struct loop *loop, const struct vtpm_options *options, vtpm_open_archive *open_archive)
 {
     const char *why = "";
+    struct pump_archive archive;
     struct vtpm_host_config config = {.control = options->control,
                                       .data = options->data,
                                       .keys = options->keys,
@@ -282,8 +283,15 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
     }
     why = "the home's or the instance's name is too long";
     if (pump_link_init(&loop->link, options->home) != OK ||
-        (options->instance && pump_link_name(&loop->link, options->instance) != OK) ||
-        pump_new(archive, &loop->pump, &why) != OK) {
+        (options->instance && pump_link_name(&loop->link, options->instance) != OK)) {
+        pump_log("error", "start", "reason=\"%s\"", why);
+        return 1;
+    }
+    pump_link_connect(&loop->link, pump_clock_ms()); /* the enclave is launched while its archive is opened */
+    int code = open_archive(options, &archive);
+    if (code >= 0)
+        return code;
+    if (pump_new(&archive, &loop->pump, &why) != OK) {
         pump_log("error", "start", "reason=\"%s\"", why);
         return 1;
     }
@@ -308,11 +316,11 @@ static int start(struct loop *loop, const struct vtpm_options *options, const st
     return 4;
 }
 
-int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archive *archive)
+int vtpm_host_serve(const struct vtpm_options *options, vtpm_open_archive *open_archive)
 {
     struct loop loop = {.epoll = -1, .signals = -1, .host_seen = -1, .door_seen = -1, .link_seen = -1};
     loop.link.fd = -1;
-    int code = start(&loop, options, archive);
+    int code = start(&loop, options, open_archive);
     if (code == 0) {
         pump_log("info", "serving", "home=%s", options->home);
         while (!loop.stop && vtpm_host_refusal(loop.host) == 0)

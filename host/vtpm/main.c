@@ -14,7 +14,9 @@
 
 #define SOCKET_PATH_MAX 108 /* sun_path */
 
-static int open_archive(const struct vtpm_options *options, struct archive **archive)
+static struct archive *archive;
+
+static int open_archive(const struct vtpm_options *options, struct pump_archive *kept)
 {
     char path[PATH_MAX], why[512];
     struct writer sentence = writer_over(why, sizeof why - 1);
@@ -25,7 +27,8 @@ static int open_archive(const struct vtpm_options *options, struct archive **arc
         return 2;
     }
     const struct archive_config config = {.path = path, .small = true};
-    enum status status = archive_open(archive, &config, &sentence);
+    enum status status = archive_open(&archive, &config, &sentence);
+    *kept = (struct pump_archive){archive, archive_serve, archive_abandon};
     if (status == OK)
         return -1;
     why[sentence.len] = 0;
@@ -157,7 +160,6 @@ static void open_to_owner(struct vtpm_options *options)
 int main(int argc, char **argv)
 {
     struct vtpm_options options;
-    struct archive *archive = NULL;
     const char *why = "";
     int code = take_words(argc, argv, &options);
     if (code >= 0)
@@ -179,12 +181,9 @@ int main(int argc, char **argv)
     if (code < 0)
         code = look_for_instance(&options);
     open_to_owner(&options);
-    if (code < 0)
-        code = open_archive(&options, &archive);
     if (code >= 0)
         return code;
-    const struct pump_archive kept = {archive, archive_serve, archive_abandon};
-    code = vtpm_host_serve(&options, &kept);
+    code = vtpm_host_serve(&options, open_archive);
     archive_close(archive);
     return code;
 }

@@ -77,9 +77,12 @@ void vtpm_host_harden(void);
  * Before threads. */
 MUST_USE enum status vtpm_proxy_begin(struct vtpm_place *data, const char **why);
 struct pump_archive;
-/* Serves until SIGTERM, SIGINT, SHUTDOWN or what --terminate waits for; gives the exit code (0 stopped as asked, 1
- * internal, 4 cannot bind or write a file, 9 the TPM refused INIT or startup; 7, 8, 10,
- * 11, 12 what the enclave, or the monitor in its place, refused; 15 the launch is not measured, 16 the VM failed). */
-int vtpm_host_serve(const struct vtpm_options *options, const struct pump_archive *archive);
+/* What the enclave's store is kept in: -1, or a code to exit with; why was logged. */
+typedef int vtpm_open_archive(const struct vtpm_options *options, struct pump_archive *archive);
+/* Asks the monitor for the enclave, then opens the archive. Serves until SIGTERM, SIGINT, SHUTDOWN or what --terminate
+ * waits for; gives the exit code (0 stopped as asked, 1 internal, 4 cannot bind or write a file, 9 the TPM refused INIT
+ * or startup; 7, 8, 10, 11, 12 what the enclave, or the monitor in its place, refused; 15 the launch is not measured,
+ * 16 the VM failed; or open_archive's). */
+int vtpm_host_serve(const struct vtpm_options *options, vtpm_open_archive *open_archive);
 
 #endif

@@ -118,15 +118,16 @@ void serve_launch(struct serve *serve, struct serve_site *site)
                                       .user = geteuid() == 0 ? site->is.user : 0};
     site->launch_ms = 0;
     site->started_ms = serve_now_ms();
-    enum status status = heads_check_lease(&serve->heads);
-    if (status == DENIED) {
-        serve_lease_lost(serve);
-        return;
-    }
     if (enclave_start(&plan, &site->enclave) != OK) {
         node_log("error", "monitor", "not_launched", "%sreason=\"no process, memory or descriptor to be had\"",
                  site->tag);
         plan_next(site, 0);
+        return;
+    }
+    /* The TPM takes its time, while the launcher does its part; nothing is answered before. */
+    if (heads_check_lease(&serve->heads) == DENIED) {
+        (void)enclave_end(&site->enclave);
+        serve_lease_lost(serve);
         return;
     }
     site->running = true;
