@@ -194,6 +194,8 @@ static enum status open_database(struct archive *archive, const struct archive_c
     int code = sqlite3_open_v2(config->path, &archive->db, flags, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(archive->db, setup, NULL, NULL, NULL);
+    if (code == SQLITE_OK && config->small) /* pages of its own; the file's are in memory once for all */
+        code = sqlite3_exec(archive->db, "PRAGMA cache_size=4;", NULL, NULL, NULL);
     if (code == SQLITE_OK && pragma(archive->db, "PRAGMA schema_version") == 0)
         code = sqlite3_exec(archive->db, schema, NULL, NULL, NULL);
     if (code == SQLITE_OK)

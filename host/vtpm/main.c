@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,7 @@ int main(int argc, char **argv)
 {
     struct vtpm_options options;
     const char *why = "";
+    mallopt(M_ARENA_MAX, 1); /* of many on a machine, each with two threads that ask for little */
     int code = take_words(argc, argv, &options);
     if (code >= 0)
         return code;
