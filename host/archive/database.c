@@ -16,6 +16,10 @@ static const char setup[] = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=
                             "PRAGMA journal_size_limit=16777216; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
                             "PRAGMA trusted_schema=OFF;";
 
+/* Few pages of its own, for the file's are in memory once for all; and a short log: one that is begun again is written
+ * over, and a sync after that has no new length to write as well. */
+static const char small[] = "PRAGMA cache_size=4; PRAGMA wal_autocheckpoint=100;";
+
 static const char schema[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE archive(sequence INTEGER PRIMARY KEY, bucket INTEGER NOT NULL, source BLOB NOT NULL,"
@@ -194,8 +198,8 @@ static enum status open_database(struct archive *archive, const struct archive_c
     int code = sqlite3_open_v2(config->path, &archive->db, flags, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(archive->db, setup, NULL, NULL, NULL);
-    if (code == SQLITE_OK && config->small) /* pages of its own; the file's are in memory once for all */
-        code = sqlite3_exec(archive->db, "PRAGMA cache_size=4;", NULL, NULL, NULL);
+    if (code == SQLITE_OK && config->small)
+        code = sqlite3_exec(archive->db, small, NULL, NULL, NULL);
     if (code == SQLITE_OK && pragma(archive->db, "PRAGMA schema_version") == 0)
         code = sqlite3_exec(archive->db, schema, NULL, NULL, NULL);
     if (code == SQLITE_OK)
