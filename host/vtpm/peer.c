@@ -53,10 +53,12 @@ struct peer *peer_place(struct vtpm_host *host, uint64_t until)
         struct peer *peer = &host->peers[i];
         if (peer->fd < 0)
             return peer;
-        if (!peer->heard && peer->channel < until && (!silent || peer->channel < silent->channel))
+        if (!peer->heard && (!silent || peer->channel < silent->channel))
             silent = peer;
     }
-    return silent ? silent : greedy(host, until);
+    if (!silent)
+        return greedy(host, until);
+    return silent->channel < until ? silent : NULL; /* not before it was read */
 }
 
 static pid_t who(int fd)
@@ -66,9 +68,9 @@ static pid_t who(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) == 0 ? credentials.pid : 0;
 }
 
-struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport)
+struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport, uint64_t until)
 {
-    struct peer *place = peer_place(host, UINT64_MAX);
+    struct peer *place = peer_place(host, until);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = host->next_channel};
     if (place)
         peer_close(host, place, true);

@@ -115,7 +115,7 @@ static void listen_or_not(struct vtpm_host *host)
 
 static void take_client(struct vtpm_host *host, int fd, enum door_transport transport)
 {
-    struct peer *client = peer_open(host, fd, transport);
+    struct peer *client = peer_open(host, fd, transport, UINT64_MAX);
     if (client) {
         client->heard = true;
         client->whose = 0; /* there is no other in its place */
@@ -236,8 +236,8 @@ enum status vtpm_host_reply(struct vtpm_host *host, uint64_t channel, struct byt
     return OK;
 }
 
-/* Who came before this turn had his chance to be read, and may have to give way. */
-static void accept_some(struct vtpm_host *host, uint64_t which)
+/* One newcomer, where there is one and a place for him. */
+static bool accept_one(struct vtpm_host *host, uint64_t which, uint64_t until)
 {
     const struct {
         int fd;
@@ -246,13 +246,24 @@ static void accept_some(struct vtpm_host *host, uint64_t which)
                 {host->data, DOOR_VTPM_DATA},
                 {host->keys, DOOR_VTPM_KEYS},
                 {host->transfer, DOOR_VTPM_TRANSFER}};
+    const int listener = from[which - CONTROL_EVENT].fd;
+    int fd = peer_place(host, until) ? accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+    if (fd >= 0 && (which != DATA_EVENT || !hand_over(host, fd)))
+        (void)peer_open(host, fd, from[which - CONTROL_EVENT].transport, until);
+    return fd >= 0;
+}
+
+/* Who came before this turn had his chance to be read, and may have to give way. By turns at each socket, for whoever
+ * is the last at one came no sooner than those who wait at another. */
+static void accept_some(struct vtpm_host *host, const struct epoll_event *events, int count)
+{
     const uint64_t until = host->next_channel;
-    while (peer_place(host, until)) {
-        int fd = accept4(from[which - CONTROL_EVENT].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
-            return;
-        if (which != DATA_EVENT || !hand_over(host, fd))
-            (void)peer_open(host, fd, from[which - CONTROL_EVENT].transport);
+    bool more = true;
+    while (more) {
+        more = false;
+        for (int i = 0; i < count; i++)
+            if (events[i].data.u64 <= TRANSFER_EVENT)
+                more |= accept_one(host, events[i].data.u64, until);
     }
 }
 
@@ -271,8 +282,6 @@ void vtpm_host_run(struct vtpm_host *host)
         else if (peer && events[i].events & (EPOLLHUP | EPOLLERR))
             peer_close(host, peer, true);
     }
-    for (int i = 0; i < count; i++)
-        if (events[i].data.u64 <= TRANSFER_EVENT)
-            accept_some(host, events[i].data.u64);
+    accept_some(host, events, count);
     listen_or_not(host);
 }

@@ -53,7 +53,7 @@ void place_leave(const struct vtpm_place *place, int fd); /* -1 is allowed */
 /* A free place; else that of whoever is to give way, of those before channel `until`; or NULL. */
 struct peer *peer_place(struct vtpm_host *host, uint64_t until);
 /* Takes the descriptor; NULL: there is no place, and it is closed. */
-struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport);
+struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport, uint64_t until);
 /* To the enclave rather than a peer of ours; false: the enclave does not take it. Ours is closed then only. */
 bool peer_hand_over(struct vtpm_host *host, int fd);
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell);

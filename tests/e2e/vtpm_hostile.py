@@ -248,6 +248,7 @@ def crowd():
     claim('two hundred stop halfway: others are served', alive() and ask(1)[0] == OK)
     for s in half:
         s.close()
+    claim('they leave, and it serves', alive() and ask(1)[0] == OK)
 
 
 def settled(): # by one process, which is no reason for another to wait
@@ -288,10 +289,15 @@ def beside(place, question, name): # its owner's sockets
             if got[2:4] == bytes(2):
                 claim(f'noise at {name} is refused', False, got[:16].hex())
     claim(f'noise at {name} is refused or hung up on', True)
+    whole(place, question, name)
+    crowd_at(place, name)
+    whole(place, question, name) # behind the last of them, who else would push out who comes next
+
+
+def whole(place, question, name):
     with to(place) as s:
         s.sendall(question)
         claim(f'a whole one at {name} is answered', all_of(s, 8)[2:4] == bytes(2))
-    crowd_at(place, name)
 
 
 def deaf(place, frame, name):

@@ -439,6 +439,34 @@ static void who_has_most_places_gives_way_and_who_has_few_does_not(void **state)
     done(&rig);
 }
 
+/* At each socket as many wait as there are places. The first and the last of all are at the same one, and the last has
+ * not spoken yet when all are taken. */
+static void who_came_last_is_not_pushed_out_by_who_waits_at_another_socket(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        struct rig rig;
+        int here[VTPM_HOST_PEERS], there[VTPM_HOST_PEERS];
+        begin(&rig, false, VTPM_STARTUP_NONE);
+        rig.hand_says = BUSY; /* no data socket is the enclave's */
+        vtpm_host_set_enclave(rig.host, true);
+        const char *const socket = which ? rig.control : rig.data, *const other = which ? rig.data : rig.control;
+        for (size_t i = 0; i < VTPM_HOST_PEERS; i++) {
+            if (i == 1)
+                there[0] = reach(other);
+            if (i >= 1)
+                there[i] = reach(other);
+            here[i] = reach(socket);
+        }
+        run(&rig);
+        say(&rig, here[VTPM_HOST_PEERS - 1], which ? CAPABILITY : RANDOM, which ? 4 : 12);
+        assert_int_equal(1, rig.asked_count);
+        for (size_t i = 0; i < VTPM_HOST_PEERS; i++)
+            close(here[i]), close(there[i]);
+        done(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +478,7 @@ int main(void)
         cmocka_unit_test(disconnect_is_one_command_and_its_answer),
         cmocka_unit_test(state_is_not_given_by_hand_while_the_data_socket_is_used),
         cmocka_unit_test(who_is_silent_gives_way_and_who_was_heard_does_not),
+        cmocka_unit_test(who_came_last_is_not_pushed_out_by_who_waits_at_another_socket),
         cmocka_unit_test(who_has_most_places_gives_way_and_who_has_few_does_not),
         cmocka_unit_test(a_path_is_given_to_whom_it_is_said),
     };
