@@ -50,9 +50,10 @@ int place_listen(const struct vtpm_place *place, const char **why);
 void place_leave(const struct vtpm_place *place, int fd); /* -1 is allowed */
 
 /* peer.c */
-/* A free place; else that of whoever is to give way, of those before channel `until`; or NULL. */
+/* A free place; else that of whoever is to give way, of those before channel `until`; or NULL, also while one that
+ * never sent a whole frame came later: he is read first. */
 struct peer *peer_place(struct vtpm_host *host, uint64_t until);
-/* Takes the descriptor; NULL: there is no place, and it is closed. */
+/* Takes the descriptor, into such a place; NULL: there is none, and it is closed. */
 struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport, uint64_t until);
 /* To the enclave rather than a peer of ours; false: the enclave does not take it. Ours is closed then only. */
 bool peer_hand_over(struct vtpm_host *host, int fd);

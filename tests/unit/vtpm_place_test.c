@@ -451,11 +451,10 @@ static void who_came_last_is_not_pushed_out_by_who_waits_at_another_socket(void 
         rig.hand_says = BUSY; /* no data socket is the enclave's */
         vtpm_host_set_enclave(rig.host, true);
         const char *const socket = which ? rig.control : rig.data, *const other = which ? rig.data : rig.control;
-        for (size_t i = 0; i < VTPM_HOST_PEERS; i++) {
-            if (i == 1)
-                there[0] = reach(other);
-            if (i >= 1)
-                there[i] = reach(other);
+        here[0] = reach(socket);
+        there[0] = reach(other);
+        for (size_t i = 1; i < VTPM_HOST_PEERS; i++) {
+            there[i] = reach(other);
             here[i] = reach(socket);
         }
         run(&rig);
