@@ -23,8 +23,8 @@ launch() { # the digest of the record of it (docs/launch.md)
   local part
   { for part in "$firmware" "$kernel" initrd words; do printf '\1'; sha256sum "$part" | cut -c1-64 | xxd -r -p; done; head -c 33 /dev/zero; } | sha256sum | cut -c1-64
 }
-# Emulated, QEMU 7.2 now and then loses a page that the VM writes while it is copied, of which the guest's kernel dies, with
-# swtpm just so: the VM stands still for that long, where with KVM it would run.
+# Emulated by QEMU 7.2, a VM that runs while it is copied now and then has its kernel die afterwards, with swtpm, too, as if
+# what it wrote meanwhile were lost: it stands still for that long.
 carried() { # what from uri to
   qmp "$2" stop >out 2>&1
   works "$1" qmp "$2" migrate "$3"
