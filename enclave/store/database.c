@@ -90,6 +90,37 @@ static sqlite3_vfs no_files = {
     .xCurrentTimeInt64 = no_time,
 };
 
+/* ---- Without what nobody uses: full text, spatial and page statistics tables, a third of SQLite ---- */
+
+int sqlite3Fts3Init(sqlite3 *db);
+int sqlite3Fts5Init(sqlite3 *db);
+int sqlite3RtreeInit(sqlite3 *db);
+int sqlite3DbstatRegister(sqlite3 *db);
+
+int sqlite3Fts3Init(sqlite3 *db)
+{
+    (void)db;
+    return SQLITE_OK;
+}
+
+int sqlite3Fts5Init(sqlite3 *db)
+{
+    (void)db;
+    return SQLITE_OK;
+}
+
+int sqlite3RtreeInit(sqlite3 *db)
+{
+    (void)db;
+    return SQLITE_OK;
+}
+
+int sqlite3DbstatRegister(sqlite3 *db)
+{
+    (void)db;
+    return SQLITE_OK;
+}
+
 /* ---- Opening ---- */
 
 enum status store_sql_status(int code)
