@@ -26,6 +26,7 @@ struct tpm {
     ESYS_TR session; /* HMAC, salted to the EK, encrypting both ways */
     ESYS_TR ak;      /* ESYS_TR_NONE before tpm_use_root() */
     ESYS_TR counter; /* ESYS_TR_NONE until it is found */
+    bool counter_ours;
     struct tpm_public_area ek_area;
     struct tpm_public_area ak_area;
     struct secret counter_auth; /* wiped with the rest by tpm_close() */
