@@ -1,6 +1,6 @@
-/* The archive in a thread of its own, because fsync blocks and datagrams must go on being read meanwhile. The loop puts
+/* The archive in a thread of its own, where fsync blocks and datagrams must go on being read meanwhile. The loop puts
  * jobs in at one end and takes answers out at the other; mutex, condition and eventfd are all the two threads share,
- * and only the keeper's thread ever calls the archive. */
+ * and only the keeper's thread ever calls the archive. Or without one: each job is done when it is put in. */
 #include "pump_internal.h"
 
 #include <pthread.h>
@@ -21,8 +21,8 @@ struct keeper {
     struct pump_archive archive;
     pthread_t thread;
     bool started;
-    int answered;
-    uint8_t *answer; /* these two: the keeper's thread alone */
+    int answered;    /* -1: without a thread */
+    uint8_t *answer; /* these two: whoever calls the archive */
     struct log_bound log;
 
     pthread_mutex_t lock; /* all below */
@@ -48,31 +48,36 @@ static void ring_bell(struct keeper *keeper)
     (void)written; /* a full counter is a signal too */
 }
 
-static struct keeper_answer *serve(struct keeper *keeper, const struct job *job)
+static struct keeper_answer *serve(struct keeper *keeper, uint64_t door, const struct door_header *header,
+                                   struct bytes payload)
 {
     struct writer answer = writer_over(keeper->answer, DOOR_MESSAGE_MAX - sizeof(struct door_header));
-    if (job->header.operation == 0) {
+    if (header->operation == 0) {
         keeper->archive.abandon(keeper->archive.context);
         return NULL;
     }
-    enum status status = keeper->archive.serve(keeper->archive.context, &job->header,
-                                               bytes_from(job->payload, job->header.len), &answer);
+    enum status status = keeper->archive.serve(keeper->archive.context, header, payload, &answer);
     if (status != OK && log_allows(&keeper->log))
-        pump_log("warning", "archive_refused", "operation=%u reason=\"%s\"", job->header.operation,
-                 status_word(status));
-    if (!has_answer(job->header.operation))
+        pump_log("warning", "archive_refused", "operation=%u reason=\"%s\"", header->operation, status_word(status));
+    if (!has_answer(header->operation))
         return NULL;
     struct bytes bytes = status == OK ? writer_bytes(&answer) : (struct bytes){0};
     struct keeper_answer *result = malloc(sizeof *result + bytes.len);
     if (!result)
         abort(); /* the enclave would wait for ever: start anew instead */
     *result = (struct keeper_answer){
-        .door = job->door,
-        .header = {DOOR_COMPLETE, (uint16_t)status, (uint32_t)bytes.len, job->header.id},
+        .door = door,
+        .header = {DOOR_COMPLETE, (uint16_t)status, (uint32_t)bytes.len, header->id},
     };
     if (bytes.len)
         memcpy(result->payload, bytes.data, bytes.len);
     return result;
+}
+
+static void append_answer(struct keeper *keeper, struct keeper_answer *answer)
+{
+    *(keeper->first_answer ? &keeper->last_answer->next : &keeper->first_answer) = answer;
+    keeper->last_answer = answer;
 }
 
 static void *work(void *context)
@@ -86,22 +91,32 @@ static void *work(void *context)
         if (!job)
             break;
         pthread_mutex_unlock(&keeper->lock);
-        struct keeper_answer *answer = serve(keeper, job);
+        struct keeper_answer *answer =
+            serve(keeper, job->door, &job->header, bytes_from(job->payload, job->header.len));
         pthread_mutex_lock(&keeper->lock);
         keeper->first = job->next;
         keeper->bytes -= job->header.len;
         free(job);
-        if (answer) {
-            *(keeper->first_answer ? &keeper->last_answer->next : &keeper->first_answer) = answer;
-            keeper->last_answer = answer;
-        } else {
+        if (answer)
+            append_answer(keeper, answer);
+        else
             keeper->count--;
-        }
         if (answer || keeper->refused)
             ring_bell(keeper);
     }
     pthread_mutex_unlock(&keeper->lock);
     return NULL;
+}
+
+static bool start(struct keeper *keeper)
+{
+    sigset_t all, before;
+    keeper->answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sigfillset(&all); /* signals are the loop's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    keeper->started = keeper->answered >= 0 && pthread_create(&keeper->thread, NULL, work, keeper) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return keeper->started;
 }
 
 enum status keeper_new(const struct pump_archive *archive, struct keeper **result, const char **why)
@@ -111,23 +126,18 @@ enum status keeper_new(const struct pump_archive *archive, struct keeper **resul
     if (!keeper)
         return NO_ROOM;
     keeper->archive = *archive;
-    keeper->answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    keeper->answered = -1;
     keeper->answer = malloc(DOOR_MESSAGE_MAX);
     pthread_mutex_init(&keeper->lock, NULL);
     pthread_cond_init(&keeper->work, NULL);
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (keeper->answer && keeper->answered >= 0)
-        keeper->started = pthread_create(&keeper->thread, NULL, work, keeper) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!keeper->started) {
-        *why = "the archive's thread does not start";
-        keeper_free(keeper);
-        return IO;
+    if (keeper->answer && (!archive->threaded || start(keeper))) {
+        *result = keeper;
+        return OK;
     }
-    *result = keeper;
-    return OK;
+    if (keeper->answer)
+        *why = "the archive's thread does not start";
+    keeper_free(keeper);
+    return IO;
 }
 
 void keeper_free(struct keeper *keeper)
@@ -175,8 +185,23 @@ static struct job *job_new(uint64_t door, const struct door_header *header, stru
     return job;
 }
 
+static enum status serve_at_once(struct keeper *keeper, uint64_t door, const struct door_header *header,
+                                 struct bytes payload)
+{
+    if (keeper->count >= PUMP_JOBS)
+        return BUSY;
+    struct keeper_answer *answer = serve(keeper, door, header, payload);
+    if (answer) {
+        append_answer(keeper, answer);
+        keeper->count++;
+    }
+    return OK;
+}
+
 enum status keeper_submit(struct keeper *keeper, uint64_t door, const struct door_header *header, struct bytes payload)
 {
+    if (!keeper->started)
+        return serve_at_once(keeper, door, header, payload);
     struct job *job = job_new(door, header, payload);
     if (!job)
         return BUSY;
@@ -194,6 +219,10 @@ enum status keeper_submit(struct keeper *keeper, uint64_t door, const struct doo
 void keeper_abandon(struct keeper *keeper)
 {
     const struct door_header header = {0};
+    if (!keeper->started) {
+        keeper->archive.abandon(keeper->archive.context);
+        return;
+    }
     struct job *job = job_new(0, &header, (struct bytes){0});
     if (!job)
         abort(); /* a former enclave's rows must not ride on the next one's sync */
@@ -205,7 +234,7 @@ void keeper_abandon(struct keeper *keeper)
 void keeper_awake(struct keeper *keeper)
 {
     uint64_t count;
-    ssize_t got = read(keeper->answered, &count, sizeof count);
+    ssize_t got = keeper->started ? read(keeper->answered, &count, sizeof count) : 0;
     (void)got; /* nothing to take when something else woke us */
 }
 
@@ -224,6 +253,12 @@ void keeper_answered(struct keeper *keeper)
     pthread_mutex_lock(&keeper->lock);
     keeper->count--;
     pthread_mutex_unlock(&keeper->lock);
+}
+
+void keeper_idle(struct keeper *keeper)
+{
+    if (!keeper->started && keeper->archive.idle && keeper->count == 0)
+        keeper->archive.idle(keeper->archive.context);
 }
 
 int keeper_fd(const struct keeper *keeper)

@@ -239,6 +239,7 @@ enum status pump_run(struct pump *pump, uint64_t now_ms)
     TRY(take_some(pump, now_ms));
     TRY(flush(pump));
     TRY(give_answers(pump));
+    keeper_idle(pump->keeper);
     uint64_t now = unix_ms();
     if (pump->timer_ms && now >= pump->timer_ms && !pump->first) {
         struct door_header header = {.operation = DOOR_TICK};
@@ -264,6 +265,10 @@ enum status pump_attach(struct pump *pump, uint64_t now_ms, const int door[LAUNC
 
 void pump_detach(struct pump *pump, uint64_t now_ms)
 {
+    if (pump->window.shared) {
+        enum status last_words = take_some(pump, now_ms); /* of an enclave that ended, why it did */
+        (void)last_words;
+    }
     pump->front.enclave(pump->front.context, now_ms, false);
     window_close(&pump->window);
     drop_backlog(pump);
@@ -304,7 +309,9 @@ int pump_timeout(struct pump *pump)
     /* The ring's reader does not say when it has read, so a backlog is tried again every millisecond. */
     if (pump->first)
         return 1;
-    /* With a message held, the archive's next answer or finished job wakes us. */
+    /* With a message held, the archive's next answer or finished job wakes us; without its thread all is given now. */
+    if (pump->held && keeper_fd(pump->keeper) < 0)
+        return 0;
     if (!pump->held && !window_sleep(&pump->window))
         return 0;
     if (!pump->timer_ms)

@@ -21,10 +21,12 @@ struct pump;
 /* Where sealed records and ciphertext are kept. Called from one thread, in the order the enclave spoke; failures of
  * operations without an answer of their own are told by the next SYNC's. */
 struct pump_archive {
+    bool threaded; /* in a thread of its own, for others go on being served; else in pump_run(), which is sooner */
     void *context;
     /* Any ARCHIVE_*, LOG_*, SNAPSHOT_* or SYNC; the payload is hostile. */
     enum status (*serve)(void *context, const struct door_header *header, struct bytes payload, struct writer *answer);
     void (*abandon)(void *context); /* forget what was not synced */
+    void (*idle)(void *context);    /* not threaded: it was answered, and nobody waits; may be NULL */
 };
 
 /* What stands between the door and its peers. */
@@ -53,7 +55,7 @@ MUST_USE enum status pump_hand(void *context, uint64_t channel, int fd);
 
 /* The door: its descriptors, in the order of MONITOR_LAUNCHED, change hands and are closed even on failure. */
 MUST_USE enum status pump_attach(struct pump *pump, uint64_t now_ms, const int door[LAUNCHED_DESCRIPTORS]);
-/* No enclave any more: what is open is answered 5.03, what was not synced is forgotten. */
+/* No enclave any more: what it said last is heard, what is open is answered 5.03, what was not synced is forgotten. */
 void pump_detach(struct pump *pump, uint64_t now_ms);
 bool pump_attached(const struct pump *pump);
 

@@ -36,7 +36,7 @@ bool window_sleep(struct window *window); /* false: there is something to read *
 MUST_USE enum status window_hand(const struct window *window, uint64_t id, int fd); /* as pump_hand() */
 bool window_linger(const struct window *window, uint64_t most_ns);
 
-/* ---- keeper.c: the archive in a thread of its own ---- */
+/* ---- keeper.c: the archive, in a thread of its own or in the loop's ---- */
 
 struct keeper;
 
@@ -57,6 +57,7 @@ void keeper_abandon(struct keeper *keeper);
 void keeper_awake(struct keeper *keeper);                   /* takes the signal: look for answers after this */
 struct keeper_answer *keeper_answer(struct keeper *keeper); /* gives; NULL when there is none. free() it */
 void keeper_answered(struct keeper *keeper);                /* the answer went on its way: its place is free again */
-int keeper_fd(const struct keeper *keeper);
+void keeper_idle(struct keeper *keeper);                    /* all was answered, and taken */
+int keeper_fd(const struct keeper *keeper);                 /* -1: without a thread */
 
 #endif

@@ -1,4 +1,4 @@
-/* One thread, one epoll: monitor, door, archive's answers, sockets, signals. */
+/* One thread, one epoll: monitor, door, sockets, signals; and the archive, for whose syncs everybody waits anyway. */
 #include "vtpm_host.h"
 
 #include "pump.h"
@@ -305,10 +305,9 @@ static int start(struct loop *loop, const struct vtpm_options *options, vtpm_ope
     loop->changed = true;
     loop->lingers = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
     loop->signals = signalfd(-1, &asked, SFD_NONBLOCK | SFD_CLOEXEC);
-    int seen[2] = {-1, -1};
-    watch(loop, &seen[0], loop->signals);
-    watch(loop, &seen[1], pump_archive_fd(loop->pump));
-    if (seen[0] < 0 || seen[1] < 0)
+    int seen = -1;
+    watch(loop, &seen, loop->signals);
+    if (seen < 0)
         return 1;
     if (vtpm_host_settle(options, &why) == OK)
         return 0;

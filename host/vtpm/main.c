@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,7 @@ static int open_archive(const struct vtpm_options *options, struct pump_archive 
     }
     const struct archive_config config = {.path = path, .small = true};
     enum status status = archive_open(&archive, &config, &sentence);
-    *kept = (struct pump_archive){archive, archive_serve, archive_abandon};
+    *kept = (struct pump_archive){false, archive, archive_serve, archive_abandon, archive_idle};
     if (status == OK)
         return -1;
     why[sentence.len] = 0;
@@ -162,7 +161,6 @@ int main(int argc, char **argv)
 {
     struct vtpm_options options;
     const char *why = "";
-    mallopt(M_ARENA_MAX, 1); /* of many on a machine, each with two threads that ask for little */
     int code = take_words(argc, argv, &options);
     if (code >= 0)
         return code;

@@ -22,17 +22,24 @@ struct rig {
     uint64_t channel;
     unsigned replies;
     bool up;
+    unsigned served, idled; /* what the archive was asked; and left alone */
 };
 
 static enum status serve(void *context, const struct door_header *header, struct bytes payload, struct writer *answer)
 {
-    (void)context, (void)header, (void)payload;
+    (void)header, (void)payload;
+    ((struct rig *)context)->served++;
     return writer_end(answer);
 }
 
 static void abandon(void *context)
 {
     (void)context;
+}
+
+static void idle(void *context)
+{
+    ((struct rig *)context)->idled++;
 }
 
 static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
@@ -55,9 +62,9 @@ static void left(void *context, uint64_t channel)
     ((struct rig *)context)->left = channel;
 }
 
-static void begin(struct rig *rig)
+static void begin_with(struct rig *rig, bool threaded)
 {
-    const struct pump_archive archive = {NULL, serve, abandon};
+    const struct pump_archive archive = {threaded, rig, serve, abandon, idle};
     const char *why = NULL;
     int ends[2];
     *rig = (struct rig){0};
@@ -76,6 +83,11 @@ static void begin(struct rig *rig)
     const int door[LAUNCHED_DESCRIPTORS] = {memory, eventfd(0, EFD_CLOEXEC), dup(rig->host_waits), ends[1]};
     check_ok(pump_attach(rig->pump, 1, door));
     assert_true(rig->up);
+}
+
+static void begin(struct rig *rig)
+{
+    begin_with(rig, true);
 }
 
 static void done(struct rig *rig)
@@ -203,6 +215,55 @@ static void a_socket_is_handed_over_and_its_end_told(void **state)
     done(&rig);
 }
 
+static void what_an_enclave_said_last_is_heard_when_it_is_gone(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    (void)answer(&rig, 9);
+    pump_detach(rig.pump, 1);
+    assert_int_equal(1, rig.replies);
+    assert_int_equal(9, rig.channel);
+    assert_false(rig.up);
+    pump_detach(rig.pump, 1);
+    assert_int_equal(1, rig.replies);
+    done(&rig);
+}
+
+static void without_a_thread_the_archive_answers_at_once_and_is_idle_then(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct door_header header;
+    begin_with(&rig, false);
+    assert_int_equal(-1, pump_archive_fd(rig.pump));
+    (void)tell(&rig, DOOR_SYNC, 5);
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(1, rig.served);
+    assert_int_equal(1, rig.idled);
+    memcpy(&header, rig.window->to_enclave.data, sizeof header);
+    assert_int_equal(sizeof header, rig.window->to_enclave.head);
+    assert_int_equal(DOOR_COMPLETE, header.operation);
+    assert_int_equal(5, header.id);
+    done(&rig);
+}
+
+static void without_a_thread_what_finds_no_room_is_done_in_the_next_turn(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin_with(&rig, false);
+    for (unsigned i = 0; i <= PUMP_JOBS; i++)
+        (void)tell(&rig, DOOR_SYNC, i);
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(PUMP_JOBS, rig.served);
+    assert_int_equal(0, pump_timeout(rig.pump));
+    check_ok(pump_run(rig.pump, 1));
+    assert_int_equal(PUMP_JOBS + 1, rig.served);
+    assert_int_equal((PUMP_JOBS + 1) * sizeof(struct door_header), rig.window->to_enclave.head);
+    done(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +271,9 @@ int main(void)
         cmocka_unit_test(it_lingers_as_long_as_it_is_told_and_then_sleeps),
         cmocka_unit_test(what_was_said_between_is_not_slept_over),
         cmocka_unit_test(a_socket_is_handed_over_and_its_end_told),
+        cmocka_unit_test(what_an_enclave_said_last_is_heard_when_it_is_gone),
+        cmocka_unit_test(without_a_thread_the_archive_answers_at_once_and_is_idle_then),
+        cmocka_unit_test(without_a_thread_what_finds_no_room_is_done_in_the_next_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
