@@ -27,7 +27,8 @@ struct monitor_header {
 
 /* Asked by an enclave on the socket it was launched with. */
 enum monitor_operation {
-    MONITOR_READY = 1,    /* no payload: locked down and serving; the reply is awaited before the door opens */
+    MONITOR_READY = 1,    /* no payload: locked down; reply: monitor_ready_reply, which says whose it is to be. Until it
+                             comes, an enclave is nobody's, and any instance's of its image */
     MONITOR_REPORT = 2,   /* monitor_report; reply: evidence (proto/eat) */
     MONITOR_SEAL_KEY = 3, /* monitor_seal; reply: monitor_seal_reply */
     MONITOR_HEAD = 4,     /* no payload; reply: monitor_head_reply */
@@ -85,6 +86,12 @@ struct monitor_report {
 enum monitor_seal_policy {
     MONITOR_SEAL_EXACT = 1,  /* this measurement only */
     MONITOR_SEAL_SIGNER = 2, /* signer, product and a security version not lower: upgrades keep data */
+};
+
+/* Then the launch configuration (proto/image), then the workload: tasks, or a machine policy. */
+struct monitor_ready_reply {
+    uint32_t configuration_len;
+    uint32_t workload_len;
 };
 
 /* The inputs a sealing key is derived from; a blob stores them beside its ciphertext and hands them back to open. To
@@ -189,8 +196,8 @@ struct monitor_status {
     uint8_t config[MONITOR_HASH_LEN];
 };
 
-/* What an enclave finds on descriptor LAUNCH_FD_PARAMETERS, a sealed memfd: launch_parameters, then the launch
- * configuration (proto/image), then the workload manifest. */
+/* What an enclave finds on descriptor LAUNCH_FD_PARAMETERS, a sealed memfd: launch_parameters, the same for all of one
+ * image. */
 enum launch_fd {
     LAUNCH_FD_MONITOR = 3,  /* seqpacket to the monitor */
     LAUNCH_FD_DOOR = 4,     /* the window */
@@ -203,11 +210,11 @@ enum launch_fd {
                               manifest order: a module, its policy, and so on */
 };
 
+#define LAUNCH_VERSION 2u /* how an enclave is launched: descriptors, parameters, READY's answer */
+
 struct launch_parameters {
     uint32_t version;
     uint32_t module_count;
-    uint32_t configuration_len;
-    uint32_t workload_len;
     uint64_t pool_len;         /* bytes of the memory pool: the enclave's memory cap */
     uint64_t secret_len;       /* how many of them may be secret memory (RLIMIT_MEMLOCK), the pool's first bytes */
     uint32_t no_secret_memory; /* control of the scanning test: development mode only, told in evidence */
@@ -220,6 +227,6 @@ _Static_assert(sizeof(struct monitor_launch) == 168, "monitor_launch");
 _Static_assert(sizeof(struct monitor_vm) == 184, "monitor_vm");
 _Static_assert(sizeof(struct monitor_launches_reply) == 16, "monitor_launches_reply");
 _Static_assert(sizeof(struct monitor_seal_inputs) == 136, "monitor_seal_inputs");
-_Static_assert(sizeof(struct launch_parameters) == 40, "launch_parameters");
+_Static_assert(sizeof(struct launch_parameters) == 32, "launch_parameters");
 
 #endif

@@ -113,7 +113,8 @@ static inline enum status rig_open(struct rig *rig)
                                         .bytes_max = rig->bytes_max,
                                         .key = rig_key,
                                         .user = rig};
-    return store_open(&rig->store, &config);
+    TRY(store_open(&rig->store, &config));
+    return store_begin_load(rig->store);
 }
 
 /* A launch: everything the host has, in order. */

@@ -267,10 +267,8 @@ static inline int rig_launch(struct rig *rig)
 {
     const struct archive_config kept = {.path = rig->path};
     const struct vtpm_config config = {
-        .configuration = &rig->configuration,
         .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_launch_of_vm, rig_launches,
                  rig_clock_ms},
-        .machine = &rig->machine,
         .socket = rig->socket,
         .buffer_max = rig->buffer_max,
     };
@@ -280,7 +278,7 @@ static inline int rig_launch(struct rig *rig)
     sqlite3_vfs_register(sqlite3_vfs_find("unix"), 1); /* the store's, which refuses files, is the default since */
     check_ok(archive_open(&rig->archive, &kept, NULL));
     check_ok(vtpm_new(&rig->vtpm, &config));
-    check_ok(vtpm_start(rig->vtpm));
+    check_ok(vtpm_start(rig->vtpm, &rig->configuration, &rig->machine));
     rig_run(rig);
     return vtpm_exit_code(rig->vtpm, &sentence);
 }

@@ -21,6 +21,7 @@ struct service_settings {
     uint64_t body_max;       /* bytes of a request; 0: 65536 */
     bool insecure_dev;
     bool no_secret_memory;
+    bool no_spare; /* the monitor holds no enclave ready */
 };
 
 /* Defaults for this home and mode. */

@@ -28,6 +28,7 @@ static bool take_settings(const json_t *from, struct service_settings *settings)
 {
     settings->insecure_dev = json_is_true(json_object_get(from, "insecure_dev"));
     settings->no_secret_memory = json_is_true(json_object_get(from, "no_secret_memory"));
+    settings->no_spare = json_is_true(json_object_get(from, "no_spare"));
     settings->remote = json_is_true(json_object_get(from, "remote"));
     settings->pool_mib = (uint64_t)json_integer_value(json_object_get(from, "pool_mib"));
     settings->body_max = (uint64_t)json_integer_value(json_object_get(from, "body_max"));
@@ -58,11 +59,12 @@ enum status service_settings_load(const struct cli *cli, struct service_settings
 enum status service_settings_save(const struct cli *cli, const struct service_settings *settings)
 {
     char path[PATH_MAX];
-    json_t *tree = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:b,s:b}", "image", settings->image, "tcti",
-                             settings->tcti, "coap", settings->coap, "http", settings->http, "require",
-                             settings->require, "allow_missing", settings->allow_missing, "remote", settings->remote,
-                             "pool_mib", (json_int_t)settings->pool_mib, "body_max", (json_int_t)settings->body_max,
-                             "insecure_dev", settings->insecure_dev, "no_secret_memory", settings->no_secret_memory);
+    json_t *tree =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:b,s:b,s:b}", "image", settings->image, "tcti", settings->tcti,
+                  "coap", settings->coap, "http", settings->http, "require", settings->require, "allow_missing",
+                  settings->allow_missing, "remote", settings->remote, "pool_mib", (json_int_t)settings->pool_mib,
+                  "body_max", (json_int_t)settings->body_max, "insecure_dev", settings->insecure_dev,
+                  "no_secret_memory", settings->no_secret_memory, "no_spare", settings->no_spare);
     char *text = tree ? json_dumps(tree, JSON_INDENT(2)) : NULL;
     json_decref(tree);
     if (!text)

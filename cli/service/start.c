@@ -70,7 +70,7 @@ static int check_running(const struct cli *cli, const struct service_settings *w
                 strcmp(running.require, wanted->require) == 0 &&
                 strcmp(running.allow_missing, wanted->allow_missing) == 0 && running.pool_mib == wanted->pool_mib &&
                 running.body_max == wanted->body_max && running.insecure_dev == wanted->insecure_dev &&
-                running.no_secret_memory == wanted->no_secret_memory;
+                running.no_secret_memory == wanted->no_secret_memory && running.no_spare == wanted->no_spare;
     return same ? CLI_OK
                 : cli_fail(cli, CLI_DENIED,
                            "the node is up with other settings (CoAP %s, HTTP %s, image %s): bastide "

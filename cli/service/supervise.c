@@ -115,6 +115,8 @@ static enum status start_holder(struct supervisor *up)
     }
     if (settings->no_secret_memory)
         argv[count++] = "--no-secret-memory";
+    if (settings->no_spare)
+        argv[count++] = "--no-spare";
     argv[count] = NULL;
     return service_start(up->cli, &up->services[HOLDER], argv);
 }

@@ -15,6 +15,7 @@ enum status hub_start(struct hub *hub)
 {
     if (hub->state != HUB_LOADING || hub->load.journal.store)
         return WRONG_STATE;
+    TRY(store_begin_load(hub->store));
     TRY(hub->port.head(hub->port.user, &hub->head));
     hub->load.journal = (struct journal_load){.store = hub->store, .snapshot_max = SNAPSHOT_MAX};
     ask(hub);

@@ -19,14 +19,15 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
         put_text(why, "the image of the hub holds one module, the script engine");
         return MALFORMED;
     }
-    config.configuration = launch->configuration;
     config.body_max = launch->body_max;
     return script_engine_new(&config.scripts, &scripts, launch->modules[0], launch->memory, why);
 }
 
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */
-static enum status start(struct writer *why)
+static enum status start(struct bytes configuration, struct bytes workload, struct writer *why)
 {
+    (void)workload;
+    config.configuration = configuration;
     enum status status = hub_new(&hub, &config);
     if (status == OK)
         status = hub_start(hub);

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONFIGURATION_MAX 4096u
-#define WORKLOAD_MAX 16384u
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 
 static const struct compartment_memory guest_memory = {
@@ -36,22 +34,21 @@ enum status launch_read_parameters(struct launch_parameters *parameters)
     if (!sealed_len(LAUNCH_FD_PARAMETERS, &len) ||
         pread(LAUNCH_FD_PARAMETERS, &got, sizeof got, 0) != (ssize_t)sizeof got)
         return MALFORMED;
-    if (got.version != MONITOR_VERSION)
+    if (got.version != LAUNCH_VERSION)
         return UNSUPPORTED;
-    if (got.module_count > RUNTIME_MODULES_MAX || got.configuration_len > CONFIGURATION_MAX ||
-        got.workload_len > WORKLOAD_MAX || got.secret_len > got.pool_len || got.no_secret_memory > 1 ||
-        len != sizeof got + got.configuration_len + got.workload_len)
+    if (got.module_count > RUNTIME_MODULES_MAX || got.secret_len > got.pool_len || got.no_secret_memory > 1 ||
+        len != sizeof got)
         return MALFORMED;
     *parameters = got;
     return OK;
 }
 
-static enum status read_copy(int fd, size_t off, size_t len, struct bytes *copy)
+static enum status read_copy(int fd, size_t len, struct bytes *copy)
 {
     uint8_t *room = len ? malloc(len) : NULL;
     if (len && !room)
         return NO_ROOM;
-    if (len && pread(fd, room, len, (off_t)off) != (ssize_t)len)
+    if (len && pread(fd, room, len, 0) != (ssize_t)len)
         return IO;
     *copy = bytes_from(room, len);
     return OK;
@@ -88,7 +85,7 @@ static enum status load_module(size_t index, struct writer *why)
         put_text(why, "a module's policy is missing, not sealed or too long");
         return MALFORMED;
     }
-    TRY(read_copy(policy, 0, len, &text));
+    TRY(read_copy(policy, len, &text));
     return compartment_load(module, text, program->functions, program->functions_count, &guest_memory,
                             &runtime.launch.modules[index], why);
 }
@@ -110,11 +107,7 @@ static enum status warm_up(struct writer *why)
 enum status launch_set_up(struct writer *why)
 {
     const struct launch_parameters *parameters = &runtime.parameters;
-    const size_t off = sizeof *parameters;
     runtime.launch.body_max = parameters->body_max;
-    TRY(read_copy(LAUNCH_FD_PARAMETERS, off, parameters->configuration_len, &runtime.launch.configuration));
-    TRY(read_copy(LAUNCH_FD_PARAMETERS, off + parameters->configuration_len, parameters->workload_len,
-                  &runtime.launch.workload));
     runtime.payload = malloc(DOOR_MESSAGE_MAX);
     runtime.packet = malloc(MONITOR_MESSAGE_MAX);
     if (!runtime.payload || !runtime.packet)

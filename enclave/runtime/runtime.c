@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,18 +26,32 @@ static int not_started(int code, struct bytes why, enum status status)
     return code;
 }
 
-static int set_up_code(enum status status)
+static int code_of(enum status status)
 {
     return status == NO_ROOM                    ? RUNTIME_EXIT_LIMIT
            : status == INTERNAL || status == IO ? RUNTIME_EXIT_INTERNAL
                                                 : RUNTIME_EXIT_IMAGE;
 }
 
-/* READY is the monitor's to answer: only then the host gets the door's other end. */
-static enum status get_ready(void)
+/* READY is the monitor's to answer: only then there is an instance, and the host gets the door's other end. */
+static enum status get_ready(struct bytes *configuration, struct bytes *workload)
 {
     struct bytes answer;
-    return tee_ask(MONITOR_READY, (struct bytes){0}, &answer);
+    struct monitor_ready_reply reply;
+    TRY(tee_ask(MONITOR_READY, (struct bytes){0}, &answer));
+    if (answer.len < sizeof reply)
+        return IO;
+    memcpy(&reply, answer.data, sizeof reply);
+    answer = bytes_slice(answer, sizeof reply, answer.len - sizeof reply);
+    if (reply.configuration_len > answer.len || reply.workload_len != answer.len - reply.configuration_len)
+        return IO;
+    uint8_t *copy = malloc(answer.len + 1); /* the next answer comes where this one stands */
+    if (!copy)
+        return NO_ROOM;
+    memcpy(copy, answer.data, answer.len);
+    *configuration = bytes_from(copy, reply.configuration_len);
+    *workload = bytes_from(copy + reply.configuration_len, reply.workload_len);
+    return OK;
 }
 
 enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count)
@@ -149,21 +164,22 @@ static int run(void *user)
 {
     uint8_t room[WHY_MAX];
     struct writer why = writer_over(room, sizeof room);
+    struct bytes configuration, workload;
     const char *what = NULL;
     (void)user;
     enum status status = launch_set_up(&why);
     if (status != OK)
-        return not_started(set_up_code(status), writer_bytes(&why), status);
+        return not_started(code_of(status), writer_bytes(&why), status);
     status = lock_down(&what);
     if (status != OK)
         return not_started(RUNTIME_EXIT_INTERNAL, bytes_from_text(what), status);
-    if (get_ready() != OK)
+    if (get_ready(&configuration, &workload) != OK)
         return RUNTIME_EXIT_DOOR;
-    status = runtime.program->start(&why);
+    status = runtime.program->start(configuration, workload, &why);
     if (status == OK)
         return loop();
     put_u8(&why, 0);
-    return stop(RUNTIME_EXIT_INTERNAL, writer_end(&why) == OK ? (const char *)room : status_word(status));
+    return stop(code_of(status), writer_end(&why) == OK ? (const char *)room : status_word(status));
 }
 
 /* Never by exit(): what libraries do at the end is not worth a system call each. */

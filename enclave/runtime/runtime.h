@@ -4,12 +4,13 @@
  *
  * runtime_main() runs a program in this order:
  *   parameters   read from their sealed memfd; data, heap and stacks move into secret memory (room `memory`)
- *   set-up       libcrypto warmed up, guests' modules loaded from their sealed memfds, the program's set_up()
+ *   set-up       libcrypto warmed up, guests' modules loaded from their sealed memfds, the program's set_up(): what is
+ *                the same for every instance
  *   lock         every descriptor closed but the monitor's socket and the two eventfds, and, if the program
  *                takes one, the socket by which a socket comes; no capability, no new
  *                privileges, no core; no mapping becomes executable (MDWE; before Linux 6.3 the filter alone says so);
  *                a system call filter that kills (the table with its reasons: lock.c)
- *   READY        told to the monitor and answered; start()
+ *   READY        told to the monitor, who answers with the instance it is to be, maybe long after; start()
  *   loop         receive() for each of the host's messages, idle() when there are no more
  * From the lock on the process makes the eleven system calls of the table and no other, but for four with which a
  * program that takes a socket takes and uses it: one descriptor, by its number. A fault outside a guest's window ends
@@ -32,8 +33,6 @@
 
 /* What the program is given to set itself up; borrowed, for the process's life. */
 struct runtime_launch {
-    struct bytes configuration; /* proto/image */
-    struct bytes workload;
     uint32_t body_max; /* bytes of a request, as the node was started; 0: the program's own limit */
     const struct compartment_memory *memory;
     struct compartment_module *modules[RUNTIME_MODULES_MAX]; /* in manifest order */
@@ -46,7 +45,8 @@ struct runtime_program {
     /* Everything that needs a system call happens in here; the monitor answers nothing yet. On failure `why` has a
      * sentence, which goes to standard error; start()'s goes to the audit log. */
     enum status (*set_up)(const struct runtime_launch *launch, struct writer *why);
-    enum status (*start)(struct writer *why);
+    /* Which instance it is: launch configuration and workload (proto/image), borrowed for the process's life. */
+    enum status (*start)(struct bytes configuration, struct bytes workload, struct writer *why);
     void (*receive)(const struct door_header *header, struct bytes payload); /* the payload is a private copy */
     void (*advanced)(enum status status, const struct monitor_head_reply *head);
     void (*idle)(void);

@@ -227,8 +227,6 @@ enum status store_open(struct store **result, const struct store_config *config)
     enum status status = store_database_open(&checked, &store->db);
     if (status == OK)
         status = store_sql_status(sqlite3_exec(store->db, own_schema, NULL, NULL, NULL));
-    if (status == OK)
-        status = store_segment_start(store);
     if (status != OK) {
         store_close(store);
         return status;

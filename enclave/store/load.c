@@ -88,6 +88,15 @@ int store_on_conflict(void *user, int kind, sqlite3_changeset_iter *change)
     return SQLITE_CHANGESET_ABORT; /* changes are applied where they were made, so every conflict is a contradiction */
 }
 
+enum status store_begin_load(struct store *store)
+{
+    if (store->state != STORE_KEYLESS)
+        return WRONG_STATE;
+    TRY(store_segment_start(store));
+    store->state = STORE_LOADING;
+    return OK;
+}
+
 /* ---- Snapshot ---- */
 
 /* Page by page into our own database, so that it keeps its limits and lives in ordinary pages. */

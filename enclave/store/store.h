@@ -43,7 +43,7 @@ struct store_config {
     /* SQL texts, append-only from release to release: text n brings the schema from version n to n+1. They depend on
      * nothing but the tables (no random(), no time), because loading an older log runs them again at the same place.
      * Rules, for store_check_schema(): every table has a NOT NULL primary key and no other UNIQUE; no AUTOINCREMENT, no
-     * trigger, no virtual table, no generated column, no name starting with "store_". */
+     * trigger, no generated column, no name starting with "store_". */
     const char *const *migrations;
     size_t migration_count;
     enum monitor_seal_policy policy; /* 0: MONITOR_SEAL_SIGNER */
@@ -53,7 +53,7 @@ struct store_config {
 };
 
 /* Call after crypto_init() and before the walls go up: initialises SQLite with a file system that refuses every file.
- * Keeps config->migrations. The key call is made once. */
+ * Keeps config->migrations. */
 MUST_USE enum status store_open(struct store **store, const struct store_config *config);
 void store_close(struct store *store); /* finalise your statements first; NULL is allowed */
 
@@ -61,9 +61,11 @@ void store_close(struct store *store); /* finalise your statements first; NULL i
  * NULL) when a table breaks the rules above. */
 MUST_USE enum status store_check_schema(const char *const *migrations, size_t count, struct writer *why);
 
-/* ---- Loading: at most one snapshot, then the records after it in order, then finish. Any failure of these three is
- * final: DENIED means a refusal, told by the three functions below, and the store can only be closed. ---- */
+/* ---- Loading: begin, at most one snapshot, then the records after it in order, then finish. Any failure of the last
+ * three is final: DENIED means a refusal, told by the three functions below, and the store can only be closed. ---- */
 
+/* The key call for what will be sealed is made in here, once. Its failure changes nothing. */
+MUST_USE enum status store_begin_load(struct store *store);
 MUST_USE enum status store_load_snapshot(struct store *store, struct bytes snapshot);
 MUST_USE enum status store_apply(struct store *store, struct bytes record);
 /* `head` is the monitor's. *advance is set when one authentic record beyond it was accepted: advance the monitor over

@@ -12,7 +12,7 @@
 
 #define STORE_TAG_LEN 16
 
-enum store_state { STORE_LOADING, STORE_SERVING, STORE_FAILED };
+enum store_state { STORE_KEYLESS, STORE_LOADING, STORE_SERVING, STORE_FAILED };
 
 /* A key and what it was made from. `counter` numbers the seals made with it: the nonce. */
 struct store_segment {

@@ -1,6 +1,8 @@
 /* A launch: the monitor's head, the store back from the host (journal), then the states from the tables. */
 #include "vtpm_internal.h"
 
+#include <string.h>
+
 #define SNAPSHOT_MAX (8u << 20)
 
 static void ask(struct vtpm *vtpm)
@@ -11,14 +13,27 @@ static void ask(struct vtpm *vtpm)
     vtpm_send(vtpm, question.operation, vtpm->load.id, bytes_from(question.data, question.len));
 }
 
-enum status vtpm_start(struct vtpm *vtpm)
+static void become(struct vtpm *vtpm, const struct image_configuration *whose, const struct image_machine *machine)
+{
+    if (whose) {
+        vtpm->owner = whose->owner;
+        memcpy(vtpm->instance, whose->site, sizeof vtpm->instance);
+    }
+    if (machine)
+        vtpm->machine = *machine;
+    vtpm->state_max =
+        vtpm->machine.state_max && vtpm->machine.state_max < VTPM_STATE_MAX ? vtpm->machine.state_max : VTPM_STATE_MAX;
+}
+
+enum status vtpm_start(struct vtpm *vtpm, const struct image_configuration *whose, const struct image_machine *machine)
 {
     if (vtpm->life != VTPM_LOADING || vtpm->load.journal.store)
         return WRONG_STATE;
-    TRY(vtpm->port.head(vtpm->port.user, &vtpm->head));
+    become(vtpm, whose, machine);
     vtpm->load.journal = (struct journal_load){.store = vtpm->store, .snapshot_max = SNAPSHOT_MAX};
-    ask(vtpm);
-    return OK;
+    ask(vtpm); /* first, for the host looks for it while the monitor is asked */
+    TRY(store_begin_load(vtpm->store));
+    return vtpm->port.head(vtpm->port.user, &vtpm->head);
 }
 
 static void finish(struct vtpm *vtpm)

@@ -1,11 +1,12 @@
 /* vtpm.enclave: a vTPM on the runtime. Its image holds no module: libtpms is in the program. */
 #include "image.h"
+#include "memory.h"
 #include "runtime.h"
 #include "vtpm.h"
 
+#define WARM_LEN (128u << 10) /* a vTPM's heap while it serves */
+
 static struct vtpm *vtpm;
-static struct image_configuration configuration;
-static struct image_machine machine;
 
 static enum status launch_of_vm(void *user, struct monitor_launch *launch)
 {
@@ -27,24 +28,24 @@ static uint64_t clock_ms(void *user)
 
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {
+    const struct vtpm_config config = {.port = {NULL, runtime_port_send, runtime_port_advance, runtime_port_head,
+                                                runtime_port_seal_key, runtime_port_report, launch_of_vm, launches,
+                                                clock_ms},
+                                       .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close}};
+    memory_warm(WARM_LEN);
     if (launch->modules_count == 0)
-        return vtpm_policy_read(launch->configuration, launch->workload, &configuration, &machine, why);
+        return vtpm_new(&vtpm, &config);
     put_text(why, "the image of the vTPM holds no module");
     return MALFORMED;
 }
 
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */
-static enum status start(struct writer *why)
+static enum status start(struct bytes configuration, struct bytes workload, struct writer *why)
 {
-    const struct vtpm_config config = {.port = {NULL, runtime_port_send, runtime_port_advance, runtime_port_head,
-                                                runtime_port_seal_key, runtime_port_report, launch_of_vm, launches,
-                                                clock_ms},
-                                       .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close},
-                                       .configuration = &configuration,
-                                       .machine = &machine};
-    enum status status = vtpm_new(&vtpm, &config);
-    if (status == OK)
-        status = vtpm_start(vtpm);
+    struct image_configuration whose;
+    struct image_machine machine;
+    TRY(vtpm_policy_read(configuration, workload, &whose, &machine, why));
+    enum status status = vtpm_start(vtpm, &whose, &machine);
     if (status != OK)
         put_text(why, "the vTPM's store cannot be begun");
     return status;

@@ -1,4 +1,4 @@
-/* The machine policy: read where the launch parameters have it, held to the owner, and never an older one than was
+/* The machine policy: read where the monitor gives it, held to the owner, and never an older one than was
  * seen. Its serial is kept with the state, in the commit of the first INIT that it serves. */
 #include "vtpm_internal.h"
 

@@ -73,16 +73,8 @@ static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
         .user = vtpm,
     };
     vtpm->port = config->port;
-    if (config->machine)
-        vtpm->machine = *config->machine;
     vtpm->socket_port = config->socket;
-    vtpm->state_max =
-        vtpm->machine.state_max && vtpm->machine.state_max < VTPM_STATE_MAX ? vtpm->machine.state_max : VTPM_STATE_MAX;
     vtpm->next_id = 1;
-    if (config->configuration) {
-        vtpm->owner = config->configuration->owner;
-        memcpy(vtpm->instance, config->configuration->site, sizeof vtpm->instance);
-    }
     TRY(vtpm_tpm_choose(vtpm, config->buffer_max));
     return store_open(&vtpm->store, &store);
 }

@@ -66,10 +66,7 @@ struct vtpm_socket_port {
 
 struct vtpm_config {
     struct vtpm_port port;
-    const struct image_configuration
-        *configuration;                  /* whose it is, and which; NULL: nobody's who could grant anything */
-    const struct image_machine *machine; /* NULL: no policy */
-    struct vtpm_socket_port socket;      /* zero: none will be */
+    struct vtpm_socket_port socket; /* zero: none will be */
     uint32_t buffer_max; /* 0: the most there is; of a TPM command and a response, as SET_BUFFERSIZE may choose; libtpms
                             takes 2808 to 4096 */
 };
@@ -79,8 +76,8 @@ struct vtpm;
 /* First of all, in an enclave: libcrypto offers what libtpms and the crypto room use, and nothing else. */
 void vtpm_use_algorithms(void);
 
-/* Whose instance this is and the owner's machine policy for it, of what its launch parameters have, which `whose`
- * borrows from. As image_machine_open(); `why` has a sentence then. */
+/* Whose instance this is and the owner's machine policy for it, of what the monitor says, which `whose` borrows from.
+ * As image_machine_open(); `why` has a sentence then. */
 MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes workload,
                                       struct image_configuration *whose, struct image_machine *machine,
                                       struct writer *why);
@@ -90,8 +87,10 @@ MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes w
 MUST_USE enum status vtpm_new(struct vtpm **vtpm, const struct vtpm_config *config);
 void vtpm_free(struct vtpm *vtpm); /* NULL is allowed */
 
-/* Begin to load the store. What is asked before it is loaded waits. The TPM is off until a control INIT. */
-MUST_USE enum status vtpm_start(struct vtpm *vtpm);
+/* Begin to load the store of that instance: NULL: nobody's who could grant anything; and with that policy: NULL: none.
+ * Neither is kept. What is asked before it is loaded waits. The TPM is off until a control INIT. */
+MUST_USE enum status vtpm_start(struct vtpm *vtpm, const struct image_configuration *whose,
+                                const struct image_machine *machine);
 /* One message from the host. A malformed one is dropped and said in the audit log. */
 void vtpm_receive(struct vtpm *vtpm, const struct door_header *header, struct bytes payload);
 /* The monitor's answer to `advance`. */

@@ -40,8 +40,6 @@ MUST_USE enum status enclave_secret_len(uint64_t pool_len, uint64_t *secret_len,
 /* What one launch is made of; all borrowed. */
 struct enclave_plan {
     const struct enclave_image *image;
-    struct bytes configuration;
-    struct bytes workload;
     uint64_t pool_len;
     uint64_t secret_len;
     uint32_t body_max;

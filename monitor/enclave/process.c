@@ -50,16 +50,9 @@ static enum status make_window(int *fd)
     return OK;
 }
 
-static bool write_part(int fd, struct bytes part)
-{
-    return part.len == 0 || write(fd, part.data, part.len) == (ssize_t)part.len;
-}
-
 static enum status make_parameters(const struct enclave_plan *plan, int *fd)
 {
-    struct launch_parameters parameters = {.version = MONITOR_VERSION,
-                                           .configuration_len = (uint32_t)plan->configuration.len,
-                                           .workload_len = (uint32_t)plan->workload.len,
+    struct launch_parameters parameters = {.version = LAUNCH_VERSION,
                                            .pool_len = plan->pool_len,
                                            .secret_len = plan->secret_len,
                                            .body_max = plan->body_max,
@@ -67,8 +60,7 @@ static enum status make_parameters(const struct enclave_plan *plan, int *fd)
     for (size_t i = 0; i < plan->image->manifest.file_count; i++)
         parameters.module_count += plan->image->manifest.files[i].kind == IMAGE_MODULE;
     *fd = memfd_create("parameters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (*fd < 0 || !write_part(*fd, bytes_from(&parameters, sizeof parameters)) ||
-        !write_part(*fd, plan->configuration) || !write_part(*fd, plan->workload) || lseek(*fd, 0, SEEK_SET) != 0 ||
+    if (*fd < 0 || write(*fd, &parameters, sizeof parameters) != (ssize_t)sizeof parameters ||
         fcntl(*fd, F_ADD_SEALS, RESIZE_SEALS | F_SEAL_WRITE) != 0)
         return IO;
     return OK;

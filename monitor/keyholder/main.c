@@ -16,8 +16,8 @@
 
 static const char usage[] =
     "usage: bastide-keyholder --home DIR --image DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
-    "                         [--allow-missing WALL,...] [--pool-mib N] [--body-max N] [--no-secret-memory] "
-    "[--authorise]\n"
+    "                         [--allow-missing WALL,...] [--pool-mib N] [--body-max N] [--no-secret-memory]\n"
+    "                         [--no-spare] [--authorise]\n"
     "TPM: device:/dev/tpmrm0, or with --insecure-dev swtpm:path=SOCKET or swtpm:host=ADDRESS,port=N.\n"
     "--require: walls without which it refuses to run (exit 10): secret-memory, no-new-code, syscall-filter,\n"
     "  namespaces, other-user, non-dumpable, monitor-secret, no-ptrace, lockdown, secure-boot, signed-modules.\n"
@@ -25,6 +25,7 @@ static const char usage[] =
     "--authorise: sign the present boot chain with node/monitor/boot_signer, and exit.\n"
     "--pool-mib: memory of the enclave (64). --body-max: bytes of a request (65536). --no-secret-memory: with "
     "--insecure-dev only, for tests.\n"
+    "--no-spare: hold no enclave ready for the next named instance.\n"
     "Exit codes: 0 stopped, 1 internal, 2 usage, 3 denied, 7 rolled back, 8 tampered with, 9 TPM, 10 a wall is\n"
     "  missing, 11 a limit is too small, 12 image refused.\n";
 
@@ -68,13 +69,19 @@ static int run(void *user)
     const struct arguments *arguments = user;
     const int argc = arguments->argc;
     char **const argv = arguments->argv;
-    static const struct option known[] = {
-        {"home", required_argument, NULL, 'h'},       {"image", required_argument, NULL, 'i'},
-        {"tcti", required_argument, NULL, 't'},       {"insecure-dev", no_argument, NULL, 'd'},
-        {"require", required_argument, NULL, 'r'},    {"allow-missing", required_argument, NULL, 'w'},
-        {"pool-mib", required_argument, NULL, 'm'},   {"body-max", required_argument, NULL, 'b'},
-        {"no-secret-memory", no_argument, NULL, 'n'}, {"authorise", no_argument, NULL, 'a'},
-        {"help", no_argument, NULL, '?' + 256},       {0}};
+    static const struct option known[] = {{"home", required_argument, NULL, 'h'},
+                                          {"image", required_argument, NULL, 'i'},
+                                          {"tcti", required_argument, NULL, 't'},
+                                          {"insecure-dev", no_argument, NULL, 'd'},
+                                          {"require", required_argument, NULL, 'r'},
+                                          {"allow-missing", required_argument, NULL, 'w'},
+                                          {"pool-mib", required_argument, NULL, 'm'},
+                                          {"body-max", required_argument, NULL, 'b'},
+                                          {"no-secret-memory", no_argument, NULL, 'n'},
+                                          {"no-spare", no_argument, NULL, 's'},
+                                          {"authorise", no_argument, NULL, 'a'},
+                                          {"help", no_argument, NULL, '?' + 256},
+                                          {0}};
     static struct holder_options options;
     static struct keyholder_keys keys;
     bool image = false;

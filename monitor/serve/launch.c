@@ -105,29 +105,27 @@ void serve_forget(struct serve *serve)
     }
 }
 
+struct enclave_plan serve_plan(const struct serve *serve, const struct sites_image *image, uint32_t user)
+{
+    return (struct enclave_plan){.image = &image->image,
+                                 .pool_len = serve->options->pool_len,
+                                 .secret_len = serve->secret_len,
+                                 .body_max = serve->options->body_max,
+                                 .no_secret_memory = serve->options->no_secret_memory,
+                                 .launcher = serve->launcher,
+                                 .user = geteuid() == 0 ? user : 0};
+}
+
 void serve_launch(struct serve *serve, struct serve_site *site)
 {
-    const struct enclave_plan plan = {.image = &site->is.image->image,
-                                      .configuration = site->is.configuration_encoded,
-                                      .workload = site->is.workload_encoded,
-                                      .pool_len = serve->options->pool_len,
-                                      .secret_len = serve->secret_len,
-                                      .body_max = serve->options->body_max,
-                                      .no_secret_memory = serve->options->no_secret_memory,
-                                      .launcher = serve->launcher,
-                                      .user = geteuid() == 0 ? site->is.user : 0};
+    const struct enclave_plan plan = serve_plan(serve, site->is.image, site->is.user);
+    const bool spare = serve_spare_take(serve, site);
     site->launch_ms = 0;
     site->started_ms = serve_now_ms();
-    if (enclave_start(&plan, &site->enclave) != OK) {
+    if (!spare && enclave_start(&plan, &site->enclave) != OK) {
         node_log("error", "monitor", "not_launched", "%sreason=\"no process, memory or descriptor to be had\"",
                  site->tag);
         plan_next(site, 0);
-        return;
-    }
-    /* The TPM takes its time, while the launcher does its part; nothing is answered before. */
-    if (heads_check_lease(&serve->heads) == DENIED) {
-        (void)enclave_end(&site->enclave);
-        serve_lease_lost(serve);
         return;
     }
     site->running = true;
@@ -136,6 +134,12 @@ void serve_launch(struct serve *serve, struct serve_site *site)
     site->deadline_ms = site->started_ms + READY_MS;
     node_log("info", "monitor", "launching", "%slaunch=%u launcher=%d", site->tag, site->launches,
              site->enclave.launcher);
+    if (spare)
+        serve_enclave_readable(serve, site, 1); /* it asked READY long ago */
+    /* The TPM takes its time, while launcher or enclave do their part; what is secret or says how fresh anything is, is
+     * answered only then. */
+    if (!serve->stopping && heads_check_lease(&serve->heads) == DENIED)
+        serve_lease_lost(serve);
 }
 
 uint32_t serve_standing_walls(const struct serve *serve, const struct serve_site *site)
@@ -194,6 +198,20 @@ static void refuse_for_walls(struct serve *serve, struct serve_site *site)
     serve->exit_code = SERVE_EXIT_WALL;
 }
 
+static bool tell_whose(const struct serve_site *site)
+{
+    const struct site *is = &site->is;
+    const struct monitor_ready_reply lens = {.configuration_len = (uint32_t)is->configuration_encoded.len,
+                                             .workload_len = (uint32_t)is->workload_encoded.len};
+    static uint8_t room[sizeof lens + IMAGE_CONFIGURATION_MAX + IMAGE_WORKLOAD_MAX];
+    struct writer writer = writer_over(room, sizeof room);
+    put_bytes(&writer, bytes_from(&lens, sizeof lens));
+    put_bytes(&writer, is->configuration_encoded);
+    put_bytes(&writer, is->workload_encoded);
+    return writer_end(&writer) == OK &&
+           serve_send(site->enclave.socket, MONITOR_READY, OK, writer_bytes(&writer), NULL, 0);
+}
+
 void serve_enclave_ready(struct serve *serve, struct serve_site *site)
 {
     const struct monitor_launched launched = {.launch = site->launches, .back_off_ms = site->back_off_ms};
@@ -215,7 +233,9 @@ void serve_enclave_ready(struct serve *serve, struct serve_site *site)
     node_log("info", "monitor", "enclave_ready", "%slaunch=%u pid=%d ms=%llu secret=%llu unprotected=%llu missing=%s",
              site->tag, site->launches, site->enclave.pid, (unsigned long long)(serve_now_ms() - site->started_ms),
              (unsigned long long)site->secret_bytes, (unsigned long long)site->unprotected_bytes, missing);
-    if (!serve_send(site->enclave.socket, MONITOR_READY, OK, (struct bytes){0}, NULL, 0))
+    if (site != &serve->own)
+        serve_spare_want(serve, site->is.image);
+    if (!tell_whose(site))
         serve_enclave_ended(serve, site);
     else if (site->host && !serve_send(site->host->fd, MONITOR_LAUNCHED, OK, bytes_from(&launched, sizeof launched),
                                        door, LAUNCHED_DESCRIPTORS))

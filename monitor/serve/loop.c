@@ -61,6 +61,8 @@ static void do_what_is_due(struct serve *serve)
     for (size_t i = 0; i < SITES_MAX && !serve->stopping; i++)
         if (serve->at[i])
             do_what_is_due_for(serve, serve->at[i], now);
+    if (!serve->stopping && serve->spare.due_ms && now >= serve->spare.due_ms)
+        serve_spare_launch(serve);
     if (!serve->stopping && now >= serve->lease_ms) {
         serve->lease_ms = now + LEASE_MS;
         if (heads_check_lease(&serve->heads) == DENIED)
@@ -71,6 +73,8 @@ static void do_what_is_due(struct serve *serve)
 static int time_left(const struct serve *serve)
 {
     uint64_t next = serve->lease_ms, now = serve_now_ms();
+    if (serve->spare.due_ms && serve->spare.due_ms < next)
+        next = serve->spare.due_ms;
     for (size_t i = 0; i < SITES_MAX; i++) {
         const struct serve_site *site = serve->at[i];
         if (site && site->measuring)
@@ -83,7 +87,7 @@ static int time_left(const struct serve *serve)
 }
 
 /* Places in what is polled: fixed ones, then two for each instance, then the callers. Descriptors of -1 are ignored. */
-enum place { SIGNALS, KEY_HOLDER, LISTENER, FIRST_SITE, FIRST_CALLER = FIRST_SITE + 2 * SITES_MAX };
+enum place { SIGNALS, KEY_HOLDER, LISTENER, SPARE, FIRST_SITE, FIRST_CALLER = FIRST_SITE + 2 * SITES_MAX };
 #define PLACES (FIRST_CALLER + SERVE_CALLERS_MAX)
 
 static void fill_places(const struct serve *serve, struct pollfd waited[PLACES])
@@ -93,6 +97,7 @@ static void fill_places(const struct serve *serve, struct pollfd waited[PLACES])
     waited[SIGNALS].fd = serve->signals;
     waited[KEY_HOLDER].fd = KEYHOLDER_FD;
     waited[LISTENER].fd = serve->listener;
+    waited[SPARE].fd = serve->spare.held ? serve->spare.enclave.launcher_fd : -1;
     for (size_t i = 0; i < SITES_MAX; i++)
         if (serve->at[i]) {
             waited[FIRST_SITE + 2 * i].fd = serve->at[i]->enclave.launcher_fd;
@@ -124,6 +129,10 @@ static void wait_and_act(struct serve *serve)
         serve->stopping = true;
         return;
     }
+    if (waited[SPARE].revents) {
+        node_log("warning", "monitor", "spare_ended", "launcher=%d", serve->spare.enclave.launcher);
+        serve_spare_drop(serve); /* the next launch wants another */
+    }
     /* Instances before callers: who comes takes the place of one that went only after what was seen of that is done. */
     for (size_t i = 0; i < SITES_MAX && !serve->stopping; i++)
         if (serve->at[i])
@@ -147,6 +156,7 @@ void serve_loop(struct serve *serve)
     for (size_t i = 0; i < SITES_MAX; i++)
         if (serve->at[i])
             serve_enclave_stop(serve->at[i]);
+    serve_spare_drop(serve);
     /* Not ours to move once another monitor holds it. */
     if (!serve->moved && serve->exit_code != NODE_EXIT_DENIED && heads_move(&serve->heads, serve_now_s()) != OK)
         node_log("warning", "monitor", "stop", "reason=\"the counter did not move\"");

@@ -23,7 +23,8 @@
 
 static const char usage[] =
     "usage: bastide-monitor --home DIR --image DIR --programs DIR --tcti TPM [--insecure-dev] [--require WALL,...]\n"
-    "                       [--allow-missing WALL,...] [--pool-mib N] [--body-max N] [--no-secret-memory] [--check]\n"
+    "                       [--allow-missing WALL,...] [--pool-mib N] [--body-max N] [--no-secret-memory] [--no-spare] "
+    "[--check]\n"
     "Started by bastide-keyholder, which alone has the keys it needs. --check: refuse or not, without keys.\n";
 
 static int misused(const char *why, const char *what)
@@ -53,9 +54,10 @@ static int run(void *user)
                                           {"pool-mib", required_argument, NULL, 'm'},
                                           {"body-max", required_argument, NULL, 'b'},
                                           {"no-secret-memory", no_argument, NULL, 'n'},
+                                          {"no-spare", no_argument, NULL, 's'},
                                           {"check", no_argument, NULL, 'c'},
                                           {0}};
-    struct serve_options options = {.pool_len = (uint64_t)POOL_MIB_DEFAULT << 20};
+    struct serve_options options = {.pool_len = (uint64_t)POOL_MIB_DEFAULT << 20, .spare = true};
     char unknown[WALLS_TEXT_MAX];
     uint32_t allowed = 0;
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -73,6 +75,8 @@ static int run(void *user)
             options.insecure_dev = true;
         else if (option == 'n')
             options.no_secret_memory = true;
+        else if (option == 's')
+            options.spare = false;
         else if (option == 'c')
             options.check = true;
         else if (option == 'r' && walls_parse(optarg, &options.required, unknown) != OK)

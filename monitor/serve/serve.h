@@ -18,6 +18,7 @@ struct serve_options {
     bool insecure_dev;
     uint32_t body_max;     /* bytes of a request; 0: the enclave's own */
     bool no_secret_memory; /* development mode only */
+    bool spare;            /* an enclave is held ready for the next named instance */
     bool monitor_secret;   /* all of our own writable memory is secret memory */
     bool check;            /* everything that needs no key, then exit */
 };

@@ -59,6 +59,15 @@ struct serve_site {
     struct measure measure;
 };
 
+/* One enclave ahead of those that are asked for: set up and nobody's, of the image that a named instance was launched
+ * from last. */
+struct serve_spare {
+    struct sites_image *image; /* NULL: none is wanted */
+    bool held;                 /* then `enclave` is it */
+    uint64_t due_ms;           /* when to launch it. 0: not wanted */
+    struct enclave enclave;
+};
+
 /* The measured launches of this monitor's life, oldest first. */
 struct serve_launches {
     struct monitor_vm *vms;
@@ -80,6 +89,7 @@ struct serve {
     int launcher; /* sealed program */
     uint64_t secret_len;
     struct serve_launches measured;
+    struct serve_spare spare;
     struct serve_site own;
     struct serve_site *at[SITES_MAX]; /* those in `sites`, at the same places */
     struct sites sites;
@@ -130,6 +140,17 @@ void serve_enclave_hung_up(struct serve_site *site);                    /* its e
 void serve_enclave_stop(struct serve_site *site);                       /* no host any more */
 /* Of node, monitor and the enclave, if it runs. */
 uint32_t serve_standing_walls(const struct serve *serve, const struct serve_site *site);
+
+struct enclave_plan serve_plan(const struct serve *serve, const struct sites_image *image, uint32_t user);
+
+/* ---- spare.c ---- */
+
+/* A named instance is launched: one is wanted for who comes next. */
+void serve_spare_want(struct serve *serve, struct sites_image *image);
+void serve_spare_launch(struct serve *serve); /* it is due */
+/* True: what was held is this site's now, as if it had been launched. */
+MUST_USE bool serve_spare_take(struct serve *serve, struct serve_site *site);
+void serve_spare_drop(struct serve *serve); /* it ended, or is not wanted any more */
 
 /* ---- ask.c ---- */
 

@@ -104,8 +104,7 @@ enum status site_load_image(struct sites *sites, struct site *site, const char *
         found->next = sites->images;
         sites->images = known = found;
     }
-    known->uses++;
-    site->image = known;
+    site->image = sites_image_use(known);
     return OK;
 }
 
@@ -130,10 +129,21 @@ void sites_done(struct sites *sites)
     drop_images(sites, NULL);
 }
 
+struct sites_image *sites_image_use(struct sites_image *image)
+{
+    image->uses++;
+    return image;
+}
+
+void sites_image_leave(struct sites *sites, struct sites_image *image)
+{
+    if (image && --image->uses == 0)
+        drop_images(sites, image);
+}
+
 void site_done(struct sites *sites, struct site *site)
 {
-    if (site->image && --site->image->uses == 0)
-        drop_images(sites, site->image);
+    sites_image_leave(sites, site->image);
     free((void *)(uintptr_t)site->workload_encoded.data);
     site->image = NULL;
     site->workload_encoded = (struct bytes){0};

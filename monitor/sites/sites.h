@@ -48,13 +48,15 @@ struct site {
     uint8_t workload[IMAGE_HASH_LEN];
     struct image_machine machine; /* serial 0: it has none */
     struct sites_image *image;
-    uint32_t user; /* from sites_enter() on: the number its enclave runs as, where we are root; no two have the same */
+    uint32_t user; /* from sites_enter() on: the number its enclave runs as, where we are root; no two have the same,
+                      nor has one `spare_user` */
     uint8_t configuration_bytes[IMAGE_CONFIGURATION_MAX];
 };
 
 struct sites {
     struct site *at[SITES_MAX]; /* NULL: a free place; [SITES_OWN] is the node's own from its entering on */
     struct sites_image *images;
+    uint32_t spare_user; /* of an enclave that is nobody's yet; 0: none is */
 };
 
 /* "node", or "node/instances/NAME". */
@@ -67,6 +69,9 @@ MUST_USE enum status site_read(struct site *site, const char *home, char sentenc
  * enclave_image_load()'s. */
 MUST_USE enum status site_load_image(struct sites *sites, struct site *site, const char *directory,
                                      char sentence[ENCLAVE_SENTENCE_MAX]);
+/* For one more user than sites are, who lets go of it. */
+struct sites_image *sites_image_use(struct sites_image *image);
+void sites_image_leave(struct sites *sites, struct sites_image *image);
 /* What the two took; a site that was never read is allowed. */
 void site_done(struct sites *sites, struct site *site);
 /* What is left when every site is done. */
@@ -82,5 +87,7 @@ void sites_done(struct sites *sites);
 MUST_USE enum status sites_enter(struct sites *sites, struct site *site, const struct heads *heads, size_t *place,
                                  char sentence[ENCLAVE_SENTENCE_MAX]);
 void sites_leave(struct sites *sites, const struct site *site);
+/* A number that no site has and none is given while it is sites->spare_user, which is set. */
+void sites_choose_spare_user(struct sites *sites);
 
 #endif

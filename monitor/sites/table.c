@@ -57,14 +57,12 @@ static bool user_is_taken(const struct sites *sites, uint32_t user)
     for (size_t i = 0; i < SITES_MAX; i++)
         if (sites->at[i] && sites->at[i]->user == user)
             return true;
-    return false;
+    return sites->spare_user == user;
 }
 
-/* By the site id where that is free; the host makes site ids, and may make two alike in these bits. */
-static uint32_t choose_user(const struct sites *sites, const struct site *site)
+/* The first that is free from there on. */
+static uint32_t choose_user(const struct sites *sites, uint32_t number)
 {
-    uint32_t number;
-    memcpy(&number, site->configuration.site, sizeof number);
     while (user_is_taken(sites, SITES_USER_FIRST | (number & SITES_USER_MASK)))
         number++;
     return SITES_USER_FIRST | (number & SITES_USER_MASK);
@@ -83,7 +81,10 @@ enum status sites_enter(struct sites *sites, struct site *site, const struct hea
         if (!heads_hold(sites, site, heads))
             return refuse(NO_ROOM, "the node's table of heads holds no more sites", "", sentence);
     }
-    site->user = choose_user(sites, site);
+    /* By the site id where that is free; the host makes site ids, and may make two alike in these bits. */
+    uint32_t number;
+    memcpy(&number, site->configuration.site, sizeof number);
+    site->user = choose_user(sites, number);
     sites->at[at] = site;
     *place = at;
     return OK;
@@ -94,4 +95,9 @@ void sites_leave(struct sites *sites, const struct site *site)
     for (size_t i = 0; i < SITES_MAX; i++)
         if (sites->at[i] == site)
             sites->at[i] = NULL;
+}
+
+void sites_choose_spare_user(struct sites *sites)
+{
+    sites->spare_user = choose_user(sites, sites->spare_user + 1);
 }

@@ -77,18 +77,12 @@ static int seal_file(const char *path)
 
 static int make_parameters(uint64_t secret_len, bool no_secret)
 {
-    struct {
-        struct launch_parameters parameters;
-        char rest[5];
-    } all = {{.version = MONITOR_VERSION,
-              .module_count = 1,
-              .configuration_len = 3,
-              .workload_len = 2,
-              .pool_len = POOL,
-              .secret_len = secret_len,
-              .no_secret_memory = no_secret},
-             "abcde"};
-    return seal_bytes(&all, sizeof all.parameters + 5);
+    const struct launch_parameters parameters = {.version = LAUNCH_VERSION,
+                                                 .module_count = 1,
+                                                 .pool_len = POOL,
+                                                 .secret_len = secret_len,
+                                                 .no_secret_memory = no_secret};
+    return seal_bytes(&parameters, sizeof parameters);
 }
 
 static void run_enclave(int *fds, size_t count, int program)
@@ -127,6 +121,10 @@ static void serve_monitor(void)
     memcpy(&header, packet, sizeof header);
     const struct monitor_head_reply head = {.sequence = 5, .nv_counter = 6};
     struct monitor_seal_reply key = {.key = "the sealing key"};
+    const struct {
+        struct monitor_ready_reply lens;
+        char bytes[5];
+    } instance = {{.configuration_len = 3, .workload_len = 2}, "abcde"};
     if (header.operation == MONITOR_ADVANCE && enclave.late_advance)
         return;
     if (header.operation == MONITOR_HEAD && enclave.late_advance) {
@@ -138,7 +136,7 @@ static void serve_monitor(void)
     else if (header.operation == MONITOR_SEAL_KEY)
         answer(MONITOR_SEAL_KEY, OK, &key, sizeof key);
     else if (header.operation == MONITOR_READY)
-        answer(MONITOR_READY, OK, NULL, 0);
+        answer(MONITOR_READY, OK, &instance, sizeof instance.lens + sizeof instance.bytes);
     else
         answer(header.operation, OK, &head, sizeof head);
 }

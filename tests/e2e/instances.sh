@@ -190,4 +190,15 @@ for name in one two; do eventually "after a new start vTPM $name comes again" an
 check "and holds what it held" "ONE. two." "$(kept one) $(kept two)"
 does "the hub is told of more" 0 send --as sensor alarm '{"n": 3}'
 for name in one two; do stop $name; done
+
+# --- one enclave more is held ready, or none
+held() { grep -c "monitor spare launcher=" "$home/run/keyholder.log"; }
+differs "one was held ready" 0 "$(held)"
+does "down" 0 down
+does "up, to hold none" 0 up --no-spare
+before=$(held)
+for name in one two; do start $name; eventually "vTPM $name is launched as it is asked for" answers $name; done
+sleep 0.5
+check "none is held" "$before" "$(held)"
+for name in one two; do stop $name; done
 exit $failed

@@ -453,7 +453,7 @@ static void settings_come_back(void **state)
     assert_string_equal(made.tcti, "");
     snprintf(made.require, sizeof made.require, "secret-memory");
     made.pool_mib = 32;
-    made.no_secret_memory = true;
+    made.no_secret_memory = made.no_spare = true;
     check_ok(service_settings_save(&cli, &made));
     check_ok(service_settings_load(&cli, &back));
     assert_string_equal(made.image, back.image);
@@ -461,7 +461,7 @@ static void settings_come_back(void **state)
     assert_string_equal(made.http, back.http);
     assert_string_equal(back.require, "secret-memory");
     assert_string_equal(back.tcti, "");
-    assert_true(back.pool_mib == 32 && back.insecure_dev && back.no_secret_memory);
+    assert_true(back.pool_mib == 32 && back.insecure_dev && back.no_secret_memory && back.no_spare);
     write_below("run/node.json", "{\"image\":\"x\"}");
     assert_int_equal(service_settings_load(&cli, &back), MALFORMED);
     service_settings_init(&cli, false, &made);

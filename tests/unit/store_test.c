@@ -465,11 +465,13 @@ static void a_monitor_that_does_not_answer_is_no_refusal(void **state)
     const struct store_config config = {
         .migrations = rig.migrations, .migration_count = 1, .key = failing_key, .user = &rig};
     struct store *store = NULL;
-    key_fails = true;
-    check_status(IO, store_open(&store, &config));
-    assert_null(store);
-    key_fails = false;
     check_ok(store_open(&store, &config));
+    check_status(WRONG_STATE, store_apply(store, rig.log[0]));
+    key_fails = true;
+    check_status(IO, store_begin_load(store));
+    key_fails = false;
+    check_ok(store_begin_load(store));
+    check_status(WRONG_STATE, store_begin_load(store));
     key_fails = true;
     check_status(IO, store_apply(store, rig.log[0]));
     assert_int_equal(STORE_ACCEPTED, store_refused(store));

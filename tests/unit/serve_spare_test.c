@@ -1,0 +1,140 @@
+/* The enclave that is held ready: launched for nobody, given to the next instance of its image, and told then whose it
+ * is; of no use to anybody else. */
+#include "serve_rig.h"
+
+static int hold_one(void **state)
+{
+    options.spare = true;
+    return start(state);
+}
+
+static int hold_none(void **state)
+{
+    options.spare = false;
+    return stop(state);
+}
+
+static void wait_for_launches(int count)
+{
+    for (int i = 0; i < TIMEOUT_MS / 10 && launches < count; i++)
+        usleep(10000);
+    assert_int_equal(count, launches);
+}
+
+/* Of enclave n's site id, as READY's answer has it: 0 until one came. */
+static uint8_t site_of(int n)
+{
+    struct heard heard;
+    struct monitor_ready_reply lens;
+    struct image_configuration configuration;
+    const int socket = enclaves[n].socket;
+    if (is_quiet(socket))
+        return 0;
+    assert_true(hear(socket, &heard));
+    assert_int_equal(MONITOR_READY, heard.header.operation);
+    memcpy(&lens, heard.payload, sizeof lens);
+    assert_int_equal(heard.header.len, sizeof lens + lens.configuration_len + lens.workload_len);
+    check_ok(
+        image_configuration_decode(bytes_from(heard.payload + sizeof lens, lens.configuration_len), &configuration));
+    return configuration.site[0];
+}
+
+static void who_comes_next_is_given_the_one_that_is_held_and_another_is_launched(void **unused)
+{
+    (void)unused;
+    int own = attached("");
+    int first = attached("vm1");
+    wait_for_launches(3);
+    assert_int_equal(200, site_of(1));
+    assert_int_equal(1, site_of(2));
+    assert_int_equal(0, site_of(3));
+    const uint32_t held = serve.sites.spare_user;
+    assert_int_not_equal(serve.at[1]->is.user, held);
+    int second = attached("vm2");
+    assert_int_equal(3, launches);
+    assert_int_equal(2, site_of(3));
+    assert_int_equal(held, serve.at[2]->is.user);
+    wait_for_launches(4);
+    assert_int_not_equal(held, serve.sites.spare_user);
+    assert_true(is_quiet(own) && is_quiet(first) && is_quiet(second));
+    close(own), close(first), close(second);
+}
+
+static void the_nodes_own_instance_wants_none(void **unused)
+{
+    (void)unused;
+    int own = attached("");
+    usleep(300000);
+    assert_int_equal(1, launches);
+    close(own);
+}
+
+static void one_that_died_meanwhile_is_given_to_nobody(void **unused)
+{
+    (void)unused;
+    int first = attached("vm1");
+    wait_for_launches(2);
+    let_die(2);
+    int second = attached("vm2");
+    wait_for_launches(4);
+    assert_int_equal(1, site_of(1));
+    assert_int_equal(2, site_of(3));
+    assert_int_equal(0, site_of(4));
+    assert_true(is_quiet(first));
+    close(first), close(second);
+}
+
+static void put_version(uint32_t version)
+{
+    uint8_t room[IMAGE_MANIFEST_MAX], hash[CRYPTO_HASH_MAX];
+    const struct bytes content = bytes_from_text("a program");
+    struct writer writer = writer_over(room, sizeof room);
+    struct image_manifest manifest = {.product = "probe",
+                                      .security_version = version,
+                                      .file_count = 1,
+                                      .files = {{.name = "program", .kind = IMAGE_PROGRAM, .len = content.len}}};
+    check_ok(crypto_hash(CRYPTO_SHA256, &content, 1, hash));
+    memcpy(manifest.files[0].hash, hash, sizeof manifest.files[0].hash);
+    check_ok(image_manifest_sign(&writer, &owner_key, &manifest));
+    put_file("image/manifest", writer_bytes(&writer));
+}
+
+static void one_of_another_image_is_ended_and_not_given(void **unused)
+{
+    (void)unused;
+    int first = attached("vm1");
+    wait_for_launches(2);
+    put_version(2);
+    int second = attached("vm2");
+    wait_for_launches(4);
+    assert_int_equal(0, enclaves[2].life);
+    assert_int_equal(2, site_of(3));
+    put_version(1);
+    close(first), close(second);
+}
+
+/* Its image outlives them. */
+static void it_is_held_when_they_are_gone_who_had_the_image(void **unused)
+{
+    (void)unused;
+    int first = attached("vm1");
+    close(first);
+    wait_for_launches(2);
+    first = attached("vm1");
+    assert_int_equal(2, launches);
+    assert_int_equal(1, site_of(2));
+    close(first);
+}
+
+int main(void)
+{
+#define HELD(name) cmocka_unit_test_setup_teardown(name, hold_one, hold_none)
+    const struct CMUnitTest tests[] = {
+        HELD(who_comes_next_is_given_the_one_that_is_held_and_another_is_launched),
+        HELD(the_nodes_own_instance_wants_none),
+        HELD(one_that_died_meanwhile_is_given_to_nobody),
+        HELD(one_of_another_image_is_ended_and_not_given),
+        HELD(it_is_held_when_they_are_gone_who_had_the_image),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
