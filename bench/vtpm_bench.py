@@ -5,7 +5,8 @@ start takes to the first answer; and what an instance holds in memory, one of on
 import itertools, os, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
-RUNS, STARTS, INSTANCES = 5, 7, 50
+RUNS, STARTS, INSTANCES = 5, 9, 50
+PAUSE = 0.4  # s before a start
 OWNER, INDEX = 0x40000001, 0x01500016
 RETRY = struct.pack('>I', 0x922)
 ECC = struct.pack('>HHIHHHHHHHH', 0x23, 0xb, 0x40072, 0, 0x10, 0x18, 0xb, 3, 0x10, 0, 0)
@@ -105,7 +106,7 @@ class Swtpm:
 
 class Node:
     """One machine's: a development TPM, a key holder and its monitor."""
-    def __init__(self, home, certificate):
+    def __init__(self, home, certificate, *options):
         self.home, self.certificate, self.log = home, certificate, home / 'node.log'
         (home / 'node').mkdir(parents=True)
         (home / 'run').mkdir()
@@ -115,7 +116,7 @@ class Node:
         wait_for('the development TPM does not come up', self.tpm.socket().exists)
         with self.log.open('w') as log:
             self.holder = subprocess.Popen([BUILD / 'bastide-keyholder', '--home', home, '--image', BUILD / 'vtpm.image', '--tcti',
-                                            f'swtpm:path={self.tpm.socket()}', '--insecure-dev'], stderr=log)
+                                            f'swtpm:path={self.tpm.socket()}', '--insecure-dev', *options], stderr=log)
         wait_for('the node does not serve', lambda: 'monitor serving' in self.log.read_text())
 
     def configure(self, directory, site):
@@ -150,8 +151,11 @@ class Vtpm:
             self.process.wait()
 
     def processes(self):
+        """The enclave, the launcher that waits for it, the host end."""
         text = self.node.log.read_text()
-        return [int(re.findall(rf'enclave_ready instance={self.name} launch=\d+ pid=(\d+)', text)[-1]), self.process.pid]
+        enclave = re.findall(rf'enclave_ready instance={self.name} launch=\d+ pid=(\d+)', text)[-1]
+        launcher = re.search(r'^PPid:\s+(\d+)', pathlib.Path(f'/proc/{enclave}/status').read_text(), re.M)[1]
+        return [int(enclave), int(launcher), self.process.pid]
 
     def socket(self):
         return self.node.home / self.name
@@ -189,13 +193,13 @@ def memory(processes, what):
     return sum(int(kib) for text in texts for kib in re.findall(rf'^{what}: +(\d+) kB$', text, re.M)) * 1024 / 1e6
 
 
-def commands(client):
+def commands(client, index):
     """name, command, how often in a run, what follows each answer"""
     ecc, rsa = (struct.unpack('>I', client.ask(primary(public))[10:14])[0] for public in (ECC, RSA))
-    public = struct.pack('>IHIHH', INDEX, 0xb, 0x02020002, 0, 8)
+    public = struct.pack('>IHIHH', index, 0xb, 0x02020002, 0, 8)
     client.ask(authorised(0x12a, [OWNER], sized(b'') + sized(public)))
     numbers = itertools.count(1)  # a TPM does not store what it holds already
-    write = lambda: authorised(0x137, [OWNER, INDEX], sized(struct.pack('>Q', next(numbers))) + bytes(2))
+    write = lambda: authorised(0x137, [OWNER, index], sized(struct.pack('>Q', next(numbers))) + bytes(2))
     flush = lambda answer: client.ask(plain(0x165, answer[10:14]))
     return [
         ('getrandom', plain(0x17b, struct.pack('>H', 16)), 2000, None),
@@ -208,24 +212,31 @@ def commands(client):
     ]
 
 
-def compare(ours, theirs):
+def compare(ours, theirs, index, only=None, called=None):
     clients = [Client(tpm.socket()) for tpm in (ours, theirs)]
-    wanted = [commands(client) for client in clients]
+    wanted = [commands(client, index) for client in clients]
     for mine, other in zip(*wanted):
+        if only and mine[0] != only:
+            continue
         times = [[], []]
         for _ in range(RUNS):  # in turn, so that whatever else the machine does meets both
             for which, (_, command, count, after) in enumerate((mine, other)):
                 times[which].append(clients[which].timed(command, count, after))
-        line(f'vtpm.{mine[0]}', min(times[0]), 'µs', 'swtpm', min(times[1]), times[0])
+        line(f'vtpm.{called or mine[0]}', min(times[0]), 'µs', 'swtpm', min(times[1]), times[0])
 
 
-def starts(ours, theirs):
+def starts(name, ours, theirs):
+    """Each on a machine that does nothing else, as one VM after the other is started; the first, of which nobody knew, is
+    not in it."""
     times = [[], []]
-    for _ in range(STARTS):
+    for count in range(STARTS + 1):
         for which, tpm in enumerate((ours, theirs)):
             tpm.stop()
-            times[which].append(first_answer(tpm))
-    line('vtpm.start', min(times[0]), 'ms', 'swtpm', min(times[1]), times[0])
+            time.sleep(PAUSE)
+            took = first_answer(tpm)
+            if count:
+                times[which].append(took)
+    line(name, min(times[0]), 'ms', 'swtpm', min(times[1]), times[0])
 
 
 def sizes(ours, theirs):
@@ -247,24 +258,34 @@ def children(process):
 
 def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix='bastide-bench-'))
-    ours, theirs, node = [], [], None
+    ours, theirs, started, nodes = [], [], [], []
     try:
         certificate = work / 'cert.der'
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=owner',
                         '-keyout', work / 'owner.pem', '-outform', 'DER', '-out', certificate], check=True, stderr=subprocess.DEVNULL)
-        node = Node(work / 'node', certificate)
+        nodes.append(Node(work / 'node', certificate))
         for number in range(INSTANCES):
-            ours.append(Vtpm(node, f'vm{number}'))
+            ours.append(Vtpm(nodes[0], f'vm{number}'))
             theirs.append(Swtpm(work / f'theirs{number}'))
-        starts(ours[0], theirs[0])
-        compare(ours[0], theirs[0])
+        starts('vtpm.start', ours[0], theirs[0])
+        compare(ours[0], theirs[0], INDEX)
+        kept = Swtpm(work / 'kept')
+        started.append(kept)
+        if subprocess.run(['chattr', '+S', kept.home]).returncode == 0:  # a write there returns when it is on the disk
+            for tpm in (ours[0], kept):
+                tpm.stop()
+                first_answer(tpm)
+            compare(ours[0], kept, INDEX + 1, 'nv_write', 'nv_write_kept')
+        nodes.append(Node(work / 'cold', certificate, '--no-spare'))
+        started.append(Vtpm(nodes[-1], 'vm'))
+        starts('vtpm.start_no_spare', started[-1], theirs[0])
         synced = fdatasync(work)
         line('vtpm.fdatasync_4k', sorted(synced)[len(synced) // 2], 'µs', runs=synced)
         sizes(ours, theirs)
     finally:
-        for tpm in ours + theirs:
+        for tpm in ours + theirs + started:
             tpm.stop()
-        if node:
+        for node in nodes:
             node.end()
         shutil.rmtree(work, ignore_errors=True)
 
