@@ -94,14 +94,14 @@ int command_vtpm_restore(const struct cli *cli, const struct instance_restore *r
 int command_vtpm_migrate(const struct cli *cli, const struct instance_move *move);
 /* Options of the node that init and up share; what is not given stays. CLI_USAGE was said when it is not OK. */
 struct command_node {
-    const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max;
-    bool no_secret_memory, no_spare;
+    const char *image, *tcti, *coap, *http, *require, *allow_missing, *pool_mib, *body_max, *spare;
+    bool no_secret_memory;
 };
 #define COMMAND_NODE_OPTIONS(node)                                                                                     \
     {"image", &(node).image, NULL, NULL}, {"tcti", &(node).tcti, NULL, NULL}, {"coap", &(node).coap, NULL, NULL},      \
         {"http", &(node).http, NULL, NULL}, {"require", &(node).require, NULL, NULL},                                  \
         {"allow-missing", &(node).allow_missing, NULL, NULL}, {"pool-mib", &(node).pool_mib, NULL, NULL},              \
-        {"body-max", &(node).body_max, NULL, NULL}, {"no-spare", NULL, &(node).no_spare, NULL},                        \
+        {"body-max", &(node).body_max, NULL, NULL}, {"spare", &(node).spare, NULL, NULL},                              \
     {                                                                                                                  \
         "no-secret-memory", NULL, &(node).no_secret_memory, NULL                                                       \
     }
@@ -117,7 +117,7 @@ struct command_node {
     "  --allow-missing W,… walls that a production node may do without, each by its name\n"                           \
     "  --pool-mib N        memory of the enclave (64)\n"                                                                \
     "  --body-max N        longest body of a request in bytes (65536)\n"                                                \
-    "  --no-spare          hold no enclave ready for the next vTPM: less memory, slower starts\n"
+    "  --spare on|off      hold an enclave ready for the next vTPM, which so starts sooner (on)\n"
 int command_node_settings(const struct cli *cli, const char *command, const struct command_node *node,
                           bool insecure_dev, struct service_settings *settings);
 

@@ -167,7 +167,10 @@ int command_node_settings(const struct cli *cli, const char *command, const stru
     if (result == CLI_OK && node->no_secret_memory && !insecure_dev)
         result = cli_usage(cli, command, "--no-secret-memory is for sites made with --insecure-dev");
     settings->no_secret_memory = settings->no_secret_memory || node->no_secret_memory;
-    settings->no_spare = settings->no_spare || node->no_spare;
+    if (result == CLI_OK && node->spare && strcmp(node->spare, "on") != 0 && strcmp(node->spare, "off") != 0)
+        result = cli_usage(cli, command, "--spare: \"%s\" is neither on nor off", node->spare);
+    if (result == CLI_OK && node->spare)
+        settings->no_spare = strcmp(node->spare, "off") == 0;
     if (result == CLI_OK)
         result = cli_number(cli, command, "pool-mib", node->pool_mib, 16, 4096, &settings->pool_mib);
     return result ? result : cli_number(cli, command, "body-max", node->body_max, 1024, 131072, &settings->body_max);

@@ -27,9 +27,10 @@
 
 /* Exit codes, as the command line's manual has them. */
 #define RUNTIME_EXIT_INTERNAL 1
-#define RUNTIME_EXIT_LIMIT 11 /* memory, or what the kernel gives */
-#define RUNTIME_EXIT_IMAGE 12 /* a module that does not load, parameters that cannot be */
-#define RUNTIME_EXIT_DOOR 14  /* the host broke the door, or the monitor went silent */
+#define RUNTIME_EXIT_LIMIT 11 /* memory, or what the kernel gives; set_up()'s or start()'s NO_ROOM */
+#define RUNTIME_EXIT_IMAGE                                                                                             \
+    12 /* a module that does not load, parameters that cannot be, an instance that it is not for */
+#define RUNTIME_EXIT_DOOR 14 /* the host broke the door, or the monitor went silent */
 
 /* What the program is given to set itself up; borrowed, for the process's life. */
 struct runtime_launch {

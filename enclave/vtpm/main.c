@@ -33,10 +33,14 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
                                                 clock_ms},
                                        .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close}};
     memory_warm(WARM_LEN);
-    if (launch->modules_count == 0)
-        return vtpm_new(&vtpm, &config);
-    put_text(why, "the image of the vTPM holds no module");
-    return MALFORMED;
+    if (launch->modules_count) {
+        put_text(why, "the image of the vTPM holds no module");
+        return MALFORMED;
+    }
+    enum status status = vtpm_new(&vtpm, &config);
+    if (status != OK)
+        put_text(why, "libtpms or the store cannot be set up");
+    return status;
 }
 
 /* Behind the lock, for the store's first sealing key is for locked enclaves only. */

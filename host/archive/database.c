@@ -247,11 +247,10 @@ void archive_close(struct archive *archive)
 void archive_idle(void *context)
 {
     struct archive *archive = context;
-    if (!archive->read || archive->begun)
+    if (!archive->read || archive->begun || !sqlite3_get_autocommit(archive->db))
         return;
     archive->begun = true;
-    if (sqlite3_get_autocommit(archive->db))
-        (void)sqlite3_exec(archive->db, "PRAGMA user_version=1", NULL, NULL, NULL);
+    (void)sqlite3_exec(archive->db, "PRAGMA user_version=1", NULL, NULL, NULL);
 }
 
 /* ---- The transaction ---- */

@@ -1,6 +1,6 @@
 /* pump: the host end of one enclave's door — its messages taken, checked and passed on, what it wants kept handed to an
- * archive in a thread of its own, the monitor asked for the door and told apart from it. Never holds a key, never
- * believes what an enclave says, never knows what stands in front: a gateway, or a vTPM's sockets. */
+ * archive, in a thread of its own or not, the monitor asked for the door and told apart from it. Never holds a key,
+ * never believes what an enclave says, never knows what stands in front: a gateway, or a vTPM's sockets. */
 #ifndef BASTIDE_PUMP_H
 #define BASTIDE_PUMP_H
 

@@ -1,4 +1,4 @@
-/* What the files of the pump share: the ring's host end, the archive's thread, the bounds of the log.
+/* What the files of the pump share: the ring's host end, the archive's jobs, the bounds of the log.
  * Nothing in here is secret, and nothing that comes through a door or a socket is believed. */
 #ifndef BASTIDE_PUMP_INTERNAL_H
 #define BASTIDE_PUMP_INTERNAL_H

@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY_MS 30000
 #define BACK_OFF_FIRST_MS 100
 #define BACK_OFF_MAX_MS 10000
 #define BACK_OFF_REFUSED_MS 60000 /* it would refuse again: what it refuses is for people to look at */
@@ -116,13 +115,24 @@ struct enclave_plan serve_plan(const struct serve *serve, const struct sites_ima
                                  .user = geteuid() == 0 ? user : 0};
 }
 
-void serve_launch(struct serve *serve, struct serve_site *site)
+/* What is held ready gives way to who is to be served. */
+static enum status start(struct serve *serve, struct serve_site *site)
 {
     const struct enclave_plan plan = serve_plan(serve, site->is.image, site->is.user);
+    if (enclave_start(&plan, &site->enclave) == OK)
+        return OK;
+    if (!serve->spare.held)
+        return IO;
+    (void)serve_spare_drop(serve);
+    return enclave_start(&plan, &site->enclave);
+}
+
+void serve_launch(struct serve *serve, struct serve_site *site)
+{
     const bool spare = serve_spare_take(serve, site);
     site->launch_ms = 0;
     site->started_ms = serve_now_ms();
-    if (!spare && enclave_start(&plan, &site->enclave) != OK) {
+    if (!spare && start(serve, site) != OK) {
         node_log("error", "monitor", "not_launched", "%sreason=\"no process, memory or descriptor to be had\"",
                  site->tag);
         plan_next(site, 0);
@@ -131,7 +141,7 @@ void serve_launch(struct serve *serve, struct serve_site *site)
     site->running = true;
     site->launches++;
     site->session = permit_session_of(PERMIT_ENCLAVE);
-    site->deadline_ms = site->started_ms + READY_MS;
+    site->deadline_ms = site->started_ms + SERVE_READY_MS;
     node_log("info", "monitor", "launching", "%slaunch=%u launcher=%d", site->tag, site->launches,
              site->enclave.launcher);
     if (spare)

@@ -62,7 +62,7 @@ static void do_what_is_due(struct serve *serve)
         if (serve->at[i])
             do_what_is_due_for(serve, serve->at[i], now);
     if (!serve->stopping && serve->spare.due_ms && now >= serve->spare.due_ms)
-        serve_spare_launch(serve);
+        serve_spare_due(serve);
     if (!serve->stopping && now >= serve->lease_ms) {
         serve->lease_ms = now + LEASE_MS;
         if (heads_check_lease(&serve->heads) == DENIED)
@@ -129,10 +129,8 @@ static void wait_and_act(struct serve *serve)
         serve->stopping = true;
         return;
     }
-    if (waited[SPARE].revents) {
-        node_log("warning", "monitor", "spare_ended", "launcher=%d", serve->spare.enclave.launcher);
-        serve_spare_drop(serve); /* the next launch wants another */
-    }
+    if (waited[SPARE].revents)
+        serve_spare_ended(serve, "ended by itself");
     /* Instances before callers: who comes takes the place of one that went only after what was seen of that is done. */
     for (size_t i = 0; i < SITES_MAX && !serve->stopping; i++)
         if (serve->at[i])
@@ -156,7 +154,7 @@ void serve_loop(struct serve *serve)
     for (size_t i = 0; i < SITES_MAX; i++)
         if (serve->at[i])
             serve_enclave_stop(serve->at[i]);
-    serve_spare_drop(serve);
+    (void)serve_spare_drop(serve);
     /* Not ours to move once another monitor holds it. */
     if (!serve->moved && serve->exit_code != NODE_EXIT_DENIED && heads_move(&serve->heads, serve_now_s()) != OK)
         node_log("warning", "monitor", "stop", "reason=\"the counter did not move\"");

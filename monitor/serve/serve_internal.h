@@ -15,6 +15,7 @@
 #define SERVE_STRANGERS_MAX 8 /* callers that did not attach; those who did have room of their own */
 #define SERVE_CALLERS_MAX (SITES_MAX + SERVE_STRANGERS_MAX)
 #define SERVE_MEASURED_MAX 4096 /* launches in the log: then the monitor is to be started anew */
+#define SERVE_READY_MS 30000    /* from an enclave's launch */
 #define SERVE_EXIT_INTERNAL 1
 #define SERVE_EXIT_WALL 10
 
@@ -64,7 +65,7 @@ struct serve_site {
 struct serve_spare {
     struct sites_image *image; /* NULL: none is wanted */
     bool held;                 /* then `enclave` is it */
-    uint64_t due_ms;           /* when to launch it. 0: not wanted */
+    uint64_t due_ms;           /* when to launch it, or when it must have asked READY. 0: neither */
     struct enclave enclave;
 };
 
@@ -132,8 +133,8 @@ MUST_USE enum status serve_admit(struct serve *serve, const char *name, struct s
 void serve_forget(struct serve *serve); /* the named ones whose host end is gone */
 
 void serve_launch(struct serve *serve, struct serve_site *site);        /* it is due */
-void serve_enclave_ready(struct serve *serve, struct serve_site *site); /* READY was permitted: measure the walls, push
-                                                                           LAUNCHED */
+void serve_enclave_ready(struct serve *serve, struct serve_site *site); /* READY was permitted: measure the walls, tell
+                                                                           whose it is, push LAUNCHED */
 void serve_enclave_ended(struct serve *serve, struct serve_site *site); /* or is to: reap, tell the host, plan the next
                                                                            launch */
 void serve_enclave_hung_up(struct serve_site *site);                    /* its end is awaited, for its exit code */
@@ -147,10 +148,11 @@ struct enclave_plan serve_plan(const struct serve *serve, const struct sites_ima
 
 /* A named instance is launched: one is wanted for who comes next. */
 void serve_spare_want(struct serve *serve, struct sites_image *image);
-void serve_spare_launch(struct serve *serve); /* it is due */
-/* True: what was held is this site's now, as if it had been launched. */
+void serve_spare_due(struct serve *serve);
+/* True: what was held is this site's now, as if it had been launched; never the node's own's. */
 MUST_USE bool serve_spare_take(struct serve *serve, struct serve_site *site);
-void serve_spare_drop(struct serve *serve); /* it ended, or is not wanted any more */
+void serve_spare_ended(struct serve *serve, const char *reason); /* or is to: and none is held until the next launch */
+int serve_spare_drop(struct serve *serve);                       /* it is not wanted any more; its wait status */
 
 /* ---- ask.c ---- */
 

@@ -11,7 +11,7 @@
  * read anew each time a host end attaches by NAME, and let go of when that hangs up: what was changed meanwhile (a new
  * image) counts from then on, and no other instance notices. Images of one measurement are one set of sealed memfds,
  * loaded once: a manifest tells which it is, and what is on the disk beside it is not looked at again. The one that was
- * let go of last stays, for who comes back.
+ * let go of last stays, for who comes back, and one that somebody else uses.
  *
  * NAME is the host's word, for files and log lines. It is in no key and no evidence: there an instance is its config
  * id, of which the site id is part, so who exchanges two names, directories or archives gains a refusal. */

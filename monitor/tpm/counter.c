@@ -57,11 +57,13 @@ static enum status find_ours(struct tpm *tpm)
     return give_auth(tpm);
 }
 
-/* Of a command that failed the next one looks again: its sentence says why. */
+/* A command that failed may have met another index than the one that was looked at. */
 static enum status after(struct tpm *tpm, enum status status)
 {
-    tpm->counter_ours = tpm->counter_ours && status == OK;
-    return status;
+    if (status == OK)
+        return OK;
+    tpm->counter_ours = false;
+    return !tpm->link.dead && look(tpm) == DENIED ? DENIED : status;
 }
 
 static enum status value_of(const TPM2B_MAX_NV_BUFFER *data, uint64_t *value)

@@ -113,7 +113,7 @@ MUST_USE enum status tpm_activate(struct tpm *tpm, struct bytes blob, struct sec
 /* ---- the counter ---- */
 
 /* NOT_FOUND: no such index. WRONG_STATE: never written. DENIED: the index is not ours (authorisation or attributes
- * differ: someone redefined it). */
+ * differ: someone redefined it), seen at the first command that fails. */
 MUST_USE enum status tpm_counter_read(struct tpm *tpm, uint64_t *value);
 MUST_USE enum status tpm_counter_increment(struct tpm *tpm, uint64_t *value);
 /* Defines and increments once; DENIED when there is one already. */

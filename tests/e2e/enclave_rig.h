@@ -38,6 +38,7 @@ static struct {
     uint64_t account[3]; /* as memory_account() */
     bool late_advance;   /* the monitor answers an advance only after the next request */
 } enclave;
+static int ready_more; /* bytes by which READY's answer is longer than it says */
 
 static void must(bool good, const char *what)
 {
@@ -123,8 +124,8 @@ static void serve_monitor(void)
     struct monitor_seal_reply key = {.key = "the sealing key"};
     const struct {
         struct monitor_ready_reply lens;
-        char bytes[5];
-    } instance = {{.configuration_len = 3, .workload_len = 2}, "abcde"};
+        char bytes[5], more[1];
+    } instance = {{.configuration_len = 3, .workload_len = 2}, "abcde", ""};
     if (header.operation == MONITOR_ADVANCE && enclave.late_advance)
         return;
     if (header.operation == MONITOR_HEAD && enclave.late_advance) {
@@ -136,7 +137,8 @@ static void serve_monitor(void)
     else if (header.operation == MONITOR_SEAL_KEY)
         answer(MONITOR_SEAL_KEY, OK, &key, sizeof key);
     else if (header.operation == MONITOR_READY)
-        answer(MONITOR_READY, OK, &instance, sizeof instance.lens + sizeof instance.bytes);
+        answer(MONITOR_READY, OK, &instance,
+               (size_t)((int)(sizeof instance.lens + sizeof instance.bytes) + ready_more));
     else
         answer(header.operation, OK, &head, sizeof head);
 }

@@ -195,10 +195,18 @@ for name in one two; do stop $name; done
 held() { grep -c "monitor spare launcher=" "$home/run/keyholder.log"; }
 differs "one was held ready" 0 "$(held)"
 does "down" 0 down
-does "up, to hold none" 0 up --no-spare
+does "up, to hold none" 0 up --spare off
 before=$(held)
 for name in one two; do start $name; eventually "vTPM $name is launched as it is asked for" answers $name; done
 sleep 0.5
 check "none is held" "$before" "$(held)"
 for name in one two; do stop $name; done
+does "down" 0 down
+does "up, to hold one again" 0 up --spare on
+start one
+eventually "vTPM one is launched" answers one
+sleep 0.5
+differs "one is held" "$before" "$(held)"
+stop one
+does "neither is a usage error" 2 up --spare perhaps
 exit $failed

@@ -210,6 +210,21 @@ static void hand(const int *fds, size_t count, uint64_t id, size_t len)
     must(sendmsg(enclave.sockets, &message, MSG_NOSIGNAL) == (ssize_t)len, "handing over");
 }
 
+/* Each answer to READY that is shorter than it says, and one that is longer. */
+static void check_ready(void)
+{
+    const int whole = (int)sizeof(struct monitor_ready_reply) + 5;
+    bool good = true;
+    for (ready_more = -whole; ready_more <= 1; ready_more++) {
+        const bool launched = launch(POOL, false);
+        const int wait_status = finish(launched);
+        good = good &&
+               (ready_more == 0 ? launched : !launched && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 14);
+    }
+    ready_more = 0;
+    check("an answer to READY that is not as long as it says ends the enclave", good);
+}
+
 static bool hears(uint16_t operation, uint64_t id)
 {
     static uint8_t payload[DOOR_MESSAGE_MAX];
@@ -339,6 +354,7 @@ int main(int argc, char **argv)
     program_path = argv[1];
     check_guests();
     check_broken_door();
+    check_ready();
     check_walls(walls, sizeof walls / sizeof *walls);
     check_walls(socket_walls, sizeof socket_walls / sizeof *socket_walls);
     check("a NULL write in an import ends the enclave, not the guest", killed_by("fail import", SIGILL));

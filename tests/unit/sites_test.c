@@ -201,6 +201,14 @@ static void no_two_enclaves_run_as_one_user(void **unused)
     assert_int_equal(SITES_USER_FIRST | SITES_USER_MASK, own.user);
     assert_int_equal(SITES_USER_FIRST, one.user);
     assert_int_equal(SITES_USER_FIRST | 1, two.user);
+    sites_leave(&sites, &one);
+    sites.spare_user = SITES_USER_FIRST | SITES_USER_MASK; /* of one that is this site's by now */
+    sites_choose_spare_user(&sites);
+    assert_int_equal(SITES_USER_FIRST, sites.spare_user);
+    check_ok(enter(&sites, &one, &heads)); /* its own number is the spare's */
+    assert_int_equal(SITES_USER_FIRST | 2, one.user);
+    sites_choose_spare_user(&sites);
+    assert_int_equal(SITES_USER_FIRST | 3, sites.spare_user);
 }
 
 /* ---- The disk ---- */

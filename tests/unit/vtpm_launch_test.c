@@ -324,7 +324,7 @@ static void nobody_else_writes_to_the_nodes_log(void **state)
     rig_done(&rig);
 }
 
-/* ---- What the launch parameters have ---- */
+/* ---- What READY's answer has ---- */
 
 static void the_policy_is_read_where_the_launch_has_it(void **state)
 {
