@@ -243,7 +243,7 @@ void serve_enclave_ready(struct serve *serve, struct serve_site *site)
     node_log("info", "monitor", "enclave_ready", "%slaunch=%u pid=%d ms=%llu secret=%llu unprotected=%llu missing=%s",
              site->tag, site->launches, site->enclave.pid, (unsigned long long)(serve_now_ms() - site->started_ms),
              (unsigned long long)site->secret_bytes, (unsigned long long)site->unprotected_bytes, missing);
-    if (site != &serve->own)
+    if (site != &serve->own && site->walls & EAT_WALL_NAMESPACES) /* else none would be taken */
         serve_spare_want(serve, site->is.image);
     if (!tell_whose(site))
         serve_enclave_ended(serve, site);

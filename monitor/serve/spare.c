@@ -51,8 +51,7 @@ void serve_spare_due(struct serve *serve)
         serve_spare_ended(serve, "was not ready in time");
 }
 
-/* One without namespaces is not what a launch would give now that they can be had; with none to be had, a launch tells.
- */
+/* One without namespaces is not what a launch would give now that they can be had. */
 bool serve_spare_take(struct serve *serve, struct serve_site *site)
 {
     struct serve_spare *spare = &serve->spare;
