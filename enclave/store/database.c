@@ -92,34 +92,17 @@ static sqlite3_vfs no_files = {
 
 /* ---- Without what nobody uses: full text, spatial and page statistics tables, a third of SQLite ---- */
 
-int sqlite3Fts3Init(sqlite3 *db);
-int sqlite3Fts5Init(sqlite3 *db);
-int sqlite3RtreeInit(sqlite3 *db);
-int sqlite3DbstatRegister(sqlite3 *db);
-
-int sqlite3Fts3Init(sqlite3 *db)
+static int nothing_to_register(sqlite3 *db)
 {
     (void)db;
     return SQLITE_OK;
 }
 
-int sqlite3Fts5Init(sqlite3 *db)
-{
-    (void)db;
-    return SQLITE_OK;
-}
-
-int sqlite3RtreeInit(sqlite3 *db)
-{
-    (void)db;
-    return SQLITE_OK;
-}
-
-int sqlite3DbstatRegister(sqlite3 *db)
-{
-    (void)db;
-    return SQLITE_OK;
-}
+#define IS_NOT_THERE __attribute__((alias("nothing_to_register")))
+int sqlite3Fts3Init(sqlite3 *db) IS_NOT_THERE;
+int sqlite3Fts5Init(sqlite3 *db) IS_NOT_THERE;
+int sqlite3RtreeInit(sqlite3 *db) IS_NOT_THERE;
+int sqlite3DbstatRegister(sqlite3 *db) IS_NOT_THERE;
 
 /* ---- Opening ---- */
 
