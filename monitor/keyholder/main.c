@@ -5,7 +5,6 @@
 #include "memory.h"
 #include "node.h"
 
-#include <getopt.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,19 +68,8 @@ static int run(void *user)
     const struct arguments *arguments = user;
     const int argc = arguments->argc;
     char **const argv = arguments->argv;
-    static const struct option known[] = {{"home", required_argument, NULL, 'h'},
-                                          {"image", required_argument, NULL, 'i'},
-                                          {"tcti", required_argument, NULL, 't'},
-                                          {"insecure-dev", no_argument, NULL, 'd'},
-                                          {"require", required_argument, NULL, 'r'},
-                                          {"allow-missing", required_argument, NULL, 'w'},
-                                          {"pool-mib", required_argument, NULL, 'm'},
-                                          {"body-max", required_argument, NULL, 'b'},
-                                          {"no-secret-memory", no_argument, NULL, 'n'},
-                                          {"no-spare", no_argument, NULL, 's'},
-                                          {"authorise", no_argument, NULL, 'a'},
-                                          {"help", no_argument, NULL, '?' + 256},
-                                          {0}};
+    static const struct option known[] = {
+        NODE_OPTIONS, {"authorise", no_argument, NULL, 'a'}, {"help", no_argument, NULL, '?' + 256}, {0}};
     static struct holder_options options;
     static struct keyholder_keys keys;
     bool image = false;

@@ -6,6 +6,7 @@
 #include "base.h"
 #include "crypto.h"
 
+#include <getopt.h>
 #include <stdbool.h>
 
 #define NODE_EXIT_DENIED 3
@@ -14,6 +15,17 @@
 #define NODE_EXIT_TPM 9
 #define NODE_EXIT_LIMIT 11
 #define NODE_EXIT_IMAGE 12
+
+/* The words that both programs take, for the key holder hands them on: of struct option. */
+#define NODE_OPTIONS                                                                                                   \
+    {"home", required_argument, NULL, 'h'}, {"image", required_argument, NULL, 'i'},                                   \
+        {"tcti", required_argument, NULL, 't'}, {"insecure-dev", no_argument, NULL, 'd'},                              \
+        {"require", required_argument, NULL, 'r'}, {"allow-missing", required_argument, NULL, 'w'},                    \
+        {"pool-mib", required_argument, NULL, 'm'}, {"body-max", required_argument, NULL, 'b'},                        \
+        {"no-secret-memory", no_argument, NULL, 'n'},                                                                  \
+    {                                                                                                                  \
+        "no-spare", no_argument, NULL, 's'                                                                             \
+    }
 
 /* DIR/name; false when it is too long for PATH_MAX bytes. */
 MUST_USE bool node_path(const char *home, const char *name, char *path);

@@ -7,7 +7,6 @@
 #include "node.h"
 #include "walls.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,19 +43,8 @@ static int run(void *user)
     const struct arguments *arguments = user;
     const int argc = arguments->argc;
     char **const argv = arguments->argv;
-    static const struct option known[] = {{"home", required_argument, NULL, 'h'},
-                                          {"image", required_argument, NULL, 'i'},
-                                          {"tcti", required_argument, NULL, 't'},
-                                          {"programs", required_argument, NULL, 'p'},
-                                          {"insecure-dev", no_argument, NULL, 'd'},
-                                          {"require", required_argument, NULL, 'r'},
-                                          {"allow-missing", required_argument, NULL, 'w'},
-                                          {"pool-mib", required_argument, NULL, 'm'},
-                                          {"body-max", required_argument, NULL, 'b'},
-                                          {"no-secret-memory", no_argument, NULL, 'n'},
-                                          {"no-spare", no_argument, NULL, 's'},
-                                          {"check", no_argument, NULL, 'c'},
-                                          {0}};
+    static const struct option known[] = {
+        NODE_OPTIONS, {"programs", required_argument, NULL, 'p'}, {"check", no_argument, NULL, 'c'}, {0}};
     struct serve_options options = {.pool_len = (uint64_t)POOL_MIB_DEFAULT << 20, .spare = true};
     char unknown[WALLS_TEXT_MAX];
     uint32_t allowed = 0;
