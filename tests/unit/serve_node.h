@@ -41,19 +41,18 @@ static void put_instance(const char *name, struct bytes certificate, uint8_t num
     assert_int_equal(0, symlink("../../../image", link));
 }
 
-static void put_image(const struct crypto_key *key)
+static void put_image(const struct crypto_key *key, uint32_t version)
 {
     uint8_t room[IMAGE_MANIFEST_MAX], hash[CRYPTO_HASH_MAX];
     const struct bytes content = bytes_from_text("a program");
     struct writer writer = writer_over(room, sizeof room);
     struct image_manifest manifest = {.product = "probe",
-                                      .security_version = 1,
+                                      .security_version = version,
                                       .file_count = 1,
                                       .files = {{.name = "program", .kind = IMAGE_PROGRAM, .len = content.len}}};
     check_ok(crypto_hash(CRYPTO_SHA256, &content, 1, hash));
     memcpy(manifest.files[0].hash, hash, sizeof manifest.files[0].hash);
     check_ok(image_manifest_sign(&writer, key, &manifest));
-    put_directory("image");
     put_file("image/program", content);
     put_file("image/manifest", writer_bytes(&writer));
 }
@@ -72,7 +71,8 @@ static void put_node(void)
     put_directory("node");
     put_directory("node/instances");
     put_directory("run");
-    put_image(&owner_key);
+    put_directory("image");
+    put_image(&owner_key, 1);
     put_configuration("node", certificate, 200);
     for (uint8_t i = 1; i <= NAMED_MAX + 1; i++) {
         snprintf(name, sizeof name, "vm%u", i);

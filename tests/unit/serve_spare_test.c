@@ -157,32 +157,17 @@ static int lost(void **unused)
     return code == NODE_EXIT_DENIED ? 0 : -1;
 }
 
-static void put_version(uint32_t version)
-{
-    uint8_t room[IMAGE_MANIFEST_MAX], hash[CRYPTO_HASH_MAX];
-    const struct bytes content = bytes_from_text("a program");
-    struct writer writer = writer_over(room, sizeof room);
-    struct image_manifest manifest = {.product = "probe",
-                                      .security_version = version,
-                                      .file_count = 1,
-                                      .files = {{.name = "program", .kind = IMAGE_PROGRAM, .len = content.len}}};
-    check_ok(crypto_hash(CRYPTO_SHA256, &content, 1, hash));
-    memcpy(manifest.files[0].hash, hash, sizeof manifest.files[0].hash);
-    check_ok(image_manifest_sign(&writer, &owner_key, &manifest));
-    put_file("image/manifest", writer_bytes(&writer));
-}
-
 static void one_of_another_image_is_ended_and_not_given(void **unused)
 {
     (void)unused;
     int first = attached("vm1");
     wait_for_launches(2);
-    put_version(2);
+    put_image(&owner_key, 2);
     int second = attached("vm2");
     wait_for_launches(4);
     assert_int_equal(0, enclaves[2].life);
     assert_int_equal(2, site_of(3));
-    put_version(1);
+    put_image(&owner_key, 1);
     close(first), close(second);
 }
 
