@@ -1,4 +1,4 @@
-/* The database: SQLite without files, and the schema. */
+/* The database and its schema. */
 #include "store_internal.h"
 
 #include <stdio.h>
@@ -12,99 +12,6 @@ static const char own_schema[] =
     "CREATE TABLE store_epoch(first_sequence INTEGER PRIMARY KEY NOT NULL, salt BLOB NOT NULL) STRICT;"
     "CREATE TABLE store_chain(kind INTEGER NOT NULL, blind BLOB NOT NULL, sequence INTEGER NOT NULL,"
     "                         PRIMARY KEY(kind, blind)) STRICT;";
-
-/* ---- A file system in which there is no file ---- */
-
-static int no_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out_flags)
-{
-    (void)vfs, (void)name, (void)flags, (void)out_flags;
-    file->pMethods = NULL;
-    return SQLITE_CANTOPEN;
-}
-
-static int no_delete(sqlite3_vfs *vfs, const char *name, int sync)
-{
-    (void)vfs, (void)name, (void)sync;
-    return SQLITE_IOERR_DELETE;
-}
-
-static int no_access(sqlite3_vfs *vfs, const char *name, int flags, int *result)
-{
-    (void)vfs, (void)name, (void)flags;
-    *result = 0;
-    return SQLITE_OK;
-}
-
-static int no_path(sqlite3_vfs *vfs, const char *name, int cap, char *out)
-{
-    (void)vfs, (void)name, (void)cap, (void)out;
-    return SQLITE_CANTOPEN;
-}
-
-static int give_random(sqlite3_vfs *vfs, int len, char *out)
-{
-    (void)vfs;
-    return len > 0 && crypto_random(out, (size_t)len) == OK ? len : 0;
-}
-
-static int no_sleep(sqlite3_vfs *vfs, int microseconds)
-{
-    (void)vfs, (void)microseconds;
-    return 0;
-}
-
-/* Time is not the database's business: always the Unix epoch. */
-static int no_time(sqlite3_vfs *vfs, sqlite3_int64 *now)
-{
-    (void)vfs;
-    *now = 210866760000000;
-    return SQLITE_OK;
-}
-
-static int no_time_double(sqlite3_vfs *vfs, double *now)
-{
-    (void)vfs;
-    *now = 2440587.5;
-    return SQLITE_OK;
-}
-
-static int no_error(sqlite3_vfs *vfs, int len, char *out)
-{
-    (void)vfs, (void)len, (void)out;
-    return 0;
-}
-
-static sqlite3_vfs no_files = {
-    .iVersion = 2,
-    .szOsFile = sizeof(sqlite3_file),
-    .mxPathname = 64,
-    .zName = "bastide-none",
-    .xOpen = no_open,
-    .xDelete = no_delete,
-    .xAccess = no_access,
-    .xFullPathname = no_path,
-    .xRandomness = give_random,
-    .xSleep = no_sleep,
-    .xCurrentTime = no_time_double,
-    .xGetLastError = no_error,
-    .xCurrentTimeInt64 = no_time,
-};
-
-/* ---- Without what nobody uses: full text, spatial and page statistics tables, a third of SQLite ---- */
-
-static int nothing_to_register(sqlite3 *db)
-{
-    (void)db;
-    return SQLITE_OK;
-}
-
-#define IS_NOT_THERE __attribute__((alias("nothing_to_register")))
-int sqlite3Fts3Init(sqlite3 *db) IS_NOT_THERE;
-int sqlite3Fts5Init(sqlite3 *db) IS_NOT_THERE;
-int sqlite3RtreeInit(sqlite3 *db) IS_NOT_THERE;
-int sqlite3DbstatRegister(sqlite3 *db) IS_NOT_THERE;
-
-/* ---- Opening ---- */
 
 enum status store_sql_status(int code)
 {
@@ -126,7 +33,7 @@ enum status store_database_open(const struct store_config *config, sqlite3 **res
 {
     sqlite3 *db = NULL;
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX;
-    int code = sqlite3_open_v2(":memory:", &db, flags, no_files.zName);
+    int code = sqlite3_open_v2(":memory:", &db, flags, store_no_files.zName);
     char text[256];
     snprintf(text, sizeof text,
              "PRAGMA page_size=%u; PRAGMA temp_store=MEMORY; PRAGMA journal_mode=MEMORY; PRAGMA trusted_schema=OFF;"
@@ -182,13 +89,9 @@ enum status store_migrate(struct store *store, uint32_t version)
 
 enum status store_sqlite_start(void)
 {
-    if (sqlite3_vfs_find(no_files.zName))
-        return OK;
-    /* One thread, no locks; refused, and needless to insist, once SQLite runs. */
-    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
-    TRY(store_sql_status(sqlite3_initialize()));
-    TRY(store_sql_status(sqlite3_vfs_register(&no_files, 1)));
     uint8_t seeded;
+    if (!sqlite3_vfs_find(store_no_files.zName))
+        TRY(store_sql_status(sqlite3_os_init()));
     sqlite3_randomness(sizeof seeded, &seeded); /* now, because later no call but getrandom may be made */
     return OK;
 }

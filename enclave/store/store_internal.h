@@ -96,6 +96,8 @@ struct store {
 
 /* database.c */
 enum status store_sql_status(int code); /* of SQLite */
+extern sqlite3_vfs store_no_files;      /* the default one once SQLite has started */
+
 MUST_USE enum status store_database_open(const struct store_config *config, sqlite3 **db);
 MUST_USE enum status store_sqlite_start(void);
 MUST_USE enum status store_migrate_database(sqlite3 *db, const struct store_config *config, uint32_t version,

@@ -48,26 +48,28 @@ struct enclave_plan {
     uid_t user;   /* 0: ours */
 };
 
-/* All descriptors are ours, -1 when there is none. */
+/* All descriptors are ours, -1 when there is none. Both processes are our children. */
 struct enclave {
-    pid_t launcher;
-    int launcher_fd; /* pidfd: readable when it ended */
-    int socket;      /* to the enclave */
-    int report;      /* pipe with the launcher's report */
-    int window;      /* the door: for the host */
+    pid_t launcher; /* 0 once the report came */
+    pid_t pid;      /* of the enclave itself; 0 until then */
+    int process;    /* readable when there is news of it: the pipe that the report comes by, then the enclave's pidfd */
+    int socket;     /* to the enclave */
+    int window;     /* the door: for the host */
     int enclave_waits;
     int host_waits;
     int sockets; /* sockets are handed over through it */
-    pid_t pid;   /* of the enclave itself; 0 until the report came */
     uint32_t walls;
 };
 
 void enclave_clear(struct enclave *enclave);
 /* IO when something could not be had; nothing is left then. */
 MUST_USE enum status enclave_start(const struct enclave_plan *plan, struct enclave *enclave);
-/* Takes the launcher's report from the pipe, if it is there: BUSY: not yet; IO: there will be none. */
+/* Takes the report, if it is there, and leave of the launcher. BUSY: not yet; IO: there will be none. */
 MUST_USE enum status enclave_take_report(struct enclave *enclave);
-/* Kills whatever still runs, waits for the launcher and closes everything. Its wait status is returned. */
+/* Whether that is the news. */
+bool enclave_has_ended(struct enclave *enclave);
+/* Kills whatever still runs, waits for it and closes everything. The wait status is the enclave's, or the launcher's
+ * where it did not come to one. */
 int enclave_end(struct enclave *enclave);
 
 #endif

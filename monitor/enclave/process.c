@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -29,13 +30,8 @@ static void drop(int *fd)
 
 void enclave_clear(struct enclave *enclave)
 {
-    *enclave = (struct enclave){.launcher_fd = -1,
-                                .socket = -1,
-                                .report = -1,
-                                .window = -1,
-                                .enclave_waits = -1,
-                                .host_waits = -1,
-                                .sockets = -1};
+    *enclave = (struct enclave){
+        .process = -1, .socket = -1, .window = -1, .enclave_waits = -1, .host_waits = -1, .sockets = -1};
 }
 
 /* Of a length nobody can change: whoever cut it short would kill the other end with SIGBUS. */
@@ -106,7 +102,8 @@ static enum status spawn(const struct enclave_plan *plan, const struct places *p
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &every);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0); /* the launcher's own, and so the enclave's */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
     int error = 0;
     for (size_t i = 1; i < places->count && !error; i++)
@@ -141,6 +138,15 @@ static enum status launch(const struct enclave_plan *plan, struct enclave *encla
     return status;
 }
 
+/* Whom waitpid() takes the number for; whoever ended already keeps the status until then. */
+static int wait_for(pid_t who)
+{
+    int wait_status = 0;
+    while (waitpid(who, &wait_status, 0) < 0 && errno == EINTR)
+        continue;
+    return wait_status;
+}
+
 enum status enclave_start(const struct enclave_plan *plan, struct enclave *enclave)
 {
     const int kind = SOCK_SEQPACKET | SOCK_CLOEXEC;
@@ -150,19 +156,16 @@ enum status enclave_start(const struct enclave_plan *plan, struct enclave *encla
     enclave->enclave_waits = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enclave->host_waits = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (enclave->enclave_waits < 0 || enclave->host_waits < 0 || pipe2(pipe_ends, O_CLOEXEC) != 0 ||
-        socketpair(AF_UNIX, kind, 0, monitor) != 0 || socketpair(AF_UNIX, kind, 0, sockets) != 0)
+        fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK) != 0 || socketpair(AF_UNIX, kind, 0, monitor) != 0 ||
+        socketpair(AF_UNIX, kind, 0, sockets) != 0)
         status = IO;
-    enclave->report = pipe_ends[0];
+    enclave->process = pipe_ends[0];
     enclave->socket = monitor[0];
     enclave->sockets = sockets[0];
     if (status == OK)
         status = make_parameters(plan, &parameters);
     if (status == OK)
         status = launch(plan, enclave, (const int[]){pipe_ends[1], monitor[1], parameters, sockets[1]});
-    if (status == OK) {
-        enclave->launcher_fd = (int)syscall(SYS_pidfd_open, enclave->launcher, 0);
-        status = enclave->launcher_fd < 0 ? IO : OK;
-    }
     drop(&pipe_ends[1]);
     drop(&monitor[1]);
     drop(&sockets[1]);
@@ -177,33 +180,41 @@ enum status enclave_take_report(struct enclave *enclave)
     struct launcher_report report;
     if (enclave->pid)
         return OK;
-    if (enclave->report < 0)
-        return IO;
-    int flags = fcntl(enclave->report, F_GETFL);
-    if (flags < 0 || fcntl(enclave->report, F_SETFL, flags | O_NONBLOCK) != 0)
-        return IO;
-    ssize_t got = read(enclave->report, &report, sizeof report); /* written by one write: whole or not at all */
+    ssize_t got = read(enclave->process, &report, sizeof report); /* written by one write: whole or not at all */
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return BUSY;
-    drop(&enclave->report);
     if (got != (ssize_t)sizeof report || report.pid <= 0)
         return IO;
+    drop(&enclave->process);
     enclave->pid = report.pid;
     enclave->walls = report.walls;
-    return OK;
+    enclave->process = (int)syscall(SYS_pidfd_open, enclave->pid, 0);
+    kill(enclave->launcher, SIGKILL); /* it has nothing more to do */
+    (void)wait_for(enclave->launcher);
+    enclave->launcher = 0;
+    return enclave->process < 0 ? IO : OK;
+}
+
+bool enclave_has_ended(struct enclave *enclave)
+{
+    const enum status status = enclave_take_report(enclave);
+    struct pollfd process = {.fd = enclave->process, .events = POLLIN};
+    return status == OK ? poll(&process, 1, 0) != 0 : status != BUSY;
 }
 
 int enclave_end(struct enclave *enclave)
 {
     int wait_status = 0;
-    if (enclave->launcher > 0) {
-        kill(enclave->launcher, SIGKILL); /* a process that ended already keeps its status until it is waited for */
-        while (waitpid(enclave->launcher, &wait_status, 0) < 0 && errno == EINTR)
-            continue;
+    if (enclave->pid > 0) {
+        kill(enclave->pid, SIGKILL);
+        wait_status = wait_for(enclave->pid);
+    } else if (enclave->launcher > 0) { /* and an enclave of which no report came: they are a process group */
+        kill(-enclave->launcher, SIGKILL);
+        wait_status = wait_for(enclave->launcher);
+        (void)wait_for(-enclave->launcher);
     }
-    drop(&enclave->launcher_fd);
+    drop(&enclave->process);
     drop(&enclave->socket);
-    drop(&enclave->report);
     drop(&enclave->window);
     drop(&enclave->enclave_waits);
     drop(&enclave->host_waits);

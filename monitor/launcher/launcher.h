@@ -1,5 +1,5 @@
-/* launcher: the keyless helper that executes one enclave between walls and waits for it. Never sees a key; what it
- * cannot put up it says in its report, for the monitor to judge. */
+/* launcher: the keyless helper that executes one enclave between walls and is gone; the enclave's process is the
+ * monitor's child. Never sees a key; what it cannot put up it says in its report, for the monitor to judge. */
 #ifndef BASTIDE_LAUNCHER_H
 #define BASTIDE_LAUNCHER_H
 
@@ -13,7 +13,7 @@
 #define LAUNCHER_FILES_MAX 32
 #define LAUNCHER_REPORT_FD 1
 
-/* Written whole to the pipe once the enclave's process exists. */
+/* Written whole to the pipe once the enclave's process exists; before that it executes nothing. */
 struct launcher_report {
     uint32_t walls; /* EAT_WALL_NAMESPACES when it could be put up */
     int32_t pid;    /* of the enclave, as the monitor sees it */
@@ -41,7 +41,5 @@ MUST_USE enum status launcher_limit(const struct launcher_plan *plan, struct lau
 MUST_USE enum status launcher_become(const struct launcher_plan *plan, struct launcher_failure *failure);
 /* For the enclave's process: CAP_IPC_LOCK outlives execve(), until the runtime has mapped its pool and drops it. */
 MUST_USE enum status launcher_keep_lock(struct launcher_failure *failure);
-/* For the waiting process: no capability at all. */
-MUST_USE enum status launcher_drop_all(struct launcher_failure *failure);
 
 #endif

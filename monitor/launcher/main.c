@@ -1,5 +1,5 @@
-/* bastide-launcher: puts up the walls, executes the sealed program, waits. Whoever kills it kills the enclave (the
- * parent's death is its child's), and it ends as the enclave ended. */
+/* bastide-launcher: puts up the walls, makes the process between them, which is the monitor's child as it is itself,
+ * and ends; that process tells the monitor which one it is, and executes the sealed program. */
 #include "eat.h"
 #include "launcher.h"
 
@@ -7,12 +7,12 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXIT_INTERNAL 1
@@ -23,22 +23,26 @@ static void say(const struct launcher_failure *failure)
     dprintf(STDERR_FILENO, "error launcher not_launched reason=\"%s: %s\"\n", failure->what, strerror(failure->error));
 }
 
-/* The death of a parent that was gone before we asked to be told shows as an end of its pipe. */
-static bool parent_lives(int pipe_end)
+/* Whether the monitor lives: its death after prctl() is ours, one before shows at the pipe that it alone reads; and was
+ * told who we are, which the launcher alone knows. */
+static bool report(uint32_t walls, int number)
 {
-    struct pollfd waited = {.fd = pipe_end, .events = POLLIN};
-    return poll(&waited, 1, 0) == 0;
+    struct pollfd monitor = {.fd = LAUNCHER_REPORT_FD};
+    struct launcher_report report = {.walls = walls};
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && poll(&monitor, 1, 0) == 0 &&
+           read(number, &report.pid, sizeof report.pid) == (ssize_t)sizeof report.pid &&
+           write(LAUNCHER_REPORT_FD, &report, sizeof report) == (ssize_t)sizeof report;
 }
 
-static int run_enclave(int pipe_end)
+static int run_enclave(const struct launcher_plan *plan, uint32_t walls, int number)
 {
-    struct launcher_failure failure = {"the launcher is gone", 0};
+    struct launcher_failure failure = {"the enclave cannot be prepared", 0};
     char *const argv[] = {(char[]){"enclave"}, NULL}, *const environment[] = {NULL};
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || !parent_lives(pipe_end))
+    if (!report(walls, number))
         return EXIT_INTERNAL;
-    close(pipe_end);
-    if (dup2(STDIN_FILENO, LAUNCHER_REPORT_FD) < 0 || launcher_keep_lock(&failure) != OK ||
-        fcntl(LAUNCH_FD_PROGRAM, F_SETFD, 0) != 0) {
+    close(number);
+    if (launcher_limit(plan, &failure) != OK || dup2(STDIN_FILENO, LAUNCHER_REPORT_FD) < 0 ||
+        launcher_keep_lock(&failure) != OK || fcntl(LAUNCH_FD_PROGRAM, F_SETFD, 0) != 0) {
         say(&failure);
         return EXIT_INTERNAL;
     }
@@ -48,37 +52,11 @@ static int run_enclave(int pipe_end)
     return EXIT_INTERNAL;
 }
 
-static int wait_for(pid_t child)
-{
-    int wait_status = 0;
-    while (waitpid(child, &wait_status, 0) < 0)
-        if (errno != EINTR)
-            return EXIT_INTERNAL;
-    if (WIFEXITED(wait_status))
-        return WEXITSTATUS(wait_status);
-    signal(WTERMSIG(wait_status), SIG_DFL);
-    kill(getpid(), WTERMSIG(wait_status));
-    return EXIT_INTERNAL;
-}
-
-/* What only the enclave has a use for; standard error stays, for a sentence of ours. */
-static int watch(pid_t child, uint32_t walls)
-{
-    struct launcher_failure failure;
-    const struct launcher_report report = {.walls = walls, .pid = child};
-    bool told = write(LAUNCHER_REPORT_FD, &report, sizeof report) == (ssize_t)sizeof report;
-    if (launcher_drop_all(&failure) != OK || !told)
-        kill(child, SIGKILL);
-    close(STDIN_FILENO);
-    close(LAUNCHER_REPORT_FD);
-    return wait_for(child);
-}
-
 int main(int argc, char **argv)
 {
     struct launcher_plan plan;
     struct launcher_failure failure = {"the launcher cannot be prepared", 0};
-    int ends[2];
+    int number[2];
     uint32_t walls = EAT_WALL_NAMESPACES;
     if (launcher_parse(argc, argv, &plan) != OK) {
         dprintf(STDERR_FILENO, "usage: bastide-launcher FILES USER (started by bastide-monitor)\n");
@@ -89,27 +67,19 @@ int main(int argc, char **argv)
         say(&failure);
         walls = 0;
     }
-    if (launcher_become(&plan, &failure) != OK || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 ||
-        pipe2(ends, O_CLOEXEC) != 0) {
+    if (launcher_become(&plan, &failure) != OK || pipe2(number, O_CLOEXEC) != 0) {
         say(&failure);
         return EXIT_INTERNAL;
     }
-    pid_t child = fork(); /* the first process of the new process namespace */
-    if (child < 0) {
+    /* The first process of the new process namespace, and a child not of ours but of whose child we are. */
+    pid_t enclave = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
+    if (enclave < 0) {
         say(&(struct launcher_failure){"no process can be made", errno});
         return EXIT_INTERNAL;
     }
-    if (child == 0) {
-        close(ends[1]);
-        if (launcher_limit(&plan, &failure) != OK) {
-            say(&failure);
-            return EXIT_INTERNAL;
-        }
-        return run_enclave(ends[0]);
+    if (enclave == 0) {
+        close(number[1]);
+        return run_enclave(&plan, walls, number[0]);
     }
-    close(ends[0]);
-    /* The enclave's ends are the enclave's: the monitor hears at once when it is gone. */
-    close_range(LAUNCH_FD_MONITOR, (unsigned)ends[1] - 1, 0);
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    return watch(child, walls);
+    return write(number[1], &enclave, sizeof enclave) == (ssize_t)sizeof enclave ? 0 : EXIT_INTERNAL;
 }

@@ -92,8 +92,3 @@ enum status launcher_keep_lock(struct launcher_failure *failure)
         return failed(failure, "RLIMIT_NPROC cannot be set");
     return OK;
 }
-
-enum status launcher_drop_all(struct launcher_failure *failure)
-{
-    return capabilities(0, 0) ? OK : failed(failure, "capabilities cannot be dropped");
-}

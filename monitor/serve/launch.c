@@ -142,8 +142,8 @@ void serve_launch(struct serve *serve, struct serve_site *site)
     site->launches++;
     site->session = permit_session_of(PERMIT_ENCLAVE);
     site->deadline_ms = site->started_ms + SERVE_READY_MS;
-    node_log("info", "monitor", "launching", "%slaunch=%u launcher=%d", site->tag, site->launches,
-             site->enclave.launcher);
+    node_log("info", "monitor", "launching", "%slaunch=%u %s=%d", site->tag, site->launches, spare ? "pid" : "launcher",
+             spare ? site->enclave.pid : site->enclave.launcher);
     if (spare)
         serve_enclave_readable(serve, site, 1); /* it asked READY long ago */
     /* The TPM takes its time, while launcher or enclave do their part; what is secret or says how fresh anything is, is
@@ -229,7 +229,7 @@ void serve_enclave_ready(struct serve *serve, struct serve_site *site)
                                             site->enclave.sockets};
     char missing[WALLS_TEXT_MAX];
     site->deadline_ms = 0;
-    /* The report was written before the program began: it is there. */
+    /* It was written before the program began: it is there. */
     if (enclave_take_report(&site->enclave) != OK) {
         serve_enclave_ended(serve, site);
         return;

@@ -1,5 +1,5 @@
-/* One thread, one poll: signals and the key holder, the control socket, each instance's launcher and enclave, callers;
- * then what is due. */
+/* One thread, one poll: signals and the key holder, the control socket, each instance's process and what it asks,
+ * callers; then what is due. */
 #include "serve_internal.h"
 
 #include "node.h"
@@ -97,10 +97,10 @@ static void fill_places(const struct serve *serve, struct pollfd waited[PLACES])
     waited[SIGNALS].fd = serve->signals;
     waited[KEY_HOLDER].fd = KEYHOLDER_FD;
     waited[LISTENER].fd = serve->listener;
-    waited[SPARE].fd = serve->spare.held ? serve->spare.enclave.launcher_fd : -1;
+    waited[SPARE].fd = serve->spare.held ? serve->spare.enclave.process : -1;
     for (size_t i = 0; i < SITES_MAX; i++)
         if (serve->at[i]) {
-            waited[FIRST_SITE + 2 * i].fd = serve->at[i]->enclave.launcher_fd;
+            waited[FIRST_SITE + 2 * i].fd = serve->at[i]->enclave.process;
             waited[FIRST_SITE + 2 * i + 1].fd = serve->at[i]->enclave.socket;
         }
     for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
@@ -110,6 +110,7 @@ static void fill_places(const struct serve *serve, struct pollfd waited[PLACES])
 /* One request a turn: a TPM takes its time for each, and others wait for it, too. */
 static void act_for_site(struct serve *serve, struct serve_site *site, bool ended, bool asks)
 {
+    ended = ended && enclave_has_ended(&site->enclave);
     /* What the enclave said before it ended still counts. */
     if (asks || (ended && site->enclave.socket >= 0))
         serve_enclave_readable(serve, site, ended ? DRAIN_MAX : 1);
@@ -129,7 +130,7 @@ static void wait_and_act(struct serve *serve)
         serve->stopping = true;
         return;
     }
-    if (waited[SPARE].revents)
+    if (waited[SPARE].revents && enclave_has_ended(&serve->spare.enclave))
         serve_spare_ended(serve, "ended by itself");
     /* Instances before callers: who comes takes the place of one that went only after what was seen of that is done. */
     for (size_t i = 0; i < SITES_MAX && !serve->stopping; i++)

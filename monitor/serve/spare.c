@@ -70,10 +70,10 @@ bool serve_spare_take(struct serve *serve, struct serve_site *site)
 
 void serve_spare_ended(struct serve *serve, const char *reason)
 {
-    const pid_t launcher = serve->spare.enclave.launcher;
+    const pid_t pid = enclave_take_report(&serve->spare.enclave) == OK ? serve->spare.enclave.pid : 0;
     const int wait_status = serve_spare_drop(serve);
-    node_log("warning", "monitor", "spare_ended", "launcher=%d wait_status=%#x reason=\"%s\"", launcher,
-             (unsigned)wait_status, reason);
+    node_log("warning", "monitor", "spare_ended", "pid=%d wait_status=%#x reason=\"%s\"", pid, (unsigned)wait_status,
+             reason);
 }
 
 int serve_spare_drop(struct serve *serve)

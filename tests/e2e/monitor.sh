@@ -57,7 +57,6 @@ refused() { # what code pattern arguments...: a start that must end by itself
 ask() { "${run[@]}" "$bin/monitor_check" "$@"; }
 counter() { ask status "$home" | sed -n 's/.*counter=\([0-9]*\).*/\1/p'; }
 monitor_pid() { sed -n 's/.*monitor_started pid=//p' "$work/node.log" | tail -1; }
-launcher_pid() { sed -n 's/.*launching launch=[0-9]* launcher=//p' "$work/node.log" | tail -1; }
 enclave_pid() { sed -n 's/.*enclave_ready launch=[0-9]* pid=\([0-9]*\).*/\1/p' "$work/node.log" | tail -1; }
 lines() { [ "$(grep -c "$1" "$2")" -ge "$3" ]; }
 
@@ -130,11 +129,7 @@ check "a second host end is told to wait" 2 "$(ask facts "$home" >/dev/null 2>&1
 kill -9 "$(enclave_pid)"
 eventually "the death of an enclave is told" grep -q '^died: killed by SIGKILL' "$work/watch"
 eventually "and it is launched again" lines '^launched' "$work/watch" 2
-gone=$(enclave_pid)
-kill -9 "$(launcher_pid)"
-eventually "so is the death of its launcher" lines '^died' "$work/watch" 2
-eventually "with which the enclave goes" sh -c "! kill -0 $gone"
-eventually "and comes again" lines '^launched' "$work/watch" 3
+check "it is the monitor's own child, and the only one" "$(enclave_pid) " "$(cat "/proc/$(monitor_pid)/task/$(monitor_pid)/children")"
 gone=$(enclave_pid)
 kill -9 "$(monitor_pid)"
 eventually "a killed monitor is started again" lines monitor_started "$work/node.log" 2

@@ -63,8 +63,6 @@ static int look(void)
         return 3;
     if (launcher_keep_lock(&failure) != OK || getrlimit(RLIMIT_NPROC, &limit) != 0 || limit.rlim_max != 0)
         return 4;
-    if (launcher_drop_all(&failure) != OK || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, 14, 0, 0) != 0)
-        return 5;
     return 0;
 }
 

@@ -39,7 +39,7 @@ static _Atomic uint64_t counter = 1;
 static atomic_uint missing_wall_of;         /* the enclave that has no system-call filter */
 static atomic_int no_namespaces_of, silent; /* that has none; that does not ask READY */
 
-/* The enclave of process n: its socket's other end, and the end of a pipe that its launcher would close by dying. */
+/* The enclave of process n: its socket's other end, and the end of a pipe that its process would close by dying. */
 static struct {
     _Atomic int socket, life;
 } enclaves[LAUNCHES_MAX];
@@ -60,8 +60,8 @@ enum status __wrap_enclave_start(const struct enclave_plan *plan, struct enclave
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0 || pipe2(life, O_CLOEXEC) != 0)
         return IO;
     enclave_clear(enclave);
-    enclave->launcher = enclave->pid = n;
-    enclave->launcher_fd = life[0];
+    enclave->pid = n;
+    enclave->process = life[0];
     enclave->walls = n == no_namespaces_of ? 0 : EAT_WALL_NAMESPACES;
     enclave->socket = sockets[0];
     enclave->window = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -89,12 +89,12 @@ static void let_die(int n)
 
 int __wrap_enclave_end(struct enclave *enclave)
 {
-    const int *fds[] = {&enclave->launcher_fd,   &enclave->socket,     &enclave->window,
+    const int *fds[] = {&enclave->process,       &enclave->socket,     &enclave->window,
                         &enclave->enclave_waits, &enclave->host_waits, &enclave->sockets};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (*fds[i] >= 0)
             close(*fds[i]);
-    let_die(enclave->launcher);
+    let_die(enclave->pid);
     enclave_clear(enclave);
     return W_EXITCODE(0, SIGKILL);
 }
