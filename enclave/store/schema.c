@@ -8,6 +8,8 @@ static const struct {
     const char *rule;
 } rules[] = {
     {"SELECT name FROM sqlite_schema WHERE type = 'trigger'", "triggers would fire again when a record is applied"},
+    {"SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('virtual', 'shadow')",
+     "virtual tables are not recorded"},
     {"SELECT name FROM sqlite_schema WHERE name = 'sqlite_sequence'",
      "AUTOINCREMENT keeps a counter that is not recorded"},
     {"SELECT name FROM sqlite_schema AS t WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND NOT "

@@ -76,13 +76,14 @@ sqlite3_vfs store_no_files = {
     .xCurrentTimeInt64 = no_time,
 };
 
-/* By SQLite's own name for it, which is so the one that its archive need not bring. */
-int sqlite3_os_init(void)
+/* By SQLite's own names, so that its archive need not bring what it has; hidden, for its shared library, which tests
+ * have, keeps it. */
+__attribute__((visibility("hidden"))) int sqlite3_os_init(void)
 {
     return sqlite3_vfs_register(&store_no_files, 1);
 }
 
-int sqlite3_os_end(void)
+__attribute__((visibility("hidden"))) int sqlite3_os_end(void)
 {
     return SQLITE_OK;
 }

@@ -75,30 +75,17 @@ static enum status value_of(const TPM2B_MAX_NV_BUFFER *data, uint64_t *value)
     return OK;
 }
 
-/* The counter is no secret: its answers bear an HMAC, and are not encrypted, which takes a third of a command's time.
- */
-static enum status set_encryption(struct tpm *tpm, ESYS_TR session, bool on)
-{
-    const TPMA_SESSION both = TPMA_SESSION_ENCRYPT | TPMA_SESSION_DECRYPT;
-    return session == ESYS_TR_PASSWORD
-               ? OK
-               : tpm_check(tpm, Esys_TRSess_SetAttributes(tpm->esys, session, on ? both : 0, both),
-                           "setting up a session");
-}
-
 /* `by` authorises: the index itself in our session, or the TPM's owner. */
 static enum status read_by(struct tpm *tpm, ESYS_TR by, ESYS_TR session, uint64_t *value)
 {
     TPM2B_MAX_NV_BUFFER *data = NULL;
-    TRY(set_encryption(tpm, session, false));
     enum status status = tpm_check(
         tpm, Esys_NV_Read(tpm->esys, by, tpm->counter, session, ESYS_TR_NONE, ESYS_TR_NONE, COUNTER_LEN, 0, &data),
         "reading the counter");
     if (status == OK)
         status = value_of(data, value);
     Esys_Free(data);
-    enum status restored = set_encryption(tpm, session, true);
-    return status == OK ? restored : status;
+    return status;
 }
 
 enum status tpm_counter_read(struct tpm *tpm, uint64_t *value)

@@ -214,7 +214,9 @@ enum status tpm_open(struct tpm **tpm, const char *tcti, bool insecure_dev, stru
     made->link.fd = -1;
     made->ek = made->session = made->ak = made->counter = ESYS_TR_NONE;
     setenv("TSS2_LOG", "all+none", 0); /* what failed is said once, by us */
-    enum status status = link_open(&made->link, tcti, insecure_dev, timeout_ms, error);
+    enum status status = tpm_context_make();
+    if (status == OK)
+        status = link_open(&made->link, tcti, insecure_dev, timeout_ms, error);
     if (status == OK) {
         status = tpm_check(made, Esys_Initialize(&made->esys, (TSS2_TCTI_CONTEXT *)&made->link.common, NULL),
                            "setting up the TPM library");

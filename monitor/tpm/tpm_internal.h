@@ -38,6 +38,9 @@ MUST_USE enum status link_open(struct tpm_link *link, const char *tcti, bool ins
                                char error[TPM_ERROR_MAX]);
 void link_close(struct tpm_link *link);
 
+/* ---- context.c ---- */
+MUST_USE enum status tpm_context_make(void);
+
 /* ---- session.c ---- */
 /* OK for TSS2_RC_SUCCESS; otherwise keeps "doing: why" for tpm_error(). */
 MUST_USE enum status tpm_check(struct tpm *tpm, TSS2_RC rc, const char *doing);
