@@ -1,6 +1,6 @@
 /* A static program without what of libcrypto it does not use, though the archive would bring it along: certificates and
  * their extensions, the formats that keys are stored in, engines, configuration files, sockets and HTTP, prompts for
- * passphrases, providers that are files, binary curves and Ed448. What names them is a table or a clean-up. 0 is
+ * passphrases, providers that are files, curves. What names them is a table or a clean-up. 0 is
  * libcrypto's word for failure and for none. */
 #include "without.h"
 
@@ -106,10 +106,15 @@ DONE(OSSL_CMP_log_close);
 ABSENT(BIO_s_file);
 ABSENT(BIO_new_fp);
 ABSENT(BIO_new_file);
+ABSENT(BIO_s_mem);
+ABSENT(BIO_new_mem_buf);
+ABSENT(BIO_f_base64);
 ABSENT(BIO_socket_wait);
 DONE(bio_sock_cleanup_int);
 
-/* Binary curves, Ed448 and X448. */
+/* Curves: binary ones, Ed448 and X448, and P-256 in C, which is in assembler. */
+ABSENT(EC_nistp256_pre_comp_dup);
+ABSENT(EC_nistp256_pre_comp_free);
 ABSENT(EC_GF2m_simple_method);
 ABSENT(ossl_ec_GF2m_simple_oct2point);
 ABSENT(ossl_ec_GF2m_simple_point2oct);

@@ -1,5 +1,5 @@
-/* A static program without what of SQLite it does not use: full text, spatial and page statistics tables, extensions in
- * files, date and time, and mathematics, whose functions give NULL. */
+/* A static program without what of SQLite it does not use: full text, spatial and statistics tables, JSON, extensions
+ * in files, threads, date and time, and mathematics, whose functions give NULL. */
 #include "without.h"
 
 #include <math.h>
@@ -21,6 +21,11 @@ ABSENT(sqlite3Fts3Init);
 ABSENT(sqlite3Fts5Init);
 ABSENT(sqlite3RtreeInit);
 ABSENT(sqlite3DbstatRegister);
+ABSENT(sqlite3StmtVtabInit);
+ABSENT(sqlite3RegisterJsonFunctions);
+ABSENT(sqlite3JsonTableFunctions);
+ABSENT(sqlite3ThreadCreate);
+ABSENT(sqlite3ThreadJoin);
 ABSENT(sqlite3RegisterDateTimeFunctions);
 ABSENT(sqlite3_load_extension);
 ABSENT(sqlite3_reset_auto_extension);

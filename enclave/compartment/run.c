@@ -17,7 +17,7 @@
 #define SIGNAL_STACK_LEN 65536u
 
 HIDDEN struct crossing compartment_crossing;
-static timer_t budget_timer;
+static int budget_timer;  /* by system call: the C library's timers bring its threads along */
 static pid_t timer_owner; /* timers do not survive a fork */
 
 _Static_assert(offsetof(struct crossing, guest_sp) == 8 && offsetof(struct crossing, in_guest) == 16 &&
@@ -169,7 +169,7 @@ static void set_timer(bool armed)
     struct itimerspec every = {0};
     if (armed)
         every.it_value.tv_nsec = every.it_interval.tv_nsec = TICK_NS;
-    if (timer_settime(budget_timer, 0, &every, NULL) != 0)
+    if (syscall(SYS_timer_settime, budget_timer, 0, &every, NULL) != 0)
         __builtin_trap(); /* without the timer no guest could be stopped */
     compartment_crossing.armed = armed ? 1 : 0;
 }
@@ -223,7 +223,7 @@ enum status compartment_init(const struct compartment_memory *memory)
     if (timer_owner == getpid())
         return OK;
     event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-    if (timer_create(CLOCK_MONOTONIC, &event, &budget_timer) != 0)
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &budget_timer) != 0)
         return IO;
     timer_owner = getpid();
     set_timer(false);

@@ -114,7 +114,7 @@ static bool start(struct keeper *keeper)
     keeper->answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sigfillset(&all); /* signals are the loop's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    keeper->started = keeper->answered >= 0 && pthread_create(&keeper->thread, NULL, work, keeper) == 0;
+    keeper->started = keeper->answered >= 0 && keeper->archive.thread(&keeper->thread, NULL, work, keeper) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return keeper->started;
 }
@@ -130,7 +130,7 @@ enum status keeper_new(const struct pump_archive *archive, struct keeper **resul
     keeper->answer = malloc(DOOR_MESSAGE_MAX);
     pthread_mutex_init(&keeper->lock, NULL);
     pthread_cond_init(&keeper->work, NULL);
-    if (keeper->answer && (!archive->threaded || start(keeper))) {
+    if (keeper->answer && (!archive->thread || start(keeper))) {
         *result = keeper;
         return OK;
     }

@@ -7,6 +7,8 @@
 #include "abi.h"
 #include "base.h"
 
+#include <pthread.h>
+
 struct pump;
 
 /* What an enclave may leave unread in this process: past it, requests are answered 5.03. Answers of the archive are
@@ -21,12 +23,13 @@ struct pump;
 /* Where sealed records and ciphertext are kept. Called from one thread, in the order the enclave spoke; failures of
  * operations without an answer of their own are told by the next SYNC's. */
 struct pump_archive {
-    bool threaded; /* in a thread of its own, for others go on being served; else in pump_run(), which is sooner */
+    /* pthread_create: in a thread of its own, for others go on being served; NULL: in pump_run(), which is sooner. */
+    int (*thread)(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *), void *context);
     void *context;
     /* Any ARCHIVE_*, LOG_*, SNAPSHOT_* or SYNC; the payload is hostile. */
     enum status (*serve)(void *context, const struct door_header *header, struct bytes payload, struct writer *answer);
     void (*abandon)(void *context); /* forget what was not synced */
-    void (*idle)(void *context);    /* not threaded: it was answered, and nobody waits; may be NULL */
+    void (*idle)(void *context);    /* without a thread: it was answered, and nobody waits; may be NULL */
 };
 
 /* What stands between the door and its peers. */

@@ -28,7 +28,7 @@ static int open_archive(const struct vtpm_options *options, struct pump_archive 
     }
     const struct archive_config config = {.path = path, .small = true};
     enum status status = archive_open(&archive, &config, &sentence);
-    *kept = (struct pump_archive){false, archive, archive_serve, archive_abandon, archive_idle};
+    *kept = (struct pump_archive){NULL, archive, archive_serve, archive_abandon, archive_idle};
     if (status == OK)
         return -1;
     why[sentence.len] = 0;

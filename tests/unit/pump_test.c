@@ -64,7 +64,7 @@ static void left(void *context, uint64_t channel)
 
 static void begin_with(struct rig *rig, bool threaded)
 {
-    const struct pump_archive archive = {threaded, rig, serve, abandon, idle};
+    const struct pump_archive archive = {threaded ? pthread_create : NULL, rig, serve, abandon, idle};
     const char *why = NULL;
     int ends[2];
     *rig = (struct rig){0};
