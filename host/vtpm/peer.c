@@ -88,8 +88,20 @@ bool peer_hand_over(struct vtpm_host *host, int fd)
     if (host->config.hand(host->config.context, host->next_channel, fd) != OK)
         return false;
     host->handed = host->next_channel++;
+    (void)epoll_ctl(host->epoll, EPOLL_CTL_DEL, fd, NULL); /* a relayed one's: the enclave has it open still */
     close(fd);
     return true;
+}
+
+static void forget(struct peer *peer)
+{
+    if (peer->passed >= 0)
+        close(peer->passed);
+    if (peer->in)
+        wipe(peer->in, peer->in_cap);
+    free(peer->in);
+    free(peer->out);
+    *peer = (struct peer){.fd = -1, .passed = -1};
 }
 
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell)
@@ -99,14 +111,18 @@ void peer_close(struct vtpm_host *host, struct peer *peer, bool tell)
     if (peer->asked && tell)
         host->config.gone(host->config.context, peer->channel);
     close(peer->fd);
-    if (peer->passed >= 0)
-        close(peer->passed);
-    if (peer->in)
-        wipe(peer->in, peer->in_cap);
-    free(peer->in);
-    free(peer->out);
     host->shut_down |= host->config.terminate && peer->transport == DOOR_VTPM_DATA;
-    *peer = (struct peer){.fd = -1, .passed = -1};
+    forget(peer);
+}
+
+bool peer_leaves(struct vtpm_host *host, struct peer *peer)
+{
+    const bool idle = !peer->asked && !peer->in_len && !peer->out_len;
+    if (peer->transport != DOOR_VTPM_DATA || !idle || host->handed || host->config.disconnect ||
+        !peer_hand_over(host, peer->fd))
+        return false;
+    forget(peer);
+    return true;
 }
 
 /* ---- Answers ---- */

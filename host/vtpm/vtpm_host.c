@@ -277,9 +277,9 @@ void vtpm_host_run(struct vtpm_host *host)
         struct peer *peer = peer_of(host, events[i].data.u64);
         if (peer && events[i].events & EPOLLOUT)
             peer_write(host, peer);
-        else if (peer && (events[i].events & EPOLLIN) && !peer->asked && !peer->out_len)
+        else if (peer && (events[i].events & EPOLLIN) && !peer->asked && !peer->out_len && !peer_leaves(host, peer))
             peer_read(host, peer);
-        else if (peer && events[i].events & (EPOLLHUP | EPOLLERR))
+        else if (peer && peer->fd >= 0 && events[i].events & (EPOLLHUP | EPOLLERR))
             peer_close(host, peer, true);
     }
     accept_some(host, events, count);

@@ -57,6 +57,8 @@ struct peer *peer_place(struct vtpm_host *host, uint64_t until);
 struct peer *peer_open(struct vtpm_host *host, int fd, enum door_transport transport, uint64_t until);
 /* To the enclave rather than a peer of ours; false: the enclave does not take it. Ours is closed then only. */
 bool peer_hand_over(struct vtpm_host *host, int fd);
+/* Whether a relayed connection, about to ask, was handed over instead, for the enclave has none. */
+bool peer_leaves(struct vtpm_host *host, struct peer *peer);
 void peer_close(struct vtpm_host *host, struct peer *peer, bool tell);
 void peer_read(struct vtpm_host *host, struct peer *peer);  /* what came; frames go to the enclave */
 void peer_write(struct vtpm_host *host, struct peer *peer); /* what is left of an answer; then what it sent meanwhile */
