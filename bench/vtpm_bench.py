@@ -5,7 +5,7 @@ start takes to the first answer; and what an instance holds in memory, one of on
 import itertools, os, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
-RUNS, STARTS, INSTANCES = 5, 9, 50
+RUNS, STARTS, INSTANCES = 9, 15, 50
 PAUSE = 0.4  # s before a start
 OWNER, INDEX = 0x40000001, 0x01500016
 RETRY = struct.pack('>I', 0x922)
@@ -238,12 +238,15 @@ def starts(name, ours, theirs):
     line(name, min(times[0]), 'ms', 'swtpm', min(times[1]), times[0])
 
 
-def sizes(ours, theirs):
-    """An enclave with its host end, an instance's mean; the node's own processes are told apart."""
+def sizes(own, ours, theirs):
+    """An enclave with its host end, an instance's mean; the node's own processes are told apart. The node has its own vTPM,
+    as beside the others there is the swtpm that is its TPM."""
+    first_answer(own)
     for count in (1, len(ours)):
         for tpm in ours[:count] + theirs[:count]:
             tpm.stop()
             first_answer(tpm)
+        time.sleep(1)  # one is held ready again
         for what in ('Rss', 'Pss'):
             line(f'vtpm.{what.lower()}_{count}', sum(memory(tpm.processes(), what) for tpm in ours[:count]) / count, 'MB', 'swtpm',
                  sum(memory(tpm.processes(), what) for tpm in theirs[:count]) / count)
@@ -280,7 +283,11 @@ def main():
         starts('vtpm.start_no_spare', started[-1], theirs[0])
         synced = fdatasync(work)
         line('vtpm.fdatasync_4k', sorted(synced)[len(synced) // 2], 'µs', runs=synced)
-        sizes(ours, theirs)
+        for tpm in started:
+            tpm.stop()
+        nodes.pop().end()
+        started.append(Vtpm(nodes[0], 'own'))
+        sizes(started[-1], ours, theirs)
     finally:
         for tpm in ours + theirs + started:
             tpm.stop()

@@ -22,6 +22,8 @@ struct window {
     int sockets;                /* we hand sockets over through it */
     uint32_t head;              /* of to_enclave: ours, never read back */
     uint32_t tail;              /* of to_host */
+    uint32_t taken;             /* of to_host: what is published as its tail, for its pages were given back so far */
+    uint32_t read;              /* of to_enclave: so far its pages were given back */
 };
 
 MUST_USE enum status window_open(struct window *window, const int door[LAUNCHED_DESCRIPTORS]);

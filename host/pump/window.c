@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define MASK (DOOR_RING_LEN - 1)
+#define PAGE 4096u
+#define GIVE_BACK_LEN 65536u
 
 enum status window_open(struct window *window, const int door[LAUNCHED_DESCRIPTORS])
 {
@@ -67,6 +69,22 @@ static uint32_t padded(size_t len)
     return (uint32_t)(len + 7) & ~7u;
 }
 
+/* Pages between these positions, of which both ends are done and which we alone may write, are no memory any more: else
+ * the whole ring were for good once as much had gone through it. In steps; what is left is for the next time. */
+static uint32_t give_back(struct door_ring *ring, uint32_t from, uint32_t to)
+{
+    while (to - from >= GIVE_BACK_LEN) {
+        const size_t off = from & MASK;
+        const size_t len = GIVE_BACK_LEN < DOOR_RING_LEN - off ? GIVE_BACK_LEN : DOOR_RING_LEN - off;
+        const uintptr_t at = (uintptr_t)ring->data + off, end = at + len;
+        const uintptr_t first = (at + PAGE - 1) & ~(uintptr_t)(PAGE - 1), last = end & ~(uintptr_t)(PAGE - 1);
+        if (first < last)
+            (void)madvise(ring->data + (first - (uintptr_t)ring->data), last - first, MADV_REMOVE); /* else it stays */
+        from += (uint32_t)(off + len < DOOR_RING_LEN && first < last ? last - at : len);
+    }
+    return from;
+}
+
 enum status window_take(struct window *window, struct door_header *header, uint8_t *buffer)
 {
     struct door_ring *ring = &window->shared->to_host;
@@ -81,7 +99,8 @@ enum status window_take(struct window *window, struct door_header *header, uint8
         return MALFORMED;
     copy_out(ring, window->tail + (uint32_t)sizeof copy, buffer, copy.len);
     window->tail += padded(sizeof copy + copy.len);
-    __atomic_store_n(&ring->tail, window->tail, __ATOMIC_RELEASE);
+    window->taken = give_back(ring, window->taken, window->tail); /* before it is the enclave's again */
+    __atomic_store_n(&ring->tail, window->taken, __ATOMIC_RELEASE);
     *header = copy;
     return OK;
 }
@@ -92,11 +111,15 @@ enum status window_put(struct window *window, const struct door_header *header, 
     if (first.len > DOOR_MESSAGE_MAX - sizeof *header || second.len > DOOR_MESSAGE_MAX - sizeof *header - first.len)
         return NO_ROOM;
     uint32_t need = padded(sizeof *header + first.len + second.len);
-    uint32_t used = window->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    const uint32_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), used = window->head - tail;
     if (used > DOOR_RING_LEN)
         return MALFORMED;
     if (need > DOOR_RING_LEN - used)
         return BUSY;
+    if (tail - window->read <= DOOR_RING_LEN)
+        window->read = give_back(ring, window->read, tail);
+    if (window->head + need - window->read > DOOR_RING_LEN)
+        window->read = tail; /* what is before it is about to be written again */
     struct door_header copy = *header;
     copy.len = (uint32_t)(first.len + second.len);
     copy_in(ring, window->head, bytes_from(&copy, sizeof copy));
