@@ -266,7 +266,7 @@ def main():
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=owner',
                         '-keyout', work / 'owner.pem', '-outform', 'DER', '-out', certificate], check=True, stderr=subprocess.DEVNULL)
         nodes.append(Node(work / 'node', certificate))
-        for number in range(INSTANCES):
+        for number in range(1 + INSTANCES):  # the first is worked with, the others are looked at
             ours.append(Vtpm(nodes[0], f'vm{number}'))
             theirs.append(Swtpm(work / f'theirs{number}'))
         starts('vtpm.start', ours[0], theirs[0])
@@ -283,11 +283,11 @@ def main():
         starts('vtpm.start_no_spare', started[-1], theirs[0])
         synced = fdatasync(work)
         line('vtpm.fdatasync_4k', sorted(synced)[len(synced) // 2], 'µs', runs=synced)
-        for tpm in started:
+        for tpm in started + [ours[0], theirs[0]]:
             tpm.stop()
         nodes.pop().end()
         started.append(Vtpm(nodes[0], 'own'))
-        sizes(started[-1], ours, theirs)
+        sizes(started[-1], ours[1:], theirs[1:])
     finally:
         for tpm in ours + theirs + started:
             tpm.stop()

@@ -17,6 +17,7 @@
 /* Most commands are answered sooner than a sleeping process is woken. On one processor it would only keep the enclave
  * from it. */
 #define LINGER_US 50
+#define SETTLED_MS 300 /* without an event: its start is over */
 
 struct loop {
     struct pump *pump;
@@ -26,7 +27,8 @@ struct loop {
     int host_seen, door_seen, link_seen; /* descriptors as they are in the epoll set; -1: not in it */
     bool changed;                        /* door or monitor came or went: one number may be another descriptor */
     bool lingers;
-    bool told; /* that the monitor cannot be reached */
+    bool told;    /* that the monitor cannot be reached */
+    bool settled; /* a start's code was let go */
     struct vtpm_launch launch;
     bool up, measured; /* there is an enclave; and what its VM starts from is measured, where that is to be */
     bool stop, asked;  /* by a signal */
@@ -194,6 +196,8 @@ static int timeout(struct loop *loop)
 {
     const uint64_t now = pump_clock_ms();
     int wait = pump_timeout(loop->pump);
+    if (!loop->settled && vtpm_host_is_ready(loop->host) && (wait < 0 || wait > SETTLED_MS))
+        wait = SETTLED_MS;
     if (loop->link.fd >= 0)
         return wait;
     int link = loop->link.retry_ms > now ? (int)(loop->link.retry_ms - now) : 0;
@@ -218,6 +222,10 @@ static void turn(struct loop *loop)
     loop->changed = false;
     int count = epoll_wait(loop->epoll, events, 8, timeout(loop));
     const uint64_t now = pump_clock_ms();
+    if (count == 0 && !loop->settled && vtpm_host_is_ready(loop->host)) {
+        vtpm_host_unmap_start();
+        loop->settled = true;
+    }
     for (int i = 0; i < count; i++)
         if (events[i].data.fd == loop->signals)
             take_signals(loop);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -104,4 +105,14 @@ enum status vtpm_host_settle(const struct vtpm_options *options, const char **wh
     close(waiting);
     waiting = -1;
     return left ? OK : IO;
+}
+
+/* Where the program begins and its code ends, in the linker's words. */
+extern const char __executable_start[], etext[];
+
+void vtpm_host_unmap_start(void)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)__executable_start;
+    const uintptr_t len = ((uintptr_t)etext - from) & ~(page - 1);
+    (void)madvise((void *)from, len, MADV_DONTNEED); /* else it stays */
 }
