@@ -78,6 +78,8 @@ static enum status end_group(struct store *store)
 /* Both forms of what the session saw; empty when it comes to nothing. */
 static enum status take_changes(struct store *store, struct store_pending *pending, void **patch, int *patch_len)
 {
+    if (sqlite3session_isempty(store->session))
+        return OK; /* to be told so by a changeset takes as long as a simple command does */
     int code = sqlite3session_changeset(store->session, &pending->len, &pending->changeset);
     if (code == SQLITE_OK && pending->len > 0)
         code = sqlite3session_patchset(store->session, patch_len, patch);

@@ -4,6 +4,7 @@
 #include "pump.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,12 +108,21 @@ enum status vtpm_host_settle(const struct vtpm_options *options, const char **wh
     return left ? OK : IO;
 }
 
-/* Where the program begins and its code ends, in the linker's words. */
-extern const char __executable_start[], etext[];
+/* Code and constants; what was relocated is writable by its segment. */
+static int unmap(struct dl_phdr_info *object, size_t size, void *unused)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    (void)size, (void)unused;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        const uintptr_t from = (object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W)) /* a failure leaves it as it was */
+            (void)madvise((void *)from, object->dlpi_addr + segment->p_vaddr + segment->p_memsz - from, MADV_DONTNEED);
+    }
+    return 0;
+}
 
 void vtpm_host_unmap_start(void)
 {
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)__executable_start;
-    const uintptr_t len = ((uintptr_t)etext - from) & ~(page - 1);
-    (void)madvise((void *)from, len, MADV_DONTNEED); /* else it stays */
+    (void)dl_iterate_phdr(unmap, NULL);
 }

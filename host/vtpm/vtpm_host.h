@@ -71,9 +71,9 @@ MUST_USE enum status vtpm_host_open_log(const struct vtpm_options *options, cons
 MUST_USE enum status vtpm_host_leave(const struct vtpm_options *options, const char **why);
 /* The sockets are there: writes the process id where --pid says, and lets who waits go. */
 MUST_USE enum status vtpm_host_settle(const struct vtpm_options *options, const char **why);
-/* Of our own code only what goes on to be used stays mapped: of a start the kernel keeps all, and sixteen pages around
- * each that was touched, for each of many processes. What is used again is mapped again, from the same file. Static
- * programs. */
+/* Of our own code and constants only what goes on to be used stays mapped: of a start the kernel keeps all, and sixteen
+ * pages around each that was touched, for each of many processes. What is used again is mapped again, from the same
+ * file. Static programs. */
 void vtpm_host_unmap_start(void);
 void vtpm_host_harden(void);
 /* A child that makes a device of this machine (/dev/tpmN) and carries its commands over the connection that is put
