@@ -372,7 +372,7 @@ static void one_that_connects_is_handed_on_and_the_others_relayed(void **state)
     assert_int_equal(1, rig.handed_count);
     vtpm_host_left(rig.host, rig.handed);
     say(&rig, second, RANDOM, 6); /* a relayed one is next, whole: what it says is not read here any more */
-    say(&rig, second, RANDOM + 6, 6);
+    say(&rig, second, &RANDOM[6], 6);
     assert_int_equal(2, rig.handed_count);
     assert_int_equal(1, rig.asked_count);
     int fourth = reach(rig.data);
@@ -380,7 +380,7 @@ static void one_that_connects_is_handed_on_and_the_others_relayed(void **state)
     assert_int_equal(2, rig.handed_count);
     say(&rig, third, RANDOM, 6);
     vtpm_host_left(rig.host, rig.handed);
-    say(&rig, third, RANDOM + 6, 6); /* in the midst of a command it stays */
+    say(&rig, third, &RANDOM[6], 6); /* in the midst of a command it stays */
     assert_int_equal(2, rig.handed_count);
     assert_int_equal(2, rig.asked_count);
     vtpm_host_set_enclave(rig.host, false);
