@@ -24,6 +24,7 @@ enum status store_session_start(struct store *store)
         return store_sql_status(code);
     }
     store->session = session;
+    store->changes = sqlite3_total_changes64(store->db);
     return OK;
 }
 
@@ -78,11 +79,16 @@ static enum status end_group(struct store *store)
 /* Both forms of what the session saw; empty when it comes to nothing. */
 static enum status take_changes(struct store *store, struct store_pending *pending, void **patch, int *patch_len)
 {
-    if (sqlite3session_isempty(store->session))
-        return OK; /* to be told so by a changeset takes as long as a simple command does */
+    const sqlite3_int64 changes = sqlite3_total_changes64(store->db);
+    /* To be told by a changeset takes as long as a simple command does. An empty session alone may be one that failed.
+     */
+    if (changes == store->changes && sqlite3session_isempty(store->session))
+        return OK;
     int code = sqlite3session_changeset(store->session, &pending->len, &pending->changeset);
     if (code == SQLITE_OK && pending->len > 0)
         code = sqlite3session_patchset(store->session, patch_len, patch);
+    if (code == SQLITE_OK && pending->len == 0)
+        store->changes = changes;
     return store_sql_status(code);
 }
 

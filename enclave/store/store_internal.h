@@ -67,7 +67,8 @@ struct store {
 
     sqlite3 *db;
     sqlite3_session *session;
-    bool grouped; /* store_begin() opened a transaction that nobody ended */
+    sqlite3_int64 changes; /* sqlite3_total_changes64() when it had seen none */
+    bool grouped;          /* store_begin() opened a transaction that nobody ended */
     sqlite3_stmt *sql[STORE_SQL_COUNT];
     struct store_segment sealing, opening;
 

@@ -14,7 +14,7 @@ HERE = pathlib.Path(__file__).parent
 BUILD = pathlib.Path(os.environ.get('BASTIDE_BUILD', HERE.parent.parent / 'build/dev'))
 ROOT = os.geteuid() == 0
 AGREEMENT_LEAST = 0.95
-VICTIMS = ('bastided', 'hub', 'launcher', 'monitor', 'up', 'swtpm', 'hub', 'bastided')
+VICTIMS = ('bastided', 'hub', 'monitor', 'up', 'swtpm', 'monitor', 'hub', 'bastided')
 RETURN_S = 60
 CRASH_SPEED = 120  # minutes a second: slow enough that every kill falls into the replay
 
@@ -65,13 +65,7 @@ class Node:
         return json.loads(self.bastide('status', check=False) or '{}')
 
     def pids(self):
-        pids = {name: facts['pid'] for name, facts in self.status().get('processes', {}).items() if facts}
-        if 'hub' in pids:
-            try:
-                pids['launcher'] = int(pathlib.Path(f'/proc/{pids["hub"]}/stat').read_text().rpartition(')')[2].split()[1])
-            except OSError:
-                del pids['hub']
-        return pids
+        return {name: facts['pid'] for name, facts in self.status().get('processes', {}).items() if facts}
 
     def wait(self, what=lambda status: status.get('node') == 'serving'):
         end = time.monotonic() + RETURN_S
@@ -117,7 +111,7 @@ def scan(work, *words):
 def scan_memory(node, work, found):
     """/proc/PID/mem of everything that runs; the replaying client is the control, where the needles must be."""
     pids = node.pids()
-    for name in ('keyholder', 'monitor', 'launcher', 'hub', 'bastided'):
+    for name in ('keyholder', 'monitor', 'hub', 'bastided'):
         if name in pids:
             result = scan(work, '--paths', 'mem', pids[name])
             if result['good'] and not result['notes']:

@@ -220,9 +220,9 @@ static void turn(struct loop *loop)
     watch(loop, &loop->door_seen, pump_door_fd(loop->pump));
     watch(loop, &loop->link_seen, loop->link.fd);
     loop->changed = false;
-    int count = epoll_wait(loop->epoll, events, 8, timeout(loop));
+    const int wait = timeout(loop), count = epoll_wait(loop->epoll, events, 8, wait);
     const uint64_t now = pump_clock_ms();
-    if (count == 0 && !loop->settled && vtpm_host_is_ready(loop->host)) {
+    if (count == 0 && wait == SETTLED_MS && !loop->settled && vtpm_host_is_ready(loop->host)) {
         vtpm_host_unmap_start();
         loop->settled = true;
     }

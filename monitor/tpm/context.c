@@ -1,6 +1,7 @@
 /* The library context of libcrypto that ESYS asks for, so that the host's configuration of libcrypto is not asked when
  * it hashes: a new one for each hash and HMAC, in which every algorithm is looked for again, 0.3 ms each and a dozen of
- * them a command. By their names it gets one and the same from us. One thread, as the programs of this room. */
+ * them a command. By their names it gets one and the same from us, and so would libcrypto itself for a provider
+ * from a configuration, of which these programs load none. One thread, as they have. */
 #include "tpm_internal.h"
 
 #include <dlfcn.h>

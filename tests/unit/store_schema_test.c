@@ -95,6 +95,49 @@ static void a_full_store_says_so_and_goes_on(void **state)
     rig_free(&rig);
 }
 
+static sqlite3_mem_methods heap;
+static unsigned until_failure; /* allocations, 0: none fails */
+
+static void *fail_once(int len)
+{
+    return until_failure && --until_failure == 0 ? NULL : heap.xMalloc(len);
+}
+
+static void let_allocations_fail(void)
+{
+    sqlite3_mem_methods failing;
+    check_ok(sqlite3_shutdown());
+    check_ok(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &heap));
+    failing = heap;
+    failing.xMalloc = fail_once;
+    check_ok(sqlite3_config(SQLITE_CONFIG_MALLOC, &failing));
+}
+
+/* Where memory runs out while the session takes note, the statement does not say so. */
+static void what_a_session_could_not_take_note_of_is_not_taken_for_nothing(void **state)
+{
+    (void)state;
+    unsigned refused = 0;
+    let_allocations_fail();
+    for (unsigned which = 1; which < 64; which++) {
+        struct rig rig = rig_new(1);
+        check_ok(rig_start(&rig));
+        check_ok(rig_sql(&rig, "INSERT INTO item VALUES('it', zeroblob(100), 1)"));
+        check_ok(rig_commit(&rig));
+        sqlite3_stmt *put;
+        check_ok(sqlite3_prepare_v2(store_database(rig.store), "UPDATE item SET size = 2", -1, &put, NULL));
+        until_failure = which;
+        const bool done = sqlite3_step(put) == SQLITE_DONE;
+        until_failure = 0;
+        sqlite3_finalize(put);
+        const enum status status = rig_seal(&rig, true);
+        assert_true(!done || status != NOT_FOUND);
+        refused += done && status != OK;
+        rig_free(&rig);
+    }
+    assert_int_not_equal(0, refused);
+}
+
 static void a_group_too_large_for_a_record_can_be_discarded(void **state)
 {
     (void)state;
@@ -320,6 +363,7 @@ int main(void)
         cmocka_unit_test(no_statement_changes_the_schema_or_opens_a_file),
         cmocka_unit_test(large_sorts_need_no_file),
         cmocka_unit_test(a_full_store_says_so_and_goes_on),
+        cmocka_unit_test(what_a_session_could_not_take_note_of_is_not_taken_for_nothing),
         cmocka_unit_test(a_group_too_large_for_a_record_can_be_discarded),
         cmocka_unit_test(a_snapshot_is_wanted_when_the_log_outgrew_it),
         cmocka_unit_test(an_upgrade_migrates_at_the_same_place_each_time),
