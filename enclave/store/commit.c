@@ -1,6 +1,6 @@
 /* From changes to records: one session spans a group; what is sealed keeps its changeset, which can be inverted, until
- * it is confirmed. Records carry the patchset of the same changes: no old values, so they are smaller, and the hash
- * chain says what they apply to. */
+ * it is confirmed. The record carries the same one: without old values, as a patchset, it would be shorter, and take as
+ * long again to make, a third of a commit. */
 #include "store_internal.h"
 
 #include <stdlib.h>
@@ -76,8 +76,8 @@ static enum status end_group(struct store *store)
 
 /* ---- Seal ---- */
 
-/* Both forms of what the session saw; empty when it comes to nothing. */
-static enum status take_changes(struct store *store, struct store_pending *pending, void **patch, int *patch_len)
+/* What the session saw; empty when it comes to nothing. */
+static enum status take_changes(struct store *store, struct store_pending *pending)
 {
     const sqlite3_int64 changes = sqlite3_total_changes64(store->db);
     /* To be told by a changeset takes as long as a simple command does. An empty session alone may be one that failed.
@@ -85,25 +85,24 @@ static enum status take_changes(struct store *store, struct store_pending *pendi
     if (changes == store->changes && sqlite3session_isempty(store->session))
         return OK;
     int code = sqlite3session_changeset(store->session, &pending->len, &pending->changeset);
-    if (code == SQLITE_OK && pending->len > 0)
-        code = sqlite3session_patchset(store->session, patch_len, patch);
     if (code == SQLITE_OK && pending->len == 0)
         store->changes = changes;
     return store_sql_status(code);
 }
 
-static enum status seal_record(struct store *store, struct store_pending *pending, struct bytes patch)
+static enum status seal_record(struct store *store, struct store_pending *pending)
 {
-    if (patch.len > STORE_RECORD_MAX - STORE_HEADER_LEN - STORE_TAG_LEN)
+    const struct bytes changes = bytes_from(pending->changeset, (size_t)pending->len);
+    if (changes.len > STORE_RECORD_MAX - STORE_HEADER_LEN - STORE_TAG_LEN)
         return NO_ROOM;
-    pending->record_len = STORE_HEADER_LEN + patch.len + STORE_TAG_LEN;
+    pending->record_len = STORE_HEADER_LEN + changes.len + STORE_TAG_LEN;
     uint8_t *record = malloc(pending->record_len);
     if (!record)
         return NO_ROOM;
     struct writer out = writer_over(record, pending->record_len);
     struct store_head head = *newest(store);
     head.sequence++;
-    enum status status = store_seal_text(store, STORE_KIND_RECORD, &head, patch, &out);
+    enum status status = store_seal_text(store, STORE_KIND_RECORD, &head, changes, &out);
     if (status == OK)
         status = store_hash(writer_bytes(&out), pending->head.hash);
     if (status != OK) {
@@ -124,10 +123,8 @@ enum status store_seal(struct store *store, struct bytes *record)
         return BUSY;
     TRY(end_group(store));
     struct store_pending pending = {.archive_sequence = store->archive.sequence};
-    void *patch = NULL;
-    int patch_len = 0;
     sqlite3_session *before = store->session;
-    enum status status = take_changes(store, &pending, &patch, &patch_len);
+    enum status status = take_changes(store, &pending);
     if (status == OK && pending.len == 0) {
         *record = (struct bytes){0};
         sqlite3_free(pending.changeset);
@@ -136,8 +133,7 @@ enum status store_seal(struct store *store, struct bytes *record)
     if (status == OK)
         status = store_session_start(store); /* the new one, before anything of the old is given up */
     if (status == OK)
-        status = seal_record(store, &pending, bytes_from(patch, (size_t)patch_len));
-    sqlite3_free(patch);
+        status = seal_record(store, &pending);
     if (status != OK) {
         sqlite3_free(pending.changeset);
         if (store->session != before)
