@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A virtual machine whose TPM is an enclave's: a node on a software TPM (development mode: it protects nothing from this
 # machine's administrator), the VM's TPM made an instance of it in swtpm_setup's words and served in swtpm's, and QEMU,
-# whose firmware measures itself into it, twice alike. Takes about a minute where there is no KVM.
+# whose firmware measures itself into it, twice alike. Takes about a minute; ACCEL=kvm has QEMU use that.
 #
 #   examples/vm.sh [BUILD [DISK]]    build/dev if left out; with a DISK (raw or qcow2) its system is started at the end, on
 #                                    this terminal, and finds a TPM 2.0 at /dev/tpm0
@@ -47,11 +47,9 @@ start() { # flags
     --server type=unixio,path="$work/vtpm.sock" --log file="$work/vtpm.log" ${1:+--flags "$1"} & vtpm=$!
   until_done 'the vTPM does not come up' test -S "$work/vtpm.sock"
 }
-accelerator=tcg
-[ -w /dev/kvm ] && accelerator=kvm:tcg
 machine() { # more options...
   cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/variables.fd"
-  exec qemu-system-x86_64 -M q35 -accel "${accelerator%:*}" -m 512 -display none -nodefaults \
+  exec qemu-system-x86_64 -M q35 -accel "${ACCEL:-tcg}" -m 512 -display none -nodefaults \
     -drive if=pflash,unit=0,format=raw,readonly=on,file=$firmware -drive if=pflash,unit=1,format=raw,file="$work/variables.fd" \
     -chardev socket,id=c,path="$work/vtpm.sock.ctrl" -tpmdev emulator,id=t,chardev=c -device tpm-crb,tpmdev=t "$@"
 }
@@ -60,7 +58,7 @@ booted() { tpm2_pcrread sha256:6 2>/dev/null | grep -qi '0x[0-9a-f]*[1-9a-f]'; }
 
 boot() { # what is in its PCRs; 4 grows on, with each disk or network that is tried in vain
   start
-  nice -n 19 bash -c "$(declare -p work firmware accelerator); $(declare -f machine); machine -serial none" >"$work/qemu.log" 2>&1 & qemu=$!
+  nice -n 19 bash -c "$(declare -p work firmware); $(declare -f machine); machine -serial none" >"$work/qemu.log" 2>&1 & qemu=$!
   until_done 'the firmware does not measure itself' booted
   pcrs
   kill "$qemu"; wait "$qemu" 2>/dev/null; qemu=

@@ -101,7 +101,7 @@ enum status service_start(const struct cli *cli, struct service *service, const 
         return error == ENOENT ? NOT_FOUND : IO;
     service->pidfd = (int)syscall(SYS_pidfd_open, service->pid, 0);
     service->started_ms = cli_now_ms();
-    return service->pidfd < 0 ? IO : write_pid(cli, service);
+    return service->pidfd < 0 ? IO : service->claims ? OK : write_pid(cli, service);
 }
 
 static void forget(const struct cli *cli, struct service *service)

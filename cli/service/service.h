@@ -36,6 +36,7 @@ void service_url(const char *scheme, const char *address, char *room, size_t cap
 
 struct service {
     const char *name; /* of run/NAME.pid and run/NAME.log */
+    bool claims;      /* started, it writes the pid file itself: two at once would take the new one from each other */
     int pidfd;        /* -1 while none runs */
     pid_t pid;
     uint64_t started_ms;
@@ -45,8 +46,8 @@ struct service {
 
 /* Adopts the running process the pid file names; false when there is none. */
 bool service_adopt(const struct cli *cli, struct service *service);
-/* Starts argv (argv[0] is a path) with standard error appended to run/NAME.log, and writes the pid file. NOT_FOUND: no
- * such program. */
+/* Starts argv (argv[0] is a path) with standard error appended to run/NAME.log, and writes the pid file unless it
+ * claims that. NOT_FOUND: no such program. */
 MUST_USE enum status service_start(const struct cli *cli, struct service *service, const char *const *argv);
 /* True when it ended: *code is its exit code, 128 + the signal, or -1 where it was not our child. Forgets it. */
 bool service_ended(const struct cli *cli, struct service *service, int *code);

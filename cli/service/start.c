@@ -104,7 +104,7 @@ static int start_and_wait(const struct cli *cli, const struct service_settings *
 
 int service_up(const struct cli *cli, const struct service_settings *settings, bool *started)
 {
-    struct watched watched = {.supervisor = {.name = "up", .pidfd = -1}};
+    struct watched watched = {.supervisor = {.name = "up", .claims = true, .pidfd = -1}};
     for (size_t i = 0; i < 3; i++)
         watched.logs[i] = service_log_len(cli, log_names[i]);
     *started = !service_adopt(cli, &watched.supervisor);
