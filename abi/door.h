@@ -9,12 +9,13 @@
 #define DOOR_VERSION 1u
 #define DOOR_RING_LEN (1u << 20)        /* bytes in each ring, a power of two */
 #define DOOR_MESSAGE_MAX (256u * 1024u) /* header and payload of one message */
+#define DOOR_TAIL_LAG (64u * 1024u)     /* less than this: a reader gives pages back in steps */
 #define DOOR_CHUNK_MAX (192u * 1024u)   /* one piece of a snapshot, one batch of archive rows */
 
-/* One direction. `head` counts bytes ever written, `tail` bytes ever read, both modulo 2^32; the writer owns head and
- * the reader owns tail. A message is its door_header followed by header.len bytes, padded to a multiple of 8, and may
- * wrap. The reader sets `waiting` before it sleeps on its eventfd; the writer signals the eventfd only when it finds it
- * set. */
+/* One direction. `head` counts bytes ever written, `tail` those of which the reader is done, both modulo 2^32; the
+ * writer owns head and the reader owns tail, which may stay behind what was read by less than DOOR_TAIL_LAG. A message
+ * is its door_header followed by header.len bytes, padded to a multiple of 8, and may wrap. The reader sets `waiting`
+ * before it sleeps on its eventfd; the writer signals the eventfd only when it finds it set. */
 struct door_ring {
     uint32_t head;
     uint32_t reserved0[15];
@@ -122,6 +123,7 @@ struct door_piece {
     uint64_t len;
 };
 
+_Static_assert(DOOR_MESSAGE_MAX + DOOR_TAIL_LAG <= DOOR_RING_LEN, "room for a message");
 _Static_assert(sizeof(struct door_ring) == 192 - 64 + DOOR_RING_LEN, "door_ring");
 _Static_assert(sizeof(struct door_socket) == 8, "door_socket");
 _Static_assert(sizeof(struct door_header) == 16, "door_header");

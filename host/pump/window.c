@@ -12,7 +12,6 @@
 
 #define MASK (DOOR_RING_LEN - 1)
 #define PAGE 4096u
-#define GIVE_BACK_LEN 65536u
 
 enum status window_open(struct window *window, const int door[LAUNCHED_DESCRIPTORS])
 {
@@ -73,9 +72,9 @@ static uint32_t padded(size_t len)
  * the whole ring were for good once as much had gone through it. In steps; what is left is for the next time. */
 static uint32_t give_back(struct door_ring *ring, uint32_t from, uint32_t to)
 {
-    while (to - from >= GIVE_BACK_LEN) {
+    while (to - from >= DOOR_TAIL_LAG) {
         const size_t off = from & MASK;
-        const size_t len = GIVE_BACK_LEN < DOOR_RING_LEN - off ? GIVE_BACK_LEN : DOOR_RING_LEN - off;
+        const size_t len = DOOR_TAIL_LAG < DOOR_RING_LEN - off ? DOOR_TAIL_LAG : DOOR_RING_LEN - off;
         const uintptr_t at = (uintptr_t)ring->data + off, end = at + len;
         const uintptr_t first = (at + PAGE - 1) & ~(uintptr_t)(PAGE - 1), last = end & ~(uintptr_t)(PAGE - 1);
         if (first < last)

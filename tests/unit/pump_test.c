@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,9 +19,11 @@ struct rig {
     struct door_window *window;
     int host_waits; /* what the enclave signals */
     int sockets;    /* where it takes sockets */
+    int memory;     /* the window's */
     uint64_t left;
     uint64_t channel;
     unsigned replies;
+    bool bent; /* a reply had other bytes than its channel's */
     bool up;
     unsigned served, idled; /* what the archive was asked; and left alone */
 };
@@ -45,7 +48,9 @@ static void idle(void *context)
 static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
 {
     struct rig *rig = context;
-    (void)now_ms, (void)body, (void)more;
+    (void)now_ms, (void)more;
+    for (size_t i = 0; i < body.len; i++)
+        rig->bent |= body.data[i] != (uint8_t)channel;
     rig->channel = channel;
     rig->replies++;
     return OK;
@@ -72,6 +77,7 @@ static void begin_with(struct rig *rig, bool threaded)
     rig->sockets = ends[0];
     int memory = memfd_create("window", MFD_CLOEXEC);
     assert_int_equal(0, ftruncate(memory, sizeof *rig->window));
+    rig->memory = dup(memory);
     rig->window = mmap(NULL, sizeof *rig->window, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     assert_true(rig->window != MAP_FAILED);
     rig->window->version = DOOR_VERSION;
@@ -95,6 +101,7 @@ static void done(struct rig *rig)
     pump_free(rig->pump);
     close(rig->host_waits);
     close(rig->sockets);
+    close(rig->memory);
     munmap(rig->window, sizeof *rig->window);
 }
 
@@ -128,6 +135,49 @@ static void what_is_said_while_it_lingers_is_seen_without_a_signal(void **state)
     check_ok(pump_run(rig.pump, 1));
     assert_int_equal(1, rig.replies);
     assert_int_equal(7, rig.channel);
+    done(&rig);
+}
+
+#define BODY_LEN 3000u
+#define MESSAGES 2000u /* of 6 MB: each ring is gone through several times */
+
+static void copy(uint8_t *ring, uint32_t at, uint8_t *bytes, size_t len, bool in)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t *place = ring + ((at + i) & (DOOR_RING_LEN - 1));
+        *(in ? place : bytes + i) = *(in ? bytes + i : place);
+    }
+}
+
+/* Neither ring keeps the memory of what went through it, and nothing that was said is lost with it. */
+static void a_rings_pages_are_given_back_and_nothing_else(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct stat facts;
+    begin(&rig);
+    struct door_ring *out = &rig.window->to_host, *in = &rig.window->to_enclave;
+    for (unsigned i = 1; i <= MESSAGES; i++) {
+        uint8_t body[BODY_LEN + sizeof(struct door_header) + sizeof(struct door_request)];
+        struct door_header header = {.operation = DOOR_REPLY, .len = BODY_LEN, .id = i};
+        memset(body, (uint8_t)i, sizeof body);
+        assert_true(out->head - out->tail < DOOR_TAIL_LAG);
+        copy(out->data, out->head, (uint8_t *)&header, sizeof header, true);
+        copy(out->data, out->head + (uint32_t)sizeof header, body, BODY_LEN, true);
+        out->head += (uint32_t)sizeof header + BODY_LEN;
+        check_ok(pump_ask(rig.pump, i, DOOR_VTPM_DATA, bytes_from(body, BODY_LEN)));
+        check_ok(pump_run(rig.pump, 1));
+        assert_int_equal(i, rig.replies);
+        const uint32_t len = in->head - in->tail;
+        assert_int_equal(sizeof body, len);
+        copy(in->data, in->tail, body, len, false);
+        for (size_t at = sizeof body - BODY_LEN; at < sizeof body; at++)
+            assert_int_equal((uint8_t)i, body[at]);
+        in->tail += len;
+    }
+    assert_false(rig.bent);
+    assert_int_equal(0, fstat(rig.memory, &facts));
+    assert_in_range(facts.st_blocks * 512, 1, 5 * DOOR_TAIL_LAG);
     done(&rig);
 }
 
@@ -268,6 +318,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_said_while_it_lingers_is_seen_without_a_signal),
+        cmocka_unit_test(a_rings_pages_are_given_back_and_nothing_else),
         cmocka_unit_test(it_lingers_as_long_as_it_is_told_and_then_sleeps),
         cmocka_unit_test(what_was_said_between_is_not_slept_over),
         cmocka_unit_test(a_socket_is_handed_over_and_its_end_told),
