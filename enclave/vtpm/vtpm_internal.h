@@ -12,6 +12,7 @@
 #include "vtpm_keys.h"
 #include "vtpm_transfer.h"
 
+#include <openssl/aes.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -272,5 +273,9 @@ size_t vtpm_fwrite(const void *from, size_t len, size_t count, FILE *file);
 int vtpm_remove(const char *path);
 int vtpm_vdprintf(int fd, int flag, const char *format, va_list arguments);
 int vtpm_dprintf(int fd, int flag, const char *format, ...);
+
+/* aes.c: bound in the same way; as libcrypto's functions without the prefix. */
+int vtpm_AES_set_encrypt_key(const uint8_t *key, int bits, AES_KEY *schedule);
+void vtpm_AES_encrypt(const uint8_t in[AES_BLOCK_SIZE], uint8_t out[AES_BLOCK_SIZE], const AES_KEY *schedule);
 
 #endif

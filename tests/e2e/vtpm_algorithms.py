@@ -7,6 +7,7 @@ import hashlib, socket, struct, sys
 HASHES = {'sha1': 4, 'sha256': 0xb, 'sha384': 0xc, 'sha512': 0xd}
 MODES = {'ecb': 0x44, 'cbc': 0x42, 'ctr': 0x40, 'cfb': 0x43, 'ofb': 0x41}
 NULL, OWNER, NO_HIERARCHY = 0x10, 0x40000001, 0x40000007
+CMAC = 0x3f
 RETRY = 0x922
 
 
@@ -52,26 +53,40 @@ class Tpm:
         return result, handle, rest[10:10 + length]
 
 
+def load(tpm, algorithm, bits, mode, attributes):
+    """response code, handle of a symmetric key that is 1, 2, 3 …"""
+    key, seed = bytes(range(1, 1 + bits // 8)), bytes(32)
+    sensitive = u16(0x25) + sized() + sized(seed) + sized(key)
+    public = u16(0x25, 0xb) + u32(attributes) + sized() + u16(algorithm, bits, mode) + sized(hashlib.sha256(seed + key).digest())
+    result, rest = tpm.ask(0x167, (), sized(sensitive) + sized(public) + u32(NO_HIERARCHY))
+    return result, 0 if result else struct.unpack('>I', rest[:4])[0]
+
+
 def ciphers(tpm):
     for name, algorithm, block, sizes in (('aes', 6, 16, (128, 192, 256)), ('camellia', 0x26, 16, (128, 192, 256)),
                                           ('tdes', 3, 8, (128, 192))):
         for bits in sizes:
-            key, seed = bytes(range(1, 1 + bits // 8)), bytes(32)
             for mode, number in MODES.items():
-                sensitive = u16(0x25) + sized() + sized(seed) + sized(key)
-                public = u16(0x25, 0xb) + u32(0x60040) + sized() + u16(algorithm, bits, number) + sized(
-                    hashlib.sha256(seed + key).digest())
-                result, rest = tpm.ask(0x167, (), sized(sensitive) + sized(public) + u32(NO_HIERARCHY))
+                result, handle = load(tpm, algorithm, bits, number, 0x60040)
                 if result:
                     yield f'{name}-{bits}-{mode} as a key', result, b''
                     continue
-                handle = struct.unpack('>I', rest[:4])[0]
                 initial = b'' if mode == 'ecb' else bytes(range(block))
                 for direction, what in ((0, 'encrypts'), (1, 'decrypts')):
                     body = sized(bytes(range(64))) + bytes([direction]) + u16(NULL) + sized(initial)
                     result, rest = tpm.ask(0x193, (handle,), body, True)
                     yield f'{name}-{bits}-{mode} {what}', result, rest
                 tpm.flush(handle)
+
+
+def macs(tpm):
+    for bits in (128, 192, 256):
+        result, handle = load(tpm, 6, bits, CMAC, 0x40040)
+        yield f'an AES-CMAC key of {bits} bits', result, b''
+        if result == 0:
+            result, rest = tpm.ask(0x155, (handle,), sized(bytes(range(100))) + u16(CMAC), True)
+            yield f'AES-CMAC with {bits} bits', result, rest
+            tpm.flush(handle)
 
 
 def hashes(tpm):
@@ -126,7 +141,7 @@ def curves(tpm):
 
 def everything(path):
     tpm = Tpm(path)
-    return [each for part in (hashes, ciphers, rsa, curves) for each in part(tpm)]
+    return [each for part in (hashes, ciphers, macs, rsa, curves) for each in part(tpm)]
 
 
 ours, theirs = (everything(path) for path in sys.argv[1:])
