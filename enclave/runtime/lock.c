@@ -3,6 +3,7 @@
 #include "runtime_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
@@ -10,6 +11,7 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -29,9 +31,9 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-/* One argument pinned: to one of the values, or to anything up to the first. */
+/* One argument pinned to one of the values. */
 struct pin {
-    enum { UNPINNED, ANY_OF, AT_MOST } kind;
+    bool pinned;
     unsigned argument;
     uint32_t values[2];
 };
@@ -44,16 +46,16 @@ struct allowed {
 
 #define ONLY(argument, value)                                                                                          \
     {                                                                                                                  \
-        ANY_OF, argument,                                                                                              \
+        true, argument,                                                                                                \
         {                                                                                                              \
             value, value                                                                                               \
         }                                                                                                              \
     }
 
 static const struct allowed table[] = {
-    {SYS_read, {{ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}}}, "the monitor's answers; the host's wake-ups"},
-    {SYS_write, {{ANY_OF, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}}}, "requests to the monitor; waking the host"},
-    {SYS_ppoll, {{AT_MOST, 1, {2}}}, "sleeping until one of the two has something"},
+    {SYS_read, {{true, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}}}, "the monitor's answers; the host's wake-ups"},
+    {SYS_write, {{true, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}}}, "requests to the monitor; waking the host"},
+    {SYS_ppoll, {{0}}, "sleeping until host, monitor or socket have something"},
     {SYS_getrandom, {{0}}, "keys, nonces; libcrypto's generator seeds itself anew"},
     {SYS_getpid, {{0}}, "libcrypto's generator looks for a fork before each use"},
     {SYS_timer_settime, {{0}}, "a compartment's processor budget starts and stops its tick"},
@@ -66,7 +68,6 @@ static const struct allowed table[] = {
 
 /* For a program that takes a socket, these first. Whatever descriptor the host sends, no other call takes it. */
 static const struct allowed socket_table[] = {
-    {SYS_ppoll, {{AT_MOST, 1, {4}}}, "sleeping until one of these two has something, too"},
     {SYS_recvfrom,
      {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT), ONLY(4, 0)},
      "what the socket's other end says; never waits"},
@@ -107,13 +108,8 @@ static void hold(struct program *program, const struct pin *pin)
     load(program, low + sizeof(uint32_t));
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
     load(program, low);
-    if (pin->kind == AT_MOST) {
-        emit(program, BPF_JMP | BPF_JGT | BPF_K, pin->values[0], 1, 2);
-        emit(program, BPF_JMP | BPF_JA, 0, 0, 0); /* keeps both shapes of one length */
-    } else {
-        emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[0], 2, 0);
-        emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[1], 1, 0);
-    }
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[0], 2, 0);
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[1], 1, 0);
     end(program, SECCOMP_RET_KILL_PROCESS);
 }
 
@@ -122,7 +118,7 @@ static void allow(struct program *program, const struct allowed *allowed)
 {
     const unsigned short compare = program->len;
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed->call, 0, 0);
-    for (size_t i = 0; i < PINS_MAX && allowed->pins[i].kind != UNPINNED; i++)
+    for (size_t i = 0; i < PINS_MAX && allowed->pins[i].pinned; i++)
         hold(program, &allowed->pins[i]);
     end(program, SECCOMP_RET_ALLOW);
     program->code[compare].jf = (uint8_t)(program->len - compare - 1);
@@ -160,6 +156,19 @@ static bool no_new_code(void)
     return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0 || errno == EINVAL;
 }
 
+/* What is seldom ready, behind one descriptor: each that is waited for costs a command its share. */
+static bool gather_news(void)
+{
+    static const int seldom[] = {LAUNCH_FD_DOOR_IN, LAUNCH_FD_MONITOR, LAUNCH_FD_SOCKETS};
+    const int made = epoll_create1(EPOLL_CLOEXEC);
+    bool good = made >= 0 && dup3(made, NEWS_FD, O_CLOEXEC) == NEWS_FD && close(made) == 0;
+    for (size_t i = 0; good && i < sizeof seldom / sizeof *seldom; i++) {
+        struct epoll_event event = {.events = EPOLLIN};
+        good = epoll_ctl(NEWS_FD, EPOLL_CTL_ADD, seldom[i], &event) == 0;
+    }
+    return good;
+}
+
 enum status lock_down(const char **what)
 {
     const bool takes_socket = runtime.program->serve_socket;
@@ -168,6 +177,9 @@ enum status lock_down(const char **what)
         syscall(SYS_close_range, LAUNCH_FD_DOOR, LAUNCH_FD_DOOR, 0) != 0 ||
         syscall(SYS_close_range, LAUNCH_FD_PARAMETERS, LAUNCH_FD_SOCKETS - 1, 0) != 0 ||
         syscall(SYS_close_range, LAUNCH_FD_SOCKETS + takes_socket, ~0u, 0) != 0)
+        return IO;
+    *what = "what is waited for cannot be gathered";
+    if (takes_socket && !gather_news())
         return IO;
     *what = "capabilities cannot be dropped";
     if (!drop_capabilities())

@@ -95,26 +95,33 @@ static int stop(int code, const char *sentence)
     return code;
 }
 
-/* Sleep until the host or the monitor has something. */
+/* Sleep until the host, the monitor or the socket has something. */
 static void wait_for_news(bool *monitor_ready)
 {
-    struct pollfd waited[4] = {{.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN},
-                               {.fd = LAUNCH_FD_MONITOR, .events = POLLIN}};
-    const bool takes_socket = runtime.program->serve_socket;
+    /* With nobody left to hand sockets over, that would be news for ever. */
+    const bool gathered = runtime.program->serve_socket && !runtime.socket.no_more;
+    struct pollfd news[3] = {{.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN},
+                             {.fd = LAUNCH_FD_MONITOR, .events = POLLIN},
+                             {.fd = gathered ? LAUNCH_FD_SOCKETS : -1, .events = POLLIN}};
+    struct pollfd waited[3] = {socket_watched()};
     struct timespec now = {0};
     uint64_t count;
-    if (takes_socket)
-        socket_watch(waited + 2);
-    bool sleeps = door_sleep(&runtime.door);
-    int ready = ppoll(waited, takes_socket ? 4 : 2, sleeps ? NULL : &now, NULL);
+    if (gathered)
+        waited[1] = (struct pollfd){.fd = NEWS_FD, .events = POLLIN};
+    else
+        memcpy(waited + 1, news, 2 * sizeof *news);
+    const bool sleeps = door_sleep(&runtime.door);
+    (void)ppoll(waited, gathered ? 2 : 3, sleeps ? NULL : &now, NULL);
     door_awake(&runtime.door);
-    if (ready > 0 && waited[0].revents & POLLIN) {
+    runtime.socket.ready = waited[0].revents != 0;
+    if (waited[1].revents || (!gathered && waited[2].revents))
+        (void)ppoll(news, 3, &now, NULL);
+    if (news[0].revents & POLLIN) {
         ssize_t got = read(LAUNCH_FD_DOOR_IN, &count, sizeof count);
         (void)got; /* the ring says what there is */
     }
-    *monitor_ready = ready > 0 && waited[1].revents;
-    if (ready > 0 && takes_socket)
-        socket_seen(waited + 2);
+    *monitor_ready = news[1].revents != 0;
+    runtime.socket.comes = news[2].revents != 0;
 }
 
 static enum status serve_door(void)

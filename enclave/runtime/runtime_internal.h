@@ -9,6 +9,8 @@
 
 /* What a socket that was taken is always called: the lowest number, which the lock closed and nothing else takes. */
 #define SOCKET_FD 0
+/* Readable when host, monitor or whoever hands sockets over has something, in a program that takes sockets. */
+#define NEWS_FD 1
 
 struct runtime {
     const struct runtime_program *program;
@@ -41,9 +43,8 @@ MUST_USE enum status launch_set_up(struct writer *why);
 /* lock.c */
 MUST_USE enum status lock_down(const char **what);
 
-/* socket.c: what is to be polled; what came of it. IO: the host broke the way sockets come. */
-void socket_watch(struct pollfd waited[2]);
-void socket_seen(const struct pollfd waited[2]);
+/* socket.c: what to wait for at the socket itself. IO: the host broke the way sockets come. */
+struct pollfd socket_watched(void);
 MUST_USE enum status socket_serve(void);
 
 /* tee.c: ask and wait. `answer` borrows from runtime.packet. */

@@ -9,11 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void socket_watch(struct pollfd waited[2])
+struct pollfd socket_watched(void)
 {
-    waited[0] = (struct pollfd){.fd = runtime.socket.no_more ? -1 : LAUNCH_FD_SOCKETS, .events = POLLIN};
-    waited[1] = (struct pollfd){.fd = runtime.socket.open && runtime.socket.events ? SOCKET_FD : -1,
-                                .events = runtime.socket.events};
+    return (struct pollfd){.fd = runtime.socket.open && runtime.socket.events ? SOCKET_FD : -1,
+                           .events = runtime.socket.events};
 }
 
 void runtime_socket_close(void)
@@ -60,12 +59,6 @@ static enum status take(void)
     runtime.socket.id = socket.id;
     runtime.program->took_socket();
     return OK;
-}
-
-void socket_seen(const struct pollfd waited[2])
-{
-    runtime.socket.comes = waited[0].revents != 0;
-    runtime.socket.ready = waited[1].revents != 0;
 }
 
 enum status socket_serve(void)

@@ -149,8 +149,6 @@ static bool misuse_a_socket(struct bytes word)
         syscall(SYS_close, LAUNCH_FD_MONITOR);
     else if (starts(word, "close"))
         syscall(SYS_close, 0);
-    else if (starts(word, "poll five"))
-        syscall(SYS_ppoll, in_data, 5, NULL, NULL, 8);
     else
         return false;
     return true;
@@ -178,8 +176,6 @@ static void break_a_wall(struct bytes word)
         syscall(SYS_write, LAUNCH_FD_DOOR_IN, in_data, 8);
     else if (starts(word, "high"))
         syscall(SYS_read, (1ull << 32) + LAUNCH_FD_DOOR_IN, in_data, 8);
-    else if (starts(word, "poll"))
-        syscall(SYS_ppoll, in_data, 3, NULL, NULL, 8);
     else if (starts(word, "futex"))
         syscall(SYS_futex, in_data, FUTEX_WAIT_PRIVATE, 0, NULL);
 #if defined(__x86_64__)
