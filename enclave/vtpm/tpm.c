@@ -186,19 +186,16 @@ static void put_refusal(struct writer *reply, bool prefixed, uint32_t code)
 /* libtpms' own room for NV is more than a commit can carry. How much must be left for a command, of those that make the
  * state grow: passwords and policies are of 64 bytes at the most, but an index may be given one ever anew. Evicting a
  * persistent object gives room back. */
-static size_t room_wanted(struct bytes command)
+static size_t room_wanted(const struct swtpm_tpm_command *command)
 {
-    struct reader reader = reader_over(command);
-    (void)take_u16be(&reader);
-    (void)take_u32be(&reader);
-    uint32_t code = take_u32be(&reader);
-    (void)take_u32be(&reader);
-    uint8_t object = take_u8(&reader);
-    switch (code) {
+    struct reader handles;
+    switch (command->code) {
     case CC_NV_DEFINE_SPACE:
         return VTPM_GROWTH_MAX;
     case CC_EVICT_CONTROL:
-        return object != PERSISTENT ? VTPM_GROWTH_MAX : 0;
+        handles = reader_over(bytes_slice(command->command, SWTPM_TPM_HEADER, 2 * sizeof(uint32_t)));
+        (void)take_u32be(&handles);
+        return take_u8(&handles) != PERSISTENT ? VTPM_GROWTH_MAX : 0;
     case CC_HIERARCHY_CHANGE_AUTH:
     case CC_PCR_SET_AUTH_POLICY:
     case CC_SET_PRIMARY_POLICY:
@@ -217,7 +214,7 @@ static uint32_t refusal(const struct vtpm *vtpm, const struct swtpm_tpm_command 
         return RC_COMMAND_SIZE;
     if (command->prefixed && command->locality > vtpm_locality_max(vtpm))
         return RC_LOCALITY;
-    const size_t wanted = room_wanted(command->command);
+    const size_t wanted = room_wanted(command);
     if (wanted && vtpm->states[VTPM_PERMANENT].len > vtpm->state_max - wanted)
         return RC_NV_SPACE;
     return 0;
@@ -261,14 +258,12 @@ enum status vtpm_tpm_run(struct vtpm *vtpm, uint8_t locality, uint16_t tag, uint
     return reader.status == OK ? OK : INTERNAL;
 }
 
-static bool is_startup(struct bytes command, struct bytes response)
+static bool succeeded(struct bytes response)
 {
-    struct reader asked = reader_over(command), said = reader_over(response);
-    (void)take_u16be(&asked);
-    (void)take_u32be(&asked);
-    (void)take_u16be(&said);
-    (void)take_u32be(&said);
-    return take_u32be(&asked) == CC_STARTUP && take_u32be(&said) == 0 && asked.status == OK && said.status == OK;
+    struct reader reader = reader_over(response);
+    (void)take_u16be(&reader);
+    (void)take_u32be(&reader);
+    return take_u32be(&reader) == 0 && reader.status == OK;
 }
 
 void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
@@ -285,7 +280,7 @@ void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)
     struct bytes response = {0};
     vtpm_launches_ask(vtpm);
     enum status status = vtpm_tpm_process(vtpm, locality, command.command, &response);
-    if (status == OK && is_startup(command.command, response) && !vtpm_launch_started(vtpm))
+    if (status == OK && command.code == CC_STARTUP && succeeded(response) && !vtpm_launch_started(vtpm))
         status = INTERNAL;
     if (status == OK)
         swtpm_put_response(reply, command.prefixed, response);

@@ -55,7 +55,10 @@ enum status swtpm_tpm_decode(struct bytes encoded, struct swtpm_tpm_command *com
         got.locality = take_u8(&reader);
         (void)take_u32be(&reader);
     }
-    got.command = take_rest(&reader);
+    got.command = reader.rest;
+    (void)take_u16be(&reader);
+    (void)take_u32be(&reader);
+    got.code = take_u32be(&reader);
     *command = got;
     return OK;
 }

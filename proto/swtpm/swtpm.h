@@ -121,7 +121,8 @@ MUST_USE enum status swtpm_reply_decode(enum swtpm_command command, struct bytes
 struct swtpm_tpm_command {
     bool prefixed; /* its response is wanted as {u32 length, response, u32 0} */
     uint8_t locality;
-    struct bytes command; /* borrows */
+    uint32_t code;
+    struct bytes command; /* with its header; borrows */
 };
 
 /* As swtpm_request_len(). MALFORMED: shorter than a header, or the prefix and the header disagree; NO_ROOM: past

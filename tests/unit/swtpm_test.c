@@ -288,6 +288,7 @@ static void a_tpm_command_is_framed_by_its_own_length(void **state)
         check_status(TRUNCATED, swtpm_tpm_decode(bytes_slice(plain, 0, cut), &got));
     check_ok(swtpm_tpm_decode(plain, &got));
     check_bytes(plain, got.command);
+    assert_int_equal(0x17b, got.code);
     assert_false(got.prefixed);
     check_status(MALFORMED, swtpm_tpm_decode(from_hex(GET_RANDOM "00"), &got));
     check_ok(swtpm_tpm_len(from_hex(GET_RANDOM "8001"), &len));
@@ -309,6 +310,7 @@ static void a_prefix_says_locality_and_the_same_length(void **state)
     assert_true(got.prefixed);
     assert_int_equal(3, got.locality);
     assert_int_equal(12, got.command.len);
+    assert_int_equal(0x17b, got.code);
     check_status(MALFORMED, swtpm_tpm_decode(from_hex("00000008030000000c" GET_RANDOM "00"), &got));
     check_status(MALFORMED, swtpm_tpm_decode(from_hex("00000008030000000b" GET_RANDOM), &got));
     check_status(MALFORMED, swtpm_tpm_decode(from_hex("00000009030000000c" GET_RANDOM), &got));
