@@ -150,11 +150,12 @@ static int loop(void)
     const char *sentence = NULL;
     bool monitor_ready = false;
     for (;;) {
-        if (serve_door() != OK)
-            return stop(RUNTIME_EXIT_DOOR, NULL);
+        /* First, while it is sure to be there: whoever asks the monitor for something else takes it along. */
         if (monitor_ready && tee_take_advance() != OK)
             return stop(RUNTIME_EXIT_DOOR, "the monitor is gone");
         deliver_advance();
+        if (serve_door() != OK)
+            return stop(RUNTIME_EXIT_DOOR, NULL);
         if (runtime.program->serve_socket && socket_serve() != OK)
             return stop(RUNTIME_EXIT_DOOR, "a socket came under a number that cannot be");
         runtime.program->idle();
