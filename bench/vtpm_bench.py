@@ -5,7 +5,7 @@ start takes to the first answer; and what an instance holds in memory, one of on
 import itertools, os, pathlib, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
-RUNS, STARTS, INSTANCES = 9, 15, 50
+TURNS, STARTS, INSTANCES = 60, 15, 50
 PAUSE = 0.4  # s before a start
 OWNER, INDEX = 0x40000001, 0x01500016
 RETRY = struct.pack('>I', 0x922)
@@ -193,7 +193,7 @@ def memory(processes, what):
 
 
 def commands(client, index):
-    """name, command, how often in a run, what follows each answer"""
+    """name, command, how often in a turn, what follows each answer"""
     ecc, rsa = (struct.unpack('>I', client.ask(primary(public))[10:14])[0] for public in (ECC, RSA))
     public = struct.pack('>IHIHH', index, 0xb, 0x02020002, 0, 8)
     client.ask(authorised(0x12a, [OWNER], sized(b'') + sized(public)))
@@ -201,13 +201,13 @@ def commands(client, index):
     write = lambda: authorised(0x137, [OWNER, index], sized(struct.pack('>Q', next(numbers))) + bytes(2))
     flush = lambda answer: client.ask(plain(0x165, answer[10:14]))
     return [
-        ('getrandom', plain(0x17b, struct.pack('>H', 16)), 2000, None),
-        ('createprimary_ecc', primary(ECC), 50, flush),
-        ('sign_ecc', sign(ecc), 200, None),
-        ('sign_rsa', sign(rsa), 100, None),
+        ('getrandom', plain(0x17b, struct.pack('>H', 16)), 300, None),
+        ('createprimary_ecc', primary(ECC), 8, flush),
+        ('sign_ecc', sign(ecc), 30, None),
+        ('sign_rsa', sign(rsa), 15, None),
         ('pcr_extend', authorised(0x182, [16], struct.pack('>IH', 1, 0xb) + bytes(32)), 300, None),
-        ('quote', authorised(0x158, [ecc], sized(b'nonce') + struct.pack('>HIHB', 0x10, 1, 0xb, 3) + b'\0\0\1'), 200, None),
-        ('nv_write', write, 100, None),
+        ('quote', authorised(0x158, [ecc], sized(b'nonce') + struct.pack('>HIHB', 0x10, 1, 0xb, 3) + b'\0\0\1'), 30, None),
+        ('nv_write', write, 15, None),
     ]
 
 
@@ -218,7 +218,7 @@ def compare(ours, theirs, index, only=None, called=None):
         if only and mine[0] != only:
             continue
         times = [[], []]
-        for _ in range(RUNS):  # in turn, so that whatever else the machine does meets both
+        for _ in range(TURNS):  # short ones, so that whatever else the machine does meets both
             for which, (_, command, count, after) in enumerate((mine, other)):
                 times[which].append(clients[which].timed(command, count, after))
         line(f'vtpm.{called or mine[0]}', min(times[0]), 'µs', 'swtpm', min(times[1]), times[0])
