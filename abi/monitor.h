@@ -32,12 +32,16 @@ enum monitor_operation {
     MONITOR_REPORT = 2,   /* monitor_report; reply: evidence (proto/eat) */
     MONITOR_SEAL_KEY = 3, /* monitor_seal; reply: monitor_seal_reply */
     MONITOR_HEAD = 4,     /* no payload; reply: monitor_head_reply */
-    MONITOR_ADVANCE = 5,  /* monitor_advance; the reply (monitor_head_reply) comes only once it is durable */
+    MONITOR_ADVANCE = 5,  /* monitor_advance, then the record that it names, or nothing; the reply (monitor_head_reply)
+                             comes only once both are durable */
     MONITOR_LAUNCH = 6,   /* no payload; reply: monitor_launch, what was measured for the host end that is attached.
                              NOT_FOUND: nothing was */
     MONITOR_LAUNCHES = 7, /* monitor_launches_from; reply: monitor_launches_reply, the node's log of measured launches
                              since the monitor began, oldest first. Of enclaves, the node's own vTPM alone may ask; on
                              the control socket whoever may open it */
+
+    MONITOR_RECORD = 8, /* monitor_record; reply: that record, if it came with its advance and is one of the last
+                           MONITOR_RECORDS up to the head: what the host lost may be had from here. NOT_FOUND */
 
     /* Asked by the host daemon on the monitor's control socket. */
     MONITOR_ATTACH = 32, /* no payload: the node's own instance; or monitor_instance: the one in node/instances/NAME.
@@ -122,6 +126,13 @@ struct monitor_advance {
     uint8_t hash[MONITOR_HASH_LEN];
     uint32_t strict; /* 1: the NV counter moves too */
     uint32_t reserved;
+};
+
+#define MONITOR_RECORDS 8       /* kept of each site */
+#define MONITOR_RECORD_MAX 4064 /* a longer one does not come with its advance */
+
+struct monitor_record {
+    uint64_t sequence;
 };
 
 /* The site's head and how fresh it can be proved to be. */

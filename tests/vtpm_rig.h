@@ -41,16 +41,26 @@ struct rig {
     uint8_t hash[32];
     enum status (*report)(const struct rig *rig, const struct monitor_report *asked, struct writer *evidence);
     struct monitor_advance advance;
-    bool advancing;
+    uint8_t record[MONITOR_RECORD_MAX]; /* that came with it */
+    size_t record_len;
+    struct rig_record {
+        uint64_t sequence;
+        size_t len;
+        uint8_t data[MONITOR_RECORD_MAX];
+    } kept[MONITOR_RECORDS];
+    enum status record_says;
+    bool advancing, mute;              /* asked and not answered; the monitor does nothing */
+    const struct rig_letter *before;   /* of what waits, the last that was sent before it was asked; NULL: none */
     uint64_t advances, die_at_advance; /* killed when the monitor has moved the head and not said so yet */
     bool dead;
 
     char home[64], path[96]; /* the host */
     struct archive *archive;
-    struct rig_letter *first, *last;
+    struct rig_letter *first, *last, *late;
     uint64_t operations, die_at; /* of the archive: killed just before that one */
     enum status sync_says;       /* not OK: said instead of syncing, and what was appended is forgotten … */
     bool sync_does;              /* … or not */
+    bool slow;                   /* a sync is answered by rig_catch_up() alone; what comes behind it waits, too */
     bool timer;
     char audit[4096];
 
@@ -82,10 +92,15 @@ static inline enum status rig_send(void *user, enum door_operation operation, ui
     return OK;
 }
 
-static inline enum status rig_advance(void *user, const struct monitor_advance *advance)
+static inline enum status rig_advance(void *user, const struct monitor_advance *advance, struct bytes record)
 {
     struct rig *rig = user;
     rig->advance = *advance;
+    rig->before = rig->first ? rig->last : NULL;
+    assert_true(record.len <= MONITOR_RECORD_MAX);
+    rig->record_len = record.len;
+    if (record.len)
+        memcpy(rig->record, record.data, record.len);
     rig->advancing = true;
     return OK;
 }
@@ -96,6 +111,19 @@ static inline enum status rig_head(void *user, struct monitor_head_reply *head)
     *head = (struct monitor_head_reply){.sequence = rig->sequence};
     memcpy(head->hash, rig->hash, sizeof head->hash);
     return OK;
+}
+
+/* As the monitor's table has them. */
+static inline enum status rig_record(void *user, uint64_t sequence, struct writer *record)
+{
+    const struct rig *rig = user;
+    const struct rig_record *kept = &rig->kept[sequence % MONITOR_RECORDS];
+    if (rig->record_says != OK)
+        return rig->record_says;
+    if (kept->len == 0 || kept->sequence != sequence || sequence > rig->sequence)
+        return NOT_FOUND;
+    put_bytes(record, bytes_from(kept->data, kept->len));
+    return writer_end(record);
 }
 
 static inline enum status rig_seal_key(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply)
@@ -194,14 +222,35 @@ static inline void rig_letter_take(struct rig *rig, const struct rig_letter *let
     }
 }
 
+static inline bool rig_is_for_archive(uint16_t operation)
+{
+    return operation != DOOR_REPLY && operation != DOOR_TIMER && operation != DOOR_AUDIT;
+}
+
+/* What the host has not come to yet. */
+static inline bool rig_lags(struct rig *rig, struct rig_letter *letter)
+{
+    if (!rig->slow || !rig_is_for_archive(letter->header.operation) ||
+        (!rig->late && letter->header.operation != DOOR_SYNC))
+        return false;
+    struct rig_letter **end = &rig->late;
+    while (*end)
+        end = &(*end)->next;
+    letter->next = NULL;
+    *end = letter;
+    return true;
+}
+
 /* Everything that can happen happens, until nothing more does. */
 static inline void rig_run(struct rig *rig)
 {
     const char *sentence;
-    while (vtpm_exit_code(rig->vtpm, &sentence) == 0 && !rig->dead && (rig->first || rig->advancing)) {
+    while (vtpm_exit_code(rig->vtpm, &sentence) == 0 && !rig->dead && (rig->first || (rig->advancing && !rig->mute))) {
         struct rig_letter *letter = rig->first;
         if (letter) {
             rig->first = letter->next;
+            if (rig_lags(rig, letter))
+                continue;
             rig_letter_take(rig, letter);
             free(letter);
             continue;
@@ -211,11 +260,28 @@ static inline void rig_run(struct rig *rig)
         assert_true(rig->advance.sequence == rig->sequence + 1);
         rig->sequence = rig->advance.sequence;
         memcpy(rig->hash, rig->advance.hash, sizeof rig->hash);
+        struct rig_record *kept = &rig->kept[rig->sequence % MONITOR_RECORDS];
+        if (rig->record_len) {
+            *kept = (struct rig_record){.sequence = rig->sequence, .len = rig->record_len};
+            memcpy(kept->data, rig->record, rig->record_len);
+        }
         rig->dead = ++rig->advances == rig->die_at_advance;
         check_ok(rig_head(rig, &head));
         if (!rig->dead)
             vtpm_advanced(rig->vtpm, OK, &head);
     }
+}
+
+static inline void rig_catch_up(struct rig *rig)
+{
+    rig->slow = false;
+    while (rig->late && !rig->dead) {
+        struct rig_letter *letter = rig->late;
+        rig->late = letter->next;
+        rig_letter_take(rig, letter);
+        free(letter);
+    }
+    rig_run(rig);
 }
 
 static inline void rig_tick(struct rig *rig)
@@ -255,11 +321,24 @@ static inline void rig_stop(struct rig *rig)
         free(rig->first);
         rig->first = next;
     }
+    while (rig->late) {
+        struct rig_letter *next = rig->late->next;
+        free(rig->late);
+        rig->late = next;
+    }
     rig->last = NULL;
-    rig->advancing = rig->dead = rig->timer = false;
+    rig->slow = false;
+    rig->advancing = rig->mute = rig->dead = rig->timer = false;
     rig->die_at = rig->die_at_advance = 0;
     archive_close(rig->archive);
     rig->archive = NULL;
+}
+
+/* As whoever ends in order: the archive keeps what it was handed. */
+static inline void rig_end(struct rig *rig)
+{
+    check_ok(archive_sync(rig->archive));
+    rig_stop(rig);
 }
 
 /* Gives the exit code of the launch, 0 when it serves. */
@@ -267,8 +346,8 @@ static inline int rig_launch(struct rig *rig)
 {
     const struct archive_config kept = {.path = rig->path};
     const struct vtpm_config config = {
-        .port = {rig, rig_send, rig_advance, rig_head, rig_seal_key, rig_report, rig_launch_of_vm, rig_launches,
-                 rig_clock_ms},
+        .port = {rig, rig_send, rig_advance, rig_record, rig_head, rig_seal_key, rig_report, rig_launch_of_vm,
+                 rig_launches, rig_clock_ms},
         .socket = rig->socket,
         .buffer_max = rig->buffer_max,
     };

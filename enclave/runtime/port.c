@@ -11,7 +11,7 @@ enum status runtime_port_send(void *user, enum door_operation operation, uint64_
 enum status runtime_port_advance(void *user, const struct monitor_advance *advance)
 {
     (void)user;
-    return tee_advance(advance);
+    return tee_advance(advance, (struct bytes){0});
 }
 
 enum status runtime_port_head(void *user, struct monitor_head_reply *head)

@@ -83,7 +83,8 @@ uint64_t runtime_clock_ms(void);
 MUST_USE enum status tee_report(const struct monitor_report *report, struct writer *evidence);
 MUST_USE enum status tee_seal_key(const struct monitor_seal *seal, struct monitor_seal_reply *reply);
 MUST_USE enum status tee_head(struct monitor_head_reply *head);
-MUST_USE enum status tee_advance(const struct monitor_advance *advance);
+MUST_USE enum status tee_advance(const struct monitor_advance *advance, struct bytes record); /* that, or empty */
+MUST_USE enum status tee_record(uint64_t sequence, struct writer *record);
 /* NOT_FOUND: nothing was measured for the host end. */
 MUST_USE enum status tee_launch(struct monitor_launch *launch);
 /* The node's log from `from` on, as much of it as one answer has; DENIED: not for this enclave. */

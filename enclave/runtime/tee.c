@@ -5,14 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum status send_request(enum monitor_operation operation, struct bytes payload)
+static enum status send_request(enum monitor_operation operation, struct bytes payload, struct bytes rest)
 {
-    uint8_t room[sizeof(struct monitor_header) + 512];
+    uint8_t room[sizeof(struct monitor_header) + 512 + MONITOR_RECORD_MAX];
     const struct monitor_header header = {
-        .version = MONITOR_VERSION, .operation = (uint16_t)operation, .len = (uint32_t)payload.len};
+        .version = MONITOR_VERSION, .operation = (uint16_t)operation, .len = (uint32_t)(payload.len + rest.len)};
     struct writer writer = writer_over(room, sizeof room);
     put_bytes(&writer, bytes_from(&header, sizeof header));
     put_bytes(&writer, payload);
+    put_bytes(&writer, rest);
     TRY(writer_end(&writer));
     ssize_t sent;
     do
@@ -51,7 +52,7 @@ static enum status keep_advance(const struct monitor_header *header, struct byte
 enum status tee_ask(enum monitor_operation operation, struct bytes payload, struct bytes *answer)
 {
     struct monitor_header header;
-    TRY(send_request(operation, payload));
+    TRY(send_request(operation, payload, (struct bytes){0}));
     for (;;) {
         TRY(take_packet(&header, answer));
         if (header.operation == operation)
@@ -100,13 +101,22 @@ enum status tee_head(struct monitor_head_reply *head)
     return OK;
 }
 
-enum status tee_advance(const struct monitor_advance *advance)
+enum status tee_advance(const struct monitor_advance *advance, struct bytes record)
 {
     if (runtime.advancing || runtime.has_advanced)
         return BUSY;
-    TRY(send_request(MONITOR_ADVANCE, bytes_from(advance, sizeof *advance)));
+    TRY(send_request(MONITOR_ADVANCE, bytes_from(advance, sizeof *advance), record));
     runtime.advancing = true;
     return OK;
+}
+
+enum status tee_record(uint64_t sequence, struct writer *record)
+{
+    const struct monitor_record asked = {sequence};
+    struct bytes answer;
+    TRY(tee_ask(MONITOR_RECORD, bytes_from(&asked, sizeof asked), &answer));
+    put_bytes(record, answer);
+    return writer_end(record);
 }
 
 enum status tee_launch(struct monitor_launch *launch)

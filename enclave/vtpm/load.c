@@ -36,10 +36,29 @@ enum status vtpm_start(struct vtpm *vtpm, const struct image_configuration *whos
     return vtpm->port.head(vtpm->port.user, &vtpm->head);
 }
 
+/* What the monitor keeps and the host has not stored. A record that is missing is for the store to tell. */
+static enum status take_kept(struct vtpm *vtpm)
+{
+    vtpm->handed = vtpm->synced = store_next_sequence(vtpm->store) - 1;
+    while (store_next_sequence(vtpm->store) <= vtpm->head.sequence) {
+        uint8_t room[MONITOR_RECORD_MAX];
+        struct writer record = writer_over(room, sizeof room);
+        enum status status = vtpm->port.record(vtpm->port.user, store_next_sequence(vtpm->store), &record);
+        if (status == NOT_FOUND)
+            return OK;
+        if (status != OK) {
+            vtpm_stop(vtpm, 9, "the monitor gives no record that the host has not stored: %s", status_word(status));
+            return status;
+        }
+        TRY(store_apply(vtpm->store, writer_bytes(&record)));
+    }
+    return OK;
+}
+
 static void finish(struct vtpm *vtpm)
 {
     bool advance = false;
-    if (store_finish_load(vtpm->store, vtpm->head.sequence, vtpm->head.hash, &advance) != OK) {
+    if (take_kept(vtpm) != OK || store_finish_load(vtpm->store, vtpm->head.sequence, vtpm->head.hash, &advance) != OK) {
         vtpm_stop(vtpm, store_refused_exit_code(vtpm->store), "%s", store_refused_sentence(vtpm->store));
         return;
     }
@@ -63,7 +82,7 @@ static void finish(struct vtpm *vtpm)
     struct monitor_advance wanted = {0};
     store_sealed_head(vtpm->store, &wanted.sequence, wanted.hash);
     vtpm->commit = VTPM_ADVANCING;
-    if (vtpm->port.advance(vtpm->port.user, &wanted) != OK)
+    if (vtpm->port.advance(vtpm->port.user, &wanted, (struct bytes){0}) != OK)
         vtpm_stop(vtpm, 4, "the monitor is gone");
 }
 

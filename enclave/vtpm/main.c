@@ -8,6 +8,18 @@
 
 static struct vtpm *vtpm;
 
+static enum status advance(void *user, const struct monitor_advance *advance, struct bytes record)
+{
+    (void)user;
+    return tee_advance(advance, record);
+}
+
+static enum status record(void *user, uint64_t sequence, struct writer *record)
+{
+    (void)user;
+    return tee_record(sequence, record);
+}
+
 static enum status launch_of_vm(void *user, struct monitor_launch *launch)
 {
     (void)user;
@@ -28,7 +40,7 @@ static uint64_t clock_ms(void *user)
 
 static enum status set_up(const struct runtime_launch *launch, struct writer *why)
 {
-    const struct vtpm_config config = {.port = {NULL, runtime_port_send, runtime_port_advance, runtime_port_head,
+    const struct vtpm_config config = {.port = {NULL, runtime_port_send, advance, record, runtime_port_head,
                                                 runtime_port_seal_key, runtime_port_report, launch_of_vm, launches,
                                                 clock_ms},
                                        .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close}};

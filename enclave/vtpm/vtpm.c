@@ -248,7 +248,7 @@ static void completed(struct vtpm *vtpm, const struct door_header *header, struc
     const enum status status = header->status <= INTERNAL ? (enum status)header->status : INTERNAL;
     if (vtpm->life == VTPM_LOADING && vtpm->load.id != 0 && header->id == vtpm->load.id) {
         vtpm_load_take(vtpm, status, payload);
-    } else if (vtpm->commit == VTPM_SYNCING && header->id == vtpm->sync_id) {
+    } else if (vtpm->sync_of && header->id == vtpm->sync_id) {
         vtpm_synced(vtpm, status);
     } else {
         vtpm_audit(vtpm, "dropped=complete id=%llu", (unsigned long long)header->id);

@@ -43,8 +43,10 @@ struct vtpm_port {
     /* One message to the host: parts taken one after the other. Waits for room; IO when the host is gone for good. */
     enum status (*send)(void *user, enum door_operation operation, uint64_t id, const struct bytes *parts,
                         size_t count);
-    /* Ask the monitor to move the head; the answer comes by vtpm_advanced(), not before this returned. */
-    enum status (*advance)(void *user, const struct monitor_advance *advance);
+    /* Ask the monitor to move the head, and to keep the record that it names, unless that is empty; the answer comes by
+     * vtpm_advanced(), not before this returned. */
+    enum status (*advance)(void *user, const struct monitor_advance *advance, struct bytes record);
+    enum status (*record)(void *user, uint64_t sequence, struct writer *record); /* one that the monitor keeps */
     enum status (*head)(void *user, struct monitor_head_reply *head);
     enum status (*seal_key)(void *user, const struct monitor_seal *seal, struct monitor_seal_reply *reply);
     enum status (*report)(void *user, const struct monitor_report *report, struct writer *evidence);

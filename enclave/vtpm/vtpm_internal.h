@@ -25,7 +25,7 @@
 #define VTPM_REPLY_MAX VTPM_KEYS_ANSWER_MAX /* the longest there is */
 
 enum vtpm_life { VTPM_LOADING, VTPM_SERVING, VTPM_STOPPED };
-/* A commit's way: sealed and handed out, durable at the host, the monitor's head on it. */
+/* A sealed record's way: durable at the host, where the monitor cannot keep it; the monitor's head on it. */
 enum vtpm_commit { VTPM_AT_REST, VTPM_SYNCING, VTPM_ADVANCING, VTPM_WAITING };
 
 /* As libtpms names them; the numbers are in the tables. */
@@ -130,9 +130,10 @@ struct vtpm {
     size_t waiting_bytes;
 
     enum vtpm_commit commit;
-    struct bytes record; /* borrowed from the store until the next seal */
-    uint64_t next_id, sync_id;
-    uint64_t channel; /* whom the reply is for that waits for the commit; VTPM_SOCKET */
+    struct bytes record;                /* borrowed from the store until the next seal */
+    uint64_t handed, synced;            /* up to which sequence the host has the log, and has it durably */
+    uint64_t next_id, sync_id, sync_of; /* the sync under way, and up to where it makes durable; 0: there is none */
+    uint64_t channel;                   /* whom the reply is for that waits for the commit; VTPM_SOCKET */
     uint8_t reply_room[VTPM_REPLY_MAX];
     uint8_t *reply; /* reply_room, or owned where that does not do */
     size_t reply_len;

@@ -28,8 +28,9 @@ struct pump_archive {
     void *context;
     /* Any ARCHIVE_*, LOG_*, SNAPSHOT_* or SYNC; the payload is hostile. */
     enum status (*serve)(void *context, const struct door_header *header, struct bytes payload, struct writer *answer);
-    void (*abandon)(void *context); /* forget what was not synced */
-    void (*idle)(void *context);    /* without a thread: it was answered, and nobody waits; may be NULL */
+    /* The enclave has gone: of what was not synced, forget what is not whole by itself. */
+    void (*abandon)(void *context);
+    void (*idle)(void *context); /* without a thread: it was answered, and nobody waits; may be NULL */
 };
 
 /* What stands between the door and its peers. */
@@ -58,7 +59,7 @@ MUST_USE enum status pump_hand(void *context, uint64_t channel, int fd);
 
 /* The door: its descriptors, in the order of MONITOR_LAUNCHED, change hands and are closed even on failure. */
 MUST_USE enum status pump_attach(struct pump *pump, uint64_t now_ms, const int door[LAUNCHED_DESCRIPTORS]);
-/* No enclave any more: what it said last is heard, what is open is answered 5.03, what was not synced is forgotten. */
+/* No enclave any more: what it said last is heard, what is open is answered 5.03, what was not synced is abandoned. */
 void pump_detach(struct pump *pump, uint64_t now_ms);
 bool pump_attached(const struct pump *pump);
 

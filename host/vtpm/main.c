@@ -16,6 +16,15 @@
 
 static struct archive *archive;
 
+/* When an enclave has gone: what it handed over are whole records, each of which follows on what is there, for it hands
+ * over none while it waits for a sync. */
+static void keep(void *context)
+{
+    enum status status = archive_sync(context);
+    if (status != OK)
+        pump_log("warning", "not_synced", "status=\"%s\"", status_word(status));
+}
+
 static int open_archive(const struct vtpm_options *options, struct pump_archive *kept)
 {
     char path[PATH_MAX], why[512];
@@ -28,7 +37,7 @@ static int open_archive(const struct vtpm_options *options, struct pump_archive 
     }
     const struct archive_config config = {.path = path, .small = true};
     enum status status = archive_open(&archive, &config, &sentence);
-    *kept = (struct pump_archive){NULL, archive, archive_serve, archive_abandon, archive_idle};
+    *kept = (struct pump_archive){NULL, archive, archive_serve, keep, archive_idle};
     if (status == OK)
         return -1;
     why[sentence.len] = 0;

@@ -6,7 +6,7 @@
 
 #define NONCE_LEN 16
 #define MAC_LEN 32
-#define RECORD_LEN (HEADS_SITE_LEN + 8 + 32)
+#define HEAD_LEN (HEADS_SITE_LEN + 8 + 32)
 #define BODY_LEN (HEADS_SLOT_LEN - MAC_LEN)
 
 static const uint8_t magic[8] = "BSTDHEA1";
@@ -20,12 +20,14 @@ struct table {
     uint64_t since_s;
     uint8_t nonce[NONCE_LEN];
     uint8_t ahead[NONCE_LEN]; /* zero, or the nonce of the slot that will be written next */
-    size_t count;
+    size_t places;
     struct head heads[HEADS_SITES_MAX];
-    uint64_t epoch; /* behind the records: zero in tables of before there was one */
+    uint64_t epoch;   /* behind the heads: zero in tables of before there was one */
+    uint64_t written; /* one more than the place whose newest record was written with it; 0: none */
 };
 
-_Static_assert(8 + 3 * 8 + 2 * NONCE_LEN + 8 + HEADS_SITES_MAX * RECORD_LEN + 8 <= BODY_LEN, "a slot holds every site");
+_Static_assert(8 + 3 * 8 + 2 * NONCE_LEN + 8 + HEADS_SITES_MAX * HEAD_LEN + 2 * 8 <= BODY_LEN,
+               "a slot holds every site");
 
 static enum status mac_of(const struct heads *heads, const uint8_t *data, uint8_t mac[CRYPTO_HASH_MAX])
 {
@@ -44,13 +46,14 @@ static enum status encode(const struct heads *heads, const struct table *table, 
     put_u64be(&writer, table->since_s);
     put_bytes(&writer, BYTES_OF(table->nonce));
     put_bytes(&writer, BYTES_OF(table->ahead));
-    put_u64be(&writer, table->count);
-    for (size_t i = 0; i < table->count; i++) {
+    put_u64be(&writer, table->places);
+    for (size_t i = 0; i < table->places; i++) {
         put_bytes(&writer, BYTES_OF(table->heads[i].site));
         put_u64be(&writer, table->heads[i].sequence);
         put_bytes(&writer, BYTES_OF(table->heads[i].hash));
     }
     put_u64be(&writer, table->epoch);
+    put_u64be(&writer, table->written);
     TRY(writer_end(&writer));
     TRY(mac_of(heads, data, mac));
     memcpy(data + BODY_LEN, mac, MAC_LEN);
@@ -76,26 +79,94 @@ static bool decode(const struct heads *heads, const uint8_t data[HEADS_SLOT_LEN]
     table->since_s = take_u64be(&reader);
     take_into(&reader, table->nonce, NONCE_LEN);
     take_into(&reader, table->ahead, NONCE_LEN);
-    table->count = take_u64be(&reader);
-    if (!ours || table->count > HEADS_SITES_MAX)
+    table->places = take_u64be(&reader);
+    if (!ours || table->places > HEADS_SITES_MAX)
         return false;
-    for (size_t i = 0; i < table->count; i++) {
+    for (size_t i = 0; i < table->places; i++) {
         take_into(&reader, table->heads[i].site, HEADS_SITE_LEN);
         table->heads[i].sequence = take_u64be(&reader);
         take_into(&reader, table->heads[i].hash, 32);
     }
     table->epoch = take_u64be(&reader);
+    table->written = take_u64be(&reader);
     return reader.status == OK;
 }
 
+/* ---- Records ---- */
+
+static enum status is_named(struct bytes record, const uint8_t hash[32], bool *named)
+{
+    uint8_t own[CRYPTO_HASH_MAX];
+    TRY(crypto_hash(CRYPTO_SHA256, &record, 1, own));
+    *named = memcmp(own, hash, 32) == 0;
+    return OK;
+}
+
+/* NOT_FOUND: another is there. */
+static enum status read_record(const struct heads *heads, size_t place, const uint8_t site[HEADS_SITE_LEN],
+                               uint64_t sequence, uint8_t data[HEADS_PLACE_LEN], struct bytes *record)
+{
+    TRY(heads->outside.read_record(heads->outside.context, place, sequence % HEADS_RECORDS, data));
+    struct reader reader = reader_over(bytes_from(data, HEADS_PLACE_LEN));
+    const bool its = bytes_equal(take_bytes(&reader, HEADS_SITE_LEN), bytes_from(site, HEADS_SITE_LEN));
+    const bool it = take_u64be(&reader) == sequence;
+    *record = take_bytes(&reader, take_u64be(&reader));
+    return its && it && reader.status == OK && record->len ? OK : NOT_FOUND;
+}
+
+static enum status write_record(const struct heads *heads, size_t place, const struct head *head, struct bytes record)
+{
+    uint8_t data[HEADS_PLACE_LEN];
+    struct writer writer = writer_over(data, sizeof data);
+    put_bytes(&writer, BYTES_OF(head->site));
+    put_u64be(&writer, head->sequence);
+    put_u64be(&writer, record.len);
+    put_bytes(&writer, record);
+    TRY(writer_end(&writer));
+    return heads->outside.write_record(heads->outside.context, place, head->sequence % HEADS_RECORDS,
+                                       writer_bytes(&writer));
+}
+
+/* The record that was written with the table. NOT_FOUND: it is not there, or not whole. */
+static enum status written_record(const struct heads *heads, const struct table *table, uint8_t data[HEADS_PLACE_LEN],
+                                  struct bytes *record)
+{
+    if (table->written > table->places)
+        return NOT_FOUND;
+    const size_t place = (size_t)table->written - 1;
+    const struct head *head = &table->heads[place];
+    bool named = false;
+    TRY(read_record(heads, place, head->site, head->sequence, data, record));
+    TRY(is_named(*record, head->hash, &named));
+    return named ? OK : NOT_FOUND;
+}
+
+/* Once more: a disk that failed may have it in memory alone. Durable by the next slot. */
+static enum status renew_record(const struct heads *heads, const struct table *table)
+{
+    uint8_t data[HEADS_PLACE_LEN];
+    struct bytes record;
+    if (table->written == 0)
+        return OK;
+    TRY(written_record(heads, table, data, &record));
+    return write_record(heads, (size_t)table->written - 1, &table->heads[table->written - 1], record);
+}
+
+/* ---- Tables ---- */
+
 static enum status load(const struct heads *heads, unsigned slot, struct table *table)
 {
-    uint8_t data[HEADS_SLOT_LEN];
+    uint8_t data[HEADS_SLOT_LEN], place[HEADS_PLACE_LEN];
+    struct bytes record;
     size_t len = 0;
     TRY(heads->outside.read_slot(heads->outside.context, slot, data, &len));
     *table = (struct table){.blank = len == 0};
     table->valid = len == HEADS_SLOT_LEN && decode(heads, data, table);
-    return OK;
+    if (!table->valid || table->written == 0)
+        return OK;
+    enum status status = written_record(heads, table, place, &record);
+    table->valid = status == OK;
+    return status == NOT_FOUND ? OK : status;
 }
 
 /* Writes to the slot that does not hold the present table; on success that one does. */
@@ -116,17 +187,25 @@ static enum status next_table(const struct heads *heads, struct table *table)
     *table = (struct table){.generation = heads->generation + 1,
                             .counter = heads->counter,
                             .since_s = heads->since_s,
-                            .count = heads->count,
+                            .places = heads->places,
                             .epoch = heads->epoch};
     memcpy(table->heads, heads->released, sizeof table->heads);
     return crypto_random(table->nonce, sizeof table->nonce);
 }
 
-/* The index of a site's record, or `count`. */
-static size_t find(const struct head *records, size_t count, const uint8_t site[HEADS_SITE_LEN])
+/* A site's place, or HEADS_SITES_MAX. */
+static size_t find(const struct head *heads, const uint8_t site[HEADS_SITE_LEN])
 {
     size_t i = 0;
-    while (i < count && memcmp(records[i].site, site, HEADS_SITE_LEN) != 0)
+    while (i < HEADS_SITES_MAX && (heads[i].sequence == 0 || memcmp(heads[i].site, site, HEADS_SITE_LEN) != 0))
+        i++;
+    return i;
+}
+
+static size_t find_free(const struct head *heads)
+{
+    size_t i = 0;
+    while (i < HEADS_SITES_MAX && heads[i].sequence != 0)
         i++;
     return i;
 }
@@ -134,7 +213,7 @@ static size_t find(const struct head *records, size_t count, const uint8_t site[
 static void release(struct heads *heads, const struct table *table)
 {
     memcpy(heads->released, table->heads, sizeof heads->released);
-    heads->count = table->count;
+    heads->places = table->places;
     heads->counter = table->counter;
     heads->since_s = table->since_s;
     heads->epoch = table->epoch;
@@ -151,7 +230,7 @@ static enum status settle(struct heads *heads, uint64_t target)
 }
 
 /* What an earlier failure left open is closed before anything new is written. */
-static enum status repair(struct heads *heads)
+enum status heads_repair(struct heads *heads)
 {
     struct table table;
     if (heads->unsettled) {
@@ -188,24 +267,37 @@ static enum status move(struct heads *heads, struct table *table, uint64_t now_s
 enum status heads_move(struct heads *heads, uint64_t now_s)
 {
     struct table table;
-    TRY(repair(heads));
+    TRY(heads_repair(heads));
     TRY(next_table(heads, &table));
     return move(heads, &table, now_s);
 }
 
-enum status heads_advance(struct heads *heads, const struct head *head, bool strict, uint64_t now_s)
+enum status heads_advance(struct heads *heads, const struct head *head, struct bytes record, bool strict,
+                          uint64_t now_s)
 {
     struct table table;
-    TRY(repair(heads));
+    TRY(heads_repair(heads));
     TRY(next_table(heads, &table));
-    size_t at = find(table.heads, table.count, head->site);
-    if (head->sequence == 0 || head->sequence - 1 != (at < table.count ? table.heads[at].sequence : 0))
+    size_t at = find(table.heads, head->site);
+    if (head->sequence == 0 || head->sequence - 1 != (at < HEADS_SITES_MAX ? table.heads[at].sequence : 0))
         return WRONG_STATE;
     if (at == HEADS_SITES_MAX)
+        at = find_free(table.heads);
+    if (at == HEADS_SITES_MAX)
         return NO_ROOM;
-    if (at == table.count)
-        table.count++;
+    if (at >= table.places)
+        table.places = at + 1;
     table.heads[at] = *head;
+    if (record.len) {
+        if (record.len > HEADS_RECORD_MAX)
+            return NO_ROOM;
+        bool named = false;
+        TRY(is_named(record, head->hash, &named));
+        if (!named)
+            return MALFORMED;
+        TRY(write_record(heads, at, head, record));
+        table.written = at + 1;
+    }
     if (strict)
         return move(heads, &table, now_s);
     TRY(store(heads, &table));
@@ -213,25 +305,42 @@ enum status heads_advance(struct heads *heads, const struct head *head, bool str
     return OK;
 }
 
+enum status heads_record(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t sequence,
+                         uint8_t data[HEADS_PLACE_LEN], struct bytes *record)
+{
+    const size_t at = find(heads->released, site);
+    if (at == HEADS_SITES_MAX || sequence > heads->released[at].sequence ||
+        heads->released[at].sequence - sequence >= HEADS_RECORDS)
+        return NOT_FOUND;
+    return read_record(heads, at, site, sequence, data, record);
+}
+
 enum status heads_forget(struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t now_s)
 {
     struct table table;
-    TRY(repair(heads));
+    TRY(heads_repair(heads));
     TRY(next_table(heads, &table));
-    size_t at = find(table.heads, table.count, site);
-    if (at == table.count)
+    size_t at = find(table.heads, site);
+    if (at == HEADS_SITES_MAX)
         return NOT_FOUND;
-    table.heads[at] = table.heads[--table.count];
-    table.heads[table.count] = (struct head){0};
+    table.heads[at] = (struct head){0};
     table.epoch = heads->counter + 1; /* what move() brings the counter to, so no epoch comes twice */
     return move(heads, &table, now_s);
 }
 
+size_t heads_count(const struct heads *heads)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < heads->places; i++)
+        count += heads->released[i].sequence != 0;
+    return count;
+}
+
 void heads_get(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], struct head *head)
 {
-    size_t at = find(heads->released, heads->count, site);
+    size_t at = find(heads->released, site);
     *head = (struct head){0};
-    if (at < heads->count) {
+    if (at < HEADS_SITES_MAX) {
         *head = heads->released[at];
         return;
     }
@@ -288,6 +397,7 @@ static enum status start(struct heads *heads, uint64_t born, uint64_t now_s, enu
     heads->since_s = now_s;
     if (table->valid) {
         release(heads, table);
+        TRY(renew_record(heads, table));
         TRY(settle(heads, table->counter));
     }
     TRY(heads_move(heads, now_s));

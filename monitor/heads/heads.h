@@ -5,6 +5,11 @@
  * is cut leaves the other. Overwriting 4 KiB in place and fdatasync() cost a fifth of writing a new file, renaming it
  * and syncing the directory (0.11 against 0.55 ms where it was measured), and every commit waits for it.
  *
+ * A head may come with the record that it names. The last HEADS_RECORDS of a site's records that came are kept behind
+ * the slots, in a place of the site's own, and are durable by the same fdatasync(): so a commit waits for one, and the
+ * host's log, which has those records too, may follow later. A slot says which record was written with it, and counts
+ * for cut where that is not there.
+ *
  * Moving the counter from c to c+1: a slot with c that names the nonce of what comes (`ahead`), a slot with c+1 that
  * bears it, then the TPM. At start: table == counter is fine; table == counter+1 is a crash between the two, and only
  * the slot named ahead is taken; everything else is refused.
@@ -23,6 +28,9 @@
 #define HEADS_SITES_MAX 64
 #define HEADS_SITE_LEN 16
 #define HEADS_SLOT_LEN 4096
+#define HEADS_RECORDS 8 /* kept of each site: of the sequences up to its head's */
+#define HEADS_RECORD_MAX 4064u
+#define HEADS_PLACE_LEN (HEADS_RECORD_MAX + 32u) /* for one: site, u64 sequence, u64 len, both big-endian, record */
 
 struct head {
     uint8_t site[HEADS_SITE_LEN];
@@ -37,6 +45,10 @@ struct heads_outside {
     enum status (*read_slot)(void *context, unsigned slot, uint8_t data[HEADS_SLOT_LEN],
                              size_t *len);                                                       /* 0: never written */
     enum status (*write_slot)(void *context, unsigned slot, const uint8_t data[HEADS_SLOT_LEN]); /* OK: it is durable */
+    /* A site's place, and which of its records by sequence modulo HEADS_RECORDS. A place never written is zeros. */
+    enum status (*read_record)(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN]);
+    enum status (*write_record)(void *context, size_t place, unsigned which, struct bytes data); /* durable by the next
+                                                                                                    write_slot() */
     enum status (*read_counter)(void *context, uint64_t *value);
     enum status (*increment_counter)(void *context, uint64_t *value);
 };
@@ -54,8 +66,8 @@ enum heads_verdict {
 struct heads {
     struct heads_outside outside;
     uint8_t key[32];
-    struct head released[HEADS_SITES_MAX]; /* what callers were told */
-    size_t count;
+    struct head released[HEADS_SITES_MAX]; /* what callers were told; sequence 0: a place that is free */
+    size_t places;                         /* those from here on are free */
     uint64_t generation;
     uint64_t counter;
     uint64_t since_s;
@@ -71,12 +83,19 @@ MUST_USE enum status heads_start(struct heads *heads, const struct heads_outside
                                  uint64_t born, uint64_t now_s, enum heads_verdict *verdict);
 /* After heads_start() refused, and only with a token: an empty table at the present counter, then as at a start. */
 MUST_USE enum status heads_reinitialise(struct heads *heads, uint64_t now_s);
+size_t heads_count(const struct heads *heads); /* sites that have a head */
 /* A site without a record has a head of sequence 0. */
 void heads_get(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], struct head *head);
-/* OK: durable, and with `strict` the counter moved too. WRONG_STATE unless head->sequence is the present one plus one;
- * NO_ROOM past HEADS_SITES_MAX; IO: not advanced, ask heads_get() where it stands; DENIED: another monitor has moved
- * the counter, stop. */
-MUST_USE enum status heads_advance(struct heads *heads, const struct head *head, bool strict, uint64_t now_s);
+/* OK: durable, and with `strict` the counter moved too. `record`: the one that `head` names, to be kept; or empty.
+ * WRONG_STATE unless head->sequence is the present one plus one; NO_ROOM past HEADS_SITES_MAX or HEADS_RECORD_MAX;
+ * MALFORMED: the record has another hash (SHA-256); IO: not advanced, ask heads_get() where it stands; DENIED: another
+ * monitor has moved the counter, stop. */
+MUST_USE enum status heads_advance(struct heads *heads, const struct head *head, struct bytes record, bool strict,
+                                   uint64_t now_s);
+/* A record that came with an advance, of the last HEADS_RECORDS sequences; in `data`. NOT_FOUND: it is not kept.
+ * Whether it is the one that came is for whoever sealed it to see. */
+MUST_USE enum status heads_record(const struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t sequence,
+                                  uint8_t data[HEADS_PLACE_LEN], struct bytes *record);
 /* The site's record goes and leaves its place to another site; the counter moves. NOT_FOUND: there is none; IO: not
  * forgotten, or only by whoever starts next; DENIED as above. On whose word is the caller's to judge. */
 MUST_USE enum status heads_forget(struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t now_s);
@@ -84,6 +103,8 @@ MUST_USE enum status heads_forget(struct heads *heads, const uint8_t site[HEADS_
 MUST_USE enum status heads_move(struct heads *heads, uint64_t now_s);
 /* DENIED when the counter is above ours: another monitor lives. */
 MUST_USE enum status heads_check_lease(struct heads *heads);
+/* After a failure the disk, or the counter, may be one ahead of what heads_get() says: brings them back to it. */
+MUST_USE enum status heads_repair(struct heads *heads);
 void heads_done(struct heads *heads); /* wipes the key */
 
 /* A sentence for people and the exit code of that refusal (7 rolled back, 8 tampered, 9 TPM). */
@@ -92,9 +113,11 @@ int heads_exit_code(enum heads_verdict verdict);
 
 /* ---- the file ---- */
 
-/* DIR/table, made with 0600 and both slots preallocated if absent. The descriptor is the caller's to close. */
+/* DIR/table, made with 0600 and every place written if absent or short. The descriptor is the caller's to close. */
 MUST_USE enum status heads_open_file(const char *path, int *fd);
 MUST_USE enum status heads_read_file(int fd, unsigned slot, uint8_t data[HEADS_SLOT_LEN], size_t *len);
 MUST_USE enum status heads_write_file(int fd, unsigned slot, const uint8_t data[HEADS_SLOT_LEN]);
+MUST_USE enum status heads_read_place(int fd, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN]);
+MUST_USE enum status heads_write_place(int fd, size_t place, unsigned which, struct bytes data); /* syncs nothing */
 
 #endif

@@ -24,7 +24,9 @@ static const struct permission table[] = {
      0},
     {MONITOR_HEAD, PERMIT_ENCLAVE, PERMIT_READY, false, 0, 0, 0},
     {MONITOR_ADVANCE, PERMIT_ENCLAVE, PERMIT_READY, false, sizeof(struct monitor_advance),
-     sizeof(struct monitor_advance), 0},
+     sizeof(struct monitor_advance) + MONITOR_RECORD_MAX, 0},
+    {MONITOR_RECORD, PERMIT_ENCLAVE, PERMIT_READY, false, sizeof(struct monitor_record), sizeof(struct monitor_record),
+     0},
     {MONITOR_LAUNCH, PERMIT_ENCLAVE, PERMIT_READY, false, 0, 0, 0},
     {MONITOR_LAUNCHES, PERMIT_ENCLAVE, PERMIT_READY, false, sizeof(struct monitor_launches_from),
      sizeof(struct monitor_launches_from), 0},
@@ -97,9 +99,10 @@ static enum status decode_seal(struct bytes payload, struct monitor_seal *seal)
     return good ? OK : MALFORMED;
 }
 
-static enum status decode_advance(struct bytes payload, struct monitor_advance *advance)
+static enum status decode_advance(struct bytes payload, struct monitor_advance *advance, struct bytes *record)
 {
     memcpy(advance, payload.data, sizeof *advance);
+    *record = bytes_slice(payload, sizeof *advance, payload.len - sizeof *advance);
     return advance->reserved == 0 && advance->strict <= 1 ? OK : MALFORMED;
 }
 
@@ -145,7 +148,11 @@ static enum status decode(struct bytes payload, struct permit_request *request)
     if (request->operation == MONITOR_SEAL_KEY)
         return decode_seal(payload, &request->of.seal);
     if (request->operation == MONITOR_ADVANCE)
-        return decode_advance(payload, &request->of.advance);
+        return decode_advance(payload, &request->of.advance.what, &request->of.advance.record);
+    if (request->operation == MONITOR_RECORD) {
+        memcpy(&request->of.record, payload.data, sizeof request->of.record);
+        return OK;
+    }
     if (request->operation == MONITOR_ATTACH || request->operation == MONITOR_STATUS)
         return decode_instance(payload, &request->of.instance);
     if (request->operation == MONITOR_MEASURE)

@@ -32,7 +32,11 @@ struct permit_request {
     union {
         struct monitor_report report;
         struct monitor_seal seal;
-        struct monitor_advance advance;
+        struct {
+            struct monitor_advance what;
+            struct bytes record; /* borrows; empty: none came */
+        } advance;
+        struct monitor_record record;
         struct monitor_measure measure;
         struct monitor_launches_from from;
         struct monitor_instance instance; /* MONITOR_ATTACH, MONITOR_STATUS; an empty name: the node's own */

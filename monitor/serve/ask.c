@@ -1,4 +1,5 @@
-/* What the enclave asks: report, sealing key, head, advance. Who it is is what was measured, never what it says. */
+/* What the enclave asks: report, sealing key, head, advance, record. Who it is is what was measured, never what it
+ * says. */
 #include "serve_internal.h"
 
 #include "eat.h"
@@ -112,12 +113,13 @@ static void ask_counts(struct serve *serve)
     serve->restart_count = restarts;
 }
 
-static enum status advance(struct serve *serve, const struct serve_site *site, const struct monitor_advance *ask)
+static enum status advance(struct serve *serve, const struct serve_site *site, const struct monitor_advance *ask,
+                           struct bytes record)
 {
     struct head head = {.sequence = ask->sequence};
     memcpy(head.site, site->is.configuration.site, sizeof head.site);
     memcpy(head.hash, ask->hash, sizeof head.hash);
-    enum status status = heads_advance(&serve->heads, &head, ask->strict, serve_now_s());
+    enum status status = heads_advance(&serve->heads, &head, record, ask->strict, serve_now_s());
     if (status == DENIED) {
         serve_lease_lost(serve);
     } else if (status != OK) {
@@ -125,6 +127,17 @@ static enum status advance(struct serve *serve, const struct serve_site *site, c
                  (unsigned long long)ask->sequence, ask->strict, status_word(status));
     }
     return status;
+}
+
+static enum status put_record(const struct serve *serve, const struct serve_site *site, uint64_t sequence,
+                              struct writer *writer)
+{
+    _Static_assert(MONITOR_RECORDS == HEADS_RECORDS && MONITOR_RECORD_MAX == HEADS_RECORD_MAX, "one limit");
+    uint8_t data[HEADS_PLACE_LEN];
+    struct bytes record;
+    TRY(heads_record(&serve->heads, site->is.configuration.site, sequence, data, &record));
+    put_bytes(writer, record);
+    return writer_end(writer);
 }
 
 static enum status answer(struct serve *serve, const struct serve_site *site, const struct permit_request *request,
@@ -149,11 +162,13 @@ static enum status answer(struct serve *serve, const struct serve_site *site, co
         return serve_measured(site, writer);
     if (request->operation == MONITOR_LAUNCHES)
         return site->is.machine.hypervisor ? serve_launches(serve, request->of.from.number, writer) : DENIED;
+    if (request->operation == MONITOR_RECORD)
+        return put_record(serve, site, request->of.record.sequence, writer);
     enum status status = OK;
     struct monitor_head_reply head;
     if (request->operation == MONITOR_ADVANCE)
-        status = advance(serve, site, &request->of.advance);
-    else
+        status = advance(serve, site, &request->of.advance.what, request->of.advance.record);
+    else if ((status = heads_repair(&serve->heads)) == OK) /* who starts from a head is not overtaken by a failed one */
         ask_counts(serve);
     fill_head(serve, site, &head); /* after a failed advance, too: where it stands */
     put_bytes(writer, bytes_from(&head, sizeof head));

@@ -93,11 +93,25 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
     return heads_write_file(serve->table, slot, data);
 }
 
+static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
+{
+    const struct serve *serve = context;
+    return heads_read_place(serve->table, place, which, data);
+}
+
+static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+{
+    const struct serve *serve = context;
+    return heads_write_place(serve->table, place, which, data);
+}
+
 enum heads_verdict serve_load_heads(struct serve *serve)
 {
     const struct heads_outside outside = {.context = serve,
                                           .read_slot = read_slot,
                                           .write_slot = write_slot,
+                                          .read_record = read_record,
+                                          .write_record = write_record,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     enum heads_verdict verdict = HEADS_OUTSIDE;

@@ -46,7 +46,7 @@ static bool has_head(const struct heads *heads, const struct site *site)
 /* A record once made stays: those of instances that are not served now count, too. */
 static bool heads_hold(const struct sites *sites, const struct site *site, const struct heads *heads)
 {
-    size_t wanted = heads->count + !has_head(heads, site);
+    size_t wanted = heads_count(heads) + !has_head(heads, site);
     for (size_t i = 0; i < SITES_MAX; i++)
         wanted += sites->at[i] && !has_head(heads, sites->at[i]);
     return has_head(heads, site) || wanted <= HEADS_SITES_MAX;

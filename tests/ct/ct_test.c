@@ -291,7 +291,10 @@ static enum status increment_counter(void *context, uint64_t *value)
 
 static void table_of_heads(void)
 {
-    const struct heads_outside outside = {NULL, read_slot, write_slot, read_counter, increment_counter};
+    const struct heads_outside outside = {.read_slot = read_slot, /* no record is written */
+                                          .write_slot = write_slot,
+                                          .read_counter = read_counter,
+                                          .increment_counter = increment_counter};
     uint8_t key[32] = {9};
     struct heads heads;
     struct head head = {.site = {1}, .sequence = 1};
@@ -299,7 +302,7 @@ static void table_of_heads(void)
     hide(key, sizeof key);
     unsigned before = compared;
     claim("a start", heads_start(&heads, &outside, BYTES_OF(key), 0, 1, &verdict) == OK);
-    claim("a commit", heads_advance(&heads, &head, false, 2) == OK);
+    claim("a commit", heads_advance(&heads, &head, (struct bytes){0}, false, 2) == OK);
     heads_done(&heads);
     claim("a start that reads the table", heads_start(&heads, &outside, BYTES_OF(key), 0, 3, &verdict) == OK);
     heads_done(&heads);

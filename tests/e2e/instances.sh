@@ -118,7 +118,7 @@ check "often" yes "$([ "$(grep -c answered "$work/stream")" -gt 5 ] && echo yes 
 stop one
 cp "$home/node/instances/one/archive.db" "$work/earlier"
 start one; eventually "it answers" answers one
-tpm one tpm2_nvwrite -C o -i- 0x1500016 <<<"ONE."
+for word in 1... 2... 3... 4... 5... 6... 7... 8... ONE.; do tpm one tpm2_nvwrite -C o -i- 0x1500016 <<<"$word"; done
 stop one
 cp "$home/node/instances/one/archive.db" "$work/later"
 cp "$work/earlier" "$home/node/instances/one/archive.db"

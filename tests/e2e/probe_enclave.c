@@ -109,7 +109,7 @@ static void use_tee(uint64_t channel, struct bytes word)
         reply_status(channel, status, &head, sizeof head);
     } else {
         waiting = channel;
-        status = tee_advance(&advance);
+        status = tee_advance(&advance, (struct bytes){0});
         if (status != OK)
             reply_status(channel, status, NULL, 0);
     }

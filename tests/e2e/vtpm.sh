@@ -275,12 +275,21 @@ start startup-clear
 eventually "after its host end was stopped it answers" tpm2_getrandom 8
 check "and holds what it held" earlier "$(tpm2_nvread -C o -s 7 0x1500016)"
 
-# --- an earlier state
+# --- an earlier state: the monitor keeps the last eight records, and no more
 stop
 cp "$home/node/archive.db" "$work/archive.earlier"
 start startup-clear
 eventually "it answers" tpm2_getrandom 8
-works "something is written" t nvwrite -C o -i- 0x1500016 <<<"later.."
+last() { python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute("SELECT max(sequence) FROM log").fetchone())' "$1"; }
+works "something is written" t nvwrite -C o -i- 0x1500016 <<<"little."
+stop
+check "whoever stops in order has it all in the archive" more "$([ "$(last "$home/node/archive.db")" -gt "$(last "$work/archive.earlier")" ] && echo more)"
+cp "$work/archive.earlier" "$home/node/archive.db"
+start startup-clear
+eventually "an archive that lacks but the last records is completed" tpm2_getrandom 8
+check "and nothing of them is lost" little. "$(tpm2_nvread -C o -s 7 0x1500016)"
+for number in 1 2 3 4 5 6 7 8 9; do works "more is written" t nvwrite -C o -i- 0x1500016 <<<"later.$number"; done
+works "and at last" t nvwrite -C o -i- 0x1500016 <<<"later.."
 stop
 cp "$home/node/archive.db" "$work/archive.later"
 cp "$work/archive.earlier" "$home/node/archive.db"

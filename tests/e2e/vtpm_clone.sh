@@ -35,7 +35,7 @@ stop_all
 copy before
 node_up
 start own
-for word in later1 later2 later3; do write $word; done
+for word in later1 later2 later3 later4 later5 later6 later7 later8 later9; do write $word; done
 owner pins >/dev/null; check "later it is newer" 0 $?
 differs "by all three numbers" "$(cat pins.before)" "$(cat pins)"
 stop_all
@@ -74,8 +74,8 @@ copy second
 for _ in 1 2 3; do node_up; stop_all; done
 node_up
 start own
-for word in more.1 more.2 more.3 more.4; do write $word; done
+for word in more.{1..9} more.a; do write $word; done
 owner pins >/dev/null; check "run on past what was seen, the owner is told nothing" 0 $?
-check "though it never was what he saw" "more.4" "$(kept)"
+check "though it never was what he saw" "more.a" "$(kept)"
 stop_all
 exit $failed

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 struct disk {
     uint8_t slots[2][HEADS_SLOT_LEN];
     size_t lens[2];
+    uint8_t record[HEADS_PLACE_LEN]; /* of the first place */
     uint64_t counter;
 };
 
@@ -40,6 +41,23 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
     return OK;
 }
 
+static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
+{
+    const struct disk *disk = context;
+    hold(place < HEADS_SITES_MAX && which < HEADS_RECORDS);
+    memset(data, 0, HEADS_PLACE_LEN);
+    if (place == 0)
+        memcpy(data, disk->record, HEADS_PLACE_LEN);
+    return OK;
+}
+
+static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+{
+    (void)context, (void)which;
+    hold(place == 0 && data.len == 33); /* the one that was there, once more */
+    return OK;
+}
+
 static enum status read_counter(void *context, uint64_t *value)
 {
     *value = ((const struct disk *)context)->counter;
@@ -57,6 +75,8 @@ static enum status start(struct heads *heads, struct disk *disk, uint64_t born, 
     const struct heads_outside outside = {.context = disk,
                                           .read_slot = read_slot,
                                           .write_slot = write_slot,
+                                          .read_record = read_record,
+                                          .write_record = write_record,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     memset(heads, 0, sizeof *heads);
@@ -67,9 +87,17 @@ static enum status start(struct heads *heads, struct disk *disk, uint64_t born, 
 static void fill(struct disk *disk, unsigned slot, struct reader *reader)
 {
     uint8_t flags = take_u8(reader), mac[CRYPTO_HASH_MAX];
-    struct bytes front = take_bytes(reader, flags & 1 ? TABLE_LEN : TABLE_LEN + 2 * 56);
+    struct bytes front = take_bytes(reader, flags & 1 ? TABLE_LEN : TABLE_LEN + 2 * 56 + 16);
     struct writer writer = writer_over(disk->slots[slot], BODY_LEN);
     put_bytes(&writer, front);
+    if (flags & 16) { /* its first head names the record that is there, of one byte */
+        const struct bytes record = bytes_from("r", 1);
+        uint8_t *head = disk->slots[slot] + TABLE_LEN;
+        memcpy(disk->record, head, 24); /* site and sequence */
+        disk->record[31] = 1;
+        disk->record[32] = 'r';
+        hold(crypto_hash(CRYPTO_SHA256, &record, 1, head + 24) == OK);
+    }
     disk->slots[slot][8] &= 0x7f; /* nor does a generation, which grows by one a commit */
     struct bytes body = BYTES_OF(disk->slots[slot]);
     body.len = BODY_LEN;
@@ -88,14 +116,14 @@ static void use(struct heads *heads, struct disk *disk, uint64_t born)
     heads_get(heads, head.site, &found);
     head.sequence = found.sequence + 1;
     head.hash[0] = 5;
-    enum status status = heads_advance(heads, &head, false, 2000);
-    hold(status == OK || (status == NO_ROOM && heads->count == HEADS_SITES_MAX) ||
+    enum status status = heads_advance(heads, &head, (struct bytes){0}, false, 2000);
+    hold(status == OK || (status == NO_ROOM && heads_count(heads) == HEADS_SITES_MAX) ||
          (status == WRONG_STATE && head.sequence == 0));
     hold(heads_check_lease(heads) == OK);
     uint64_t counter = disk->counter;
     status = start(&again, disk, born, &verdict);
     hold(status == OK && verdict == HEADS_GOOD && disk->counter == counter + 1);
-    hold(again.count == heads->count);
+    hold(again.places == heads->places);
     heads_get(heads, head.site, &head);
     heads_get(&again, head.site, &found);
     hold(found.sequence == head.sequence && memcmp(found.hash, head.hash, sizeof head.hash) == 0);

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         abort();
     if (request.operation == MONITOR_SEAL_KEY && (request.of.seal.open > 1 || before.who != PERMIT_ENCLAVE))
         abort();
-    if (request.operation == MONITOR_ADVANCE && request.of.advance.strict > 1)
+    if (request.operation == MONITOR_ADVANCE && request.of.advance.what.strict > 1)
         abort();
     if ((request.operation == MONITOR_ATTACH || request.operation == MONITOR_STATUS) &&
         (strnlen(request.of.instance.name, MONITOR_INSTANCE_LEN) == MONITOR_INSTANCE_LEN ||

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum failure { NOT_DONE, DONE_ALL_THE_SAME, TORN, FAILURES };
+/* The last: the slot is on the disk, and the record that was written before it is not. */
+enum failure { NOT_DONE, DONE_ALL_THE_SAME, TORN, WITHOUT_RECORD, FAILURES };
+#define NO_RECORD ((struct bytes){0})
+#define PLACES 2 /* of sites that have records here */
 
 struct world {
+    uint8_t records[PLACES][HEADS_RECORDS][HEADS_PLACE_LEN], before[HEADS_PLACE_LEN];
+    uint8_t *written; /* since the last sync, over `before` */
     uint8_t slots[2][HEADS_SLOT_LEN];
     size_t lens[2];
     uint64_t counter;
@@ -16,6 +21,7 @@ struct world {
     enum failure failure;
     bool dead; /* after a failure nothing works: a power cut */
     bool stays_dead;
+    bool unreadable; /* the records */
 };
 
 static const uint8_t key[32] = {1, 2, 3};
@@ -44,10 +50,35 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
     if (world->dead)
         return IO;
     bool failed = fails(world);
-    size_t len = !failed || world->failure == DONE_ALL_THE_SAME ? HEADS_SLOT_LEN : world->failure == TORN ? 100 : 0;
+    size_t len = failed && world->failure == NOT_DONE ? 0 : failed && world->failure == TORN ? 100 : HEADS_SLOT_LEN;
+    if (failed && world->failure == WITHOUT_RECORD && world->written)
+        memcpy(world->written, world->before, sizeof world->before);
+    world->written = NULL;
     memcpy(world->slots[slot], data, len);
     if (len > world->lens[slot])
         world->lens[slot] = len;
+    world->dead = failed && world->stays_dead;
+    return failed ? IO : OK;
+}
+
+static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
+{
+    const struct world *world = context;
+    assert_true(place < PLACES && which < HEADS_RECORDS);
+    memcpy(data, world->records[place][which], HEADS_PLACE_LEN);
+    return world->dead || world->unreadable ? IO : OK;
+}
+
+static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+{
+    struct world *world = context;
+    assert_true(place < PLACES && which < HEADS_RECORDS && data.len <= HEADS_PLACE_LEN);
+    if (world->dead)
+        return IO;
+    const bool failed = fails(world);
+    world->written = world->records[place][which];
+    memcpy(world->before, world->written, sizeof world->before);
+    memcpy(world->written, data.data, !failed || world->failure == DONE_ALL_THE_SAME ? data.len : data.len / 2);
     world->dead = failed && world->stays_dead;
     return failed ? IO : OK;
 }
@@ -83,6 +114,8 @@ static enum status start(struct heads *heads, struct world *world, uint64_t born
     const struct heads_outside outside = {.context = world,
                                           .read_slot = read_slot,
                                           .write_slot = write_slot,
+                                          .read_record = read_record,
+                                          .write_record = write_record,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     world->dead = false;
@@ -103,6 +136,27 @@ static uint64_t sequence_of(const struct heads *heads)
     return head.sequence;
 }
 
+/* A record of `len` bytes, and the head that names it. */
+static struct bytes record_at(uint64_t sequence, size_t len, struct head *head)
+{
+    static uint8_t room[HEADS_RECORD_MAX + 1];
+    const struct bytes record = bytes_from(room, len);
+    assert_true(len <= sizeof room);
+    memset(room, (int)sequence, len);
+    *head = head_at(sequence, 0);
+    check_ok(crypto_hash(CRYPTO_SHA256, &record, 1, head->hash));
+    return record;
+}
+
+static void check_record(const struct heads *heads, uint64_t sequence, size_t len)
+{
+    uint8_t room[HEADS_PLACE_LEN];
+    struct head head;
+    struct bytes got;
+    check_ok(heads_record(heads, site, sequence, room, &got));
+    check_bytes(record_at(sequence, len, &head), got);
+}
+
 /* A node with `commits` heads released. */
 static void make(struct heads *heads, struct world *world, uint64_t commits)
 {
@@ -110,7 +164,8 @@ static void make(struct heads *heads, struct world *world, uint64_t commits)
     *world = (struct world){.counter = 41, .left = -1};
     check_ok(start(heads, world, 41, &verdict));
     for (uint64_t i = 1; i <= commits; i++)
-        check_ok(heads_advance(heads, &(struct head){.site = {7}, .sequence = i, .hash = {(uint8_t)i}}, false, 0));
+        check_ok(heads_advance(heads, &(struct head){.site = {7}, .sequence = i, .hash = {(uint8_t)i}}, NO_RECORD,
+                               false, 0));
 }
 
 static void a_fresh_node_starts_where_its_counter_was_born(void **state)
@@ -147,8 +202,9 @@ static void a_head_only_moves_by_one(void **state)
     make(&heads, &world, 5);
     for (uint64_t wrong = 0; wrong < 10; wrong++)
         if (wrong != 6)
-            check_status(WRONG_STATE, heads_advance(&heads, &(struct head){.site = {7}, .sequence = wrong}, false, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 6}, false, 0));
+            check_status(WRONG_STATE,
+                         heads_advance(&heads, &(struct head){.site = {7}, .sequence = wrong}, NO_RECORD, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 6}, NO_RECORD, false, 0));
 }
 
 static void the_table_holds_as_many_sites_as_it_says(void **state)
@@ -158,9 +214,126 @@ static void the_table_holds_as_many_sites_as_it_says(void **state)
     struct world world;
     make(&heads, &world, 1);
     for (uint8_t i = 1; i < HEADS_SITES_MAX; i++)
-        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1}, false, 0));
-    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, false, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 2}, false, 0));
+        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1}, NO_RECORD, false, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 2}, NO_RECORD, false, 0));
+}
+
+static void the_last_records_are_kept_with_their_heads(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    struct head head;
+    struct bytes record;
+    enum heads_verdict verdict;
+    uint8_t room[HEADS_PLACE_LEN];
+    static const uint8_t other[HEADS_SITE_LEN] = {8};
+    make(&heads, &world, 1);
+    for (uint64_t i = 2; i <= 12; i++) {
+        record = record_at(i, 100 * (size_t)i, &head);
+        check_ok(heads_advance(&heads, &head, record, i == 7, 0));
+    }
+    for (int again = 0; again < 2; again++) {
+        for (uint64_t i = 12 - HEADS_RECORDS + 1; i <= 12; i++)
+            check_record(&heads, i, 100 * (size_t)i);
+        check_status(NOT_FOUND, heads_record(&heads, site, 12 - HEADS_RECORDS, room, &record));
+        check_status(NOT_FOUND, heads_record(&heads, site, 13, room, &record));
+        check_status(NOT_FOUND, heads_record(&heads, other, 12, room, &record));
+        check_ok(start(&heads, &world, 41, &verdict));
+    }
+    /* One that did not come is not made up from another. */
+    head = head_at(13, 0);
+    check_ok(heads_advance(&heads, &head, NO_RECORD, false, 0));
+    check_status(NOT_FOUND, heads_record(&heads, site, 13, room, &record));
+    check_record(&heads, 12, 1200);
+}
+
+static void a_record_that_does_not_fit_changes_nothing(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    struct head head;
+    make(&heads, &world, 1);
+    struct bytes record = record_at(2, HEADS_RECORD_MAX + 1, &head);
+    check_status(NO_ROOM, heads_advance(&heads, &head, record, false, 0));
+    record = record_at(2, HEADS_RECORD_MAX, &head);
+    head.hash[0] ^= 1;
+    check_status(MALFORMED, heads_advance(&heads, &head, record, false, 0));
+    assert_int_equal(1, sequence_of(&heads));
+    record = record_at(2, HEADS_RECORD_MAX, &head);
+    check_ok(heads_advance(&heads, &head, record, false, 0));
+    check_record(&heads, 2, HEADS_RECORD_MAX);
+}
+
+/* That a record cannot be read does not say that it was not written. */
+static void a_record_that_cannot_be_read_is_no_cut(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    struct head head;
+    struct bytes record;
+    enum heads_verdict verdict;
+    uint8_t room[HEADS_PLACE_LEN];
+    make(&heads, &world, 1);
+    record = record_at(2, 300, &head);
+    check_ok(heads_advance(&heads, &head, record, false, 0));
+    world.unreadable = true;
+    check_status(IO, heads_record(&heads, site, 2, room, &record));
+    const uint64_t counter = world.counter;
+    check_status(IO, start(&heads, &world, 41, &verdict));
+    assert_int_equal(HEADS_OUTSIDE, verdict);
+    assert_int_equal(counter, world.counter);
+    world.unreadable = false;
+    check_ok(start(&heads, &world, 41, &verdict));
+    assert_int_equal(2, sequence_of(&heads));
+    check_record(&heads, 2, 300);
+}
+
+static void who_gets_a_forgotten_sites_place_gets_none_of_its_records(void **state)
+{
+    (void)state;
+    struct heads heads;
+    struct world world;
+    struct head head;
+    struct bytes record;
+    uint8_t room[HEADS_PLACE_LEN];
+    static const uint8_t other[HEADS_SITE_LEN] = {8};
+    make(&heads, &world, 1);
+    for (uint64_t i = 2; i <= 5; i++) {
+        record = record_at(i, 300, &head);
+        check_ok(heads_advance(&heads, &head, record, false, 0));
+    }
+    check_ok(heads_forget(&heads, site, 0));
+    for (uint64_t i = 1; i <= 5; i++)
+        check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = i}, NO_RECORD, false, 0));
+    for (uint64_t i = 1; i <= 5; i++)
+        check_status(NOT_FOUND, heads_record(&heads, other, i, room, &record));
+}
+
+/* Its head was not released, but may be on the disk: who asks afterwards and starts from the one before is not
+ * overtaken. */
+static void a_failed_advance_does_not_come_back_behind_a_repair(void **state)
+{
+    (void)state;
+    for (int strict = 0; strict < 2; strict++)
+        for (int n = 0; n < 6; n++) {
+            struct heads heads;
+            struct world world;
+            struct head head;
+            enum heads_verdict verdict;
+            make(&heads, &world, 3);
+            const struct bytes record = record_at(4, 300, &head);
+            world.failure = DONE_ALL_THE_SAME;
+            world.left = n;
+            const bool done = heads_advance(&heads, &head, record, strict, 0) == OK;
+            world.left = -1;
+            check_ok(heads_repair(&heads));
+            check_ok(start(&heads, &world, 41, &verdict));
+            assert_int_equal(done ? 4 : 3, sequence_of(&heads));
+        }
 }
 
 /* Of a site without a record. */
@@ -186,18 +359,19 @@ static void a_forgotten_site_leaves_its_place_to_another_and_begins_another_epoc
     make(&heads, &world, 0);
     check_beginning(&heads, 0);
     check_status(NOT_FOUND, heads_forget(&heads, site, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, false, 0));
     for (uint8_t i = 1; i < HEADS_SITES_MAX; i++)
-        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1, .hash = {i}}, false, 0));
+        check_ok(
+            heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1, .hash = {i}}, NO_RECORD, false, 0));
     check_status(NOT_FOUND, heads_forget(&heads, nobody, 0));
-    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, false, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, false, 0));
     uint64_t before = world.counter;
     check_ok(heads_forget(&heads, site, 0));
     assert_int_equal(before + 1, world.counter);
     check_beginning(&heads, world.counter);
     check_status(NOT_FOUND, heads_forget(&heads, site, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, false, 0));
-    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, false, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, false, 0));
     check_ok(start(&heads, &world, 41, &verdict));
     check_beginning(&heads, before + 1);
     for (uint8_t i = 1; i < HEADS_SITES_MAX; i++) { /* the others have what they had */
@@ -231,7 +405,7 @@ static void no_epoch_comes_twice(void **state)
     for (int i = 0; i < 6; i++) {
         struct head head;
         heads_get(&heads, site, &head);
-        check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, false, 0));
+        check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, false, 0));
         check_ok(i % 2 ? heads_reinitialise(&heads, 0) : heads_forget(&heads, site, 0));
         heads_get(&heads, site, &head);
         struct reader reader = reader_over(BYTES_OF(head.hash));
@@ -285,7 +459,7 @@ static void an_older_disk_is_refused_once_the_counter_moved(void **state)
     enum heads_verdict verdict;
     make(&heads, &world, 3);
     struct world old = world;
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 4}, true, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 4}, NO_RECORD, true, 0));
     old.counter = world.counter;
     check_status(DENIED, start(&heads, &old, 41, &verdict));
     assert_int_equal(HEADS_ROLLED_BACK, verdict);
@@ -370,12 +544,13 @@ static void only_the_table_named_ahead_is_taken_after_a_crash(void **state)
 }
 
 /* One round of use with a failure at operation N; what was released is `*released`. True when the failure struck. */
-static bool use(struct heads *heads, struct world *world, int n, uint64_t *released)
+static bool use(struct heads *heads, struct world *world, int n, bool kept, uint64_t *released)
 {
     world->left = n;
     for (uint64_t i = 0; i < 6; i++) {
         struct head head = head_at(sequence_of(heads) + 1, 1);
-        if (heads_advance(heads, &head, i % 2 == 1, 0) == OK)
+        const struct bytes record = kept ? record_at(head.sequence, 300, &head) : NO_RECORD;
+        if (heads_advance(heads, &head, record, i % 2 == 1, 0) == OK)
             *released = head.sequence;
     }
     bool struck = world->left < 0;
@@ -383,24 +558,60 @@ static bool use(struct heads *heads, struct world *world, int n, uint64_t *relea
     return struck;
 }
 
+static void check_kept(const struct heads *heads, uint64_t from)
+{
+    for (uint64_t i = from; i <= sequence_of(heads); i++)
+        check_record(heads, i, 300);
+}
+
+static void cut_power(enum failure failure, bool kept)
+{
+    bool struck = true;
+    for (int n = 0; struck; n++) {
+        struct heads heads;
+        struct world world;
+        enum heads_verdict verdict;
+        uint64_t released = 2;
+        make(&heads, &world, 2);
+        world.failure = failure;
+        world.stays_dead = true;
+        struck = use(&heads, &world, n, kept, &released);
+        check_ok(start(&heads, &world, 41, &verdict));
+        assert_true(sequence_of(&heads) == released || sequence_of(&heads) == released + 1);
+        if (kept)
+            check_kept(&heads, 3);
+        assert_true(n < 100);
+    }
+}
+
 static void a_power_cut_at_any_operation_loses_nothing_released(void **state)
 {
     (void)state;
     for (enum failure failure = NOT_DONE; failure < FAILURES; failure++) {
-        bool struck = true;
-        for (int n = 0; struck; n++) {
-            struct heads heads;
-            struct world world;
-            enum heads_verdict verdict;
-            uint64_t released = 2;
-            make(&heads, &world, 2);
-            world.failure = failure;
-            world.stays_dead = true;
-            struck = use(&heads, &world, n, &released);
-            check_ok(start(&heads, &world, 41, &verdict));
-            assert_true(sequence_of(&heads) == released || sequence_of(&heads) == released + 1);
-            assert_true(n < 100);
-        }
+        cut_power(failure, false);
+        cut_power(failure, true);
+    }
+}
+
+static void fail_once(enum failure failure, bool kept)
+{
+    bool struck = true;
+    for (int n = 0; struck; n++) {
+        struct heads heads;
+        struct world world;
+        enum heads_verdict verdict;
+        uint64_t released = 2;
+        make(&heads, &world, 2);
+        world.failure = failure;
+        struck = use(&heads, &world, n, kept, &released);
+        assert_int_equal(released, sequence_of(&heads));
+        struct head last = head_at(released + 1, 9), found;
+        check_ok(heads_advance(&heads, &last, kept ? record_at(released + 1, 300, &last) : NO_RECORD, false, 0));
+        check_ok(start(&heads, &world, 41, &verdict));
+        heads_get(&heads, site, &found);
+        assert_memory_equal(&last, &found, sizeof last);
+        if (kept)
+            check_kept(&heads, 3);
     }
 }
 
@@ -408,22 +619,8 @@ static void a_passing_failure_at_any_operation_is_repaired_before_more_is_releas
 {
     (void)state;
     for (enum failure failure = NOT_DONE; failure < FAILURES; failure++) {
-        bool struck = true;
-        for (int n = 0; struck; n++) {
-            struct heads heads;
-            struct world world;
-            enum heads_verdict verdict;
-            uint64_t released = 2;
-            make(&heads, &world, 2);
-            world.failure = failure;
-            struck = use(&heads, &world, n, &released);
-            assert_int_equal(released, sequence_of(&heads));
-            struct head last = head_at(released + 1, 9), found;
-            check_ok(heads_advance(&heads, &last, false, 0));
-            check_ok(start(&heads, &world, 41, &verdict));
-            heads_get(&heads, site, &found);
-            assert_memory_equal(&last, &found, sizeof last);
-        }
+        fail_once(failure, false);
+        fail_once(failure, true);
     }
 }
 
@@ -448,7 +645,7 @@ static void a_cut_at_any_operation_of_a_start_is_survived(void **state)
             }
 }
 
-static void the_file_keeps_both_slots(void **state)
+static void the_file_keeps_slots_and_records(void **state)
 {
     (void)state;
     char path[] = "/tmp/heads_test.XXXXXX";
@@ -466,6 +663,26 @@ static void the_file_keeps_both_slots(void **state)
         assert_int_equal(sizeof got, len);
         assert_memory_equal(written, got, sizeof got);
     }
+    uint8_t place[HEADS_PLACE_LEN], record[HEADS_PLACE_LEN];
+    memset(record, 9, sizeof record);
+    check_ok(heads_write_place(table, HEADS_SITES_MAX - 1, HEADS_RECORDS - 1, BYTES_OF(record)));
+    check_ok(heads_write_place(table, 0, 0, bytes_from(record, 3)));
+    close(table);
+    check_ok(heads_open_file(path, &table));
+    check_ok(heads_read_place(table, HEADS_SITES_MAX - 1, HEADS_RECORDS - 1, place));
+    assert_memory_equal(record, place, sizeof place);
+    check_ok(heads_read_place(table, 0, 0, place));
+    assert_true(memcmp(record, place, 3) == 0 && place[3] == 0);
+    check_ok(heads_read_file(table, 1, got, &len));
+    assert_memory_equal(written, got, sizeof got);
+    close(table);
+    /* One that was written before there were records. */
+    assert_int_equal(0, ftruncate(fd, 2 * HEADS_SLOT_LEN));
+    check_ok(heads_open_file(path, &table));
+    check_ok(heads_read_file(table, 1, got, &len));
+    assert_memory_equal(written, got, sizeof got);
+    check_ok(heads_read_place(table, 0, 0, place));
+    assert_int_equal(0, place[0]);
     close(table);
     close(fd);
     unlink(path);
@@ -479,6 +696,11 @@ int main(void)
         cmocka_unit_test(heads_survive_a_restart_and_the_counter_moves_with_it),
         cmocka_unit_test(a_head_only_moves_by_one),
         cmocka_unit_test(the_table_holds_as_many_sites_as_it_says),
+        cmocka_unit_test(the_last_records_are_kept_with_their_heads),
+        cmocka_unit_test(a_record_that_does_not_fit_changes_nothing),
+        cmocka_unit_test(a_record_that_cannot_be_read_is_no_cut),
+        cmocka_unit_test(who_gets_a_forgotten_sites_place_gets_none_of_its_records),
+        cmocka_unit_test(a_failed_advance_does_not_come_back_behind_a_repair),
         cmocka_unit_test(a_forgotten_site_leaves_its_place_to_another_and_begins_another_epoch),
         cmocka_unit_test(the_table_that_still_had_the_site_is_refused),
         cmocka_unit_test(no_epoch_comes_twice),
@@ -492,7 +714,7 @@ int main(void)
         cmocka_unit_test(a_power_cut_at_any_operation_loses_nothing_released),
         cmocka_unit_test(a_passing_failure_at_any_operation_is_repaired_before_more_is_released),
         cmocka_unit_test(a_cut_at_any_operation_of_a_start_is_survived),
-        cmocka_unit_test(the_file_keeps_both_slots),
+        cmocka_unit_test(the_file_keeps_slots_and_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,10 +5,10 @@
 
 #include <stdlib.h>
 
-static const uint16_t operations[] = {MONITOR_READY,    MONITOR_REPORT,  MONITOR_SEAL_KEY,  MONITOR_HEAD,
-                                      MONITOR_ADVANCE,  MONITOR_ATTACH,  MONITOR_STATUS,    MONITOR_STOP,
-                                      MONITOR_LAUNCHED, MONITOR_DIED,    MONITOR_ACTIVATE,  MONITOR_LAUNCH,
-                                      MONITOR_LAUNCHES, MONITOR_MEASURE, MONITOR_MEASURING, MONITOR_FORGET};
+static const uint16_t operations[] = {
+    MONITOR_READY,    MONITOR_REPORT,  MONITOR_SEAL_KEY,  MONITOR_HEAD,   MONITOR_ADVANCE,  MONITOR_ATTACH,
+    MONITOR_STATUS,   MONITOR_STOP,    MONITOR_LAUNCHED,  MONITOR_DIED,   MONITOR_ACTIVATE, MONITOR_LAUNCH,
+    MONITOR_LAUNCHES, MONITOR_MEASURE, MONITOR_MEASURING, MONITOR_FORGET, MONITOR_RECORD};
 
 /* A well-formed request. */
 static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
@@ -18,6 +18,7 @@ static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
     const struct monitor_advance advance = {.sequence = 1};
     const struct monitor_measure measure = {.given = 1};
     const struct monitor_launches_from from = {.number = 1};
+    const struct monitor_record record = {.sequence = 1};
     const struct monitor_instance instance = {"x"};
     struct bytes payload = {0};
     if (operation == MONITOR_MEASURE)
@@ -32,6 +33,8 @@ static struct bytes packet_of(uint16_t operation, uint8_t room[1024])
         payload = bytes_from(&seal, sizeof seal);
     if (operation == MONITOR_ADVANCE)
         payload = bytes_from(&advance, sizeof advance);
+    if (operation == MONITOR_RECORD)
+        payload = bytes_from(&record, sizeof record);
     if (operation == MONITOR_ACTIVATE)
         payload = bytes_from("blob", 4);
     if (operation == MONITOR_FORGET)
@@ -61,12 +64,13 @@ static void each_may_ask_what_the_table_says_and_nothing_else(void **unused)
     static const struct {
         enum permit_who who;
         enum permit_state state;
-        uint16_t may[6];
+        uint16_t may[7];
     } rows[] = {
         {PERMIT_ENCLAVE, PERMIT_STARTING, {MONITOR_READY}},
         {PERMIT_ENCLAVE,
          PERMIT_READY,
-         {MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD, MONITOR_ADVANCE, MONITOR_LAUNCH, MONITOR_LAUNCHES}},
+         {MONITOR_REPORT, MONITOR_SEAL_KEY, MONITOR_HEAD, MONITOR_ADVANCE, MONITOR_LAUNCH, MONITOR_LAUNCHES,
+          MONITOR_RECORD}},
         {PERMIT_ENCLAVE, PERMIT_ENDED, {0}},
         {PERMIT_ENCLAVE, PERMIT_CALLER, {0}},
         {PERMIT_ENCLAVE, PERMIT_HOST, {0}},
@@ -89,7 +93,7 @@ static void each_may_ask_what_the_table_says_and_nothing_else(void **unused)
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
         for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
             bool expected = false;
-            for (size_t may = 0; may < 6; may++)
+            for (size_t may = 0; may < 7; may++)
                 expected |= rows[row].may[may] == operations[i];
             assert_int_equal(expected, permitted(rows[row].who, rows[row].state, operations[i]));
         }
@@ -234,7 +238,8 @@ static void every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed(voi
         /* and with a header that admits to it */
         room[8]++;
         struct bytes longer = bytes_from(room, whole.len + 1);
-        bool open = operations[i] == MONITOR_ACTIVATE || operations[i] == MONITOR_FORGET;
+        bool open =
+            operations[i] == MONITOR_ACTIVATE || operations[i] == MONITOR_FORGET || operations[i] == MONITOR_ADVANCE;
         check_status(open ? OK : MALFORMED, permit_check(&session, longer, &request));
     }
 }
@@ -325,6 +330,24 @@ static void fields_are_held_to_their_limits(void **unused)
     check_status(MALFORMED, bend_payload(MONITOR_ADVANCE, offsetof(struct monitor_advance, reserved), 1));
 }
 
+static void a_record_may_come_with_its_head(void **unused)
+{
+    uint8_t room[sizeof(struct monitor_header) + sizeof(struct monitor_advance) + MONITOR_RECORD_MAX + 1];
+    static uint8_t payload[sizeof room];
+    struct permit_request request;
+    (void)unused;
+    for (size_t len = 0; len <= MONITOR_RECORD_MAX + 1; len += len == 1 ? MONITOR_RECORD_MAX - 1 : 1) {
+        struct permit_session session = ready_for(MONITOR_ADVANCE);
+        struct writer writer = writer_over(room, sizeof room);
+        check_ok(
+            permit_put_reply(&writer, MONITOR_ADVANCE, OK, bytes_from(payload, sizeof(struct monitor_advance) + len)));
+        const bool fits = len <= MONITOR_RECORD_MAX;
+        check_status(fits ? OK : MALFORMED, permit_check(&session, writer_bytes(&writer), &request));
+        if (fits)
+            assert_int_equal(len, request.of.advance.record.len);
+    }
+}
+
 static void an_answer_never_exceeds_a_message(void **unused)
 {
     static uint8_t room[MONITOR_MESSAGE_MAX + 1], payload[MONITOR_MESSAGE_MAX];
@@ -352,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_site_is_forgotten_by_its_id_and_a_bounded_word),
         cmocka_unit_test(a_header_with_anything_unexpected_is_refused),
         cmocka_unit_test(fields_are_held_to_their_limits),
+        cmocka_unit_test(a_record_may_come_with_its_head),
         cmocka_unit_test(an_answer_never_exceeds_a_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,22 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
     return OK;
 }
 
+static uint8_t records[HEADS_SITES_MAX][HEADS_RECORDS][HEADS_PLACE_LEN];
+
+static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
+{
+    (void)context;
+    memcpy(data, records[place][which], HEADS_PLACE_LEN);
+    return OK;
+}
+
+static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+{
+    (void)context;
+    memcpy(records[place][which], data.data, data.len);
+    return OK;
+}
+
 static enum status read_counter(void *context, uint64_t *value)
 {
     (void)context;
@@ -166,6 +182,8 @@ static int start(void **unused)
 {
     const struct heads_outside outside = {.read_slot = read_slot,
                                           .write_slot = write_slot,
+                                          .read_record = read_record,
+                                          .write_record = write_record,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     enum heads_verdict verdict;

@@ -168,15 +168,15 @@ static void who_has_no_head_is_served_while_the_table_of_heads_has_room_for_all_
     struct site own = site_of("", 200, 0), known = site_of("known", 7, 0), one = site_of("one", 201, 0),
                 two = site_of("two", 202, 0);
     (void)unused;
-    heads.count = HEADS_SITES_MAX - 2; /* one for our own, which never committed, one for one more */
-    for (size_t i = 0; i < heads.count; i++)
+    heads.places = HEADS_SITES_MAX - 2; /* one for our own, which never committed, one for one more */
+    for (size_t i = 0; i < heads.places; i++)
         heads.released[i] = (struct head){.site = {(uint8_t)i}, .sequence = 1};
     check_ok(enter(&sites, &own, &heads));
     check_ok(enter(&sites, &one, &heads));
     check_status(NO_ROOM, enter(&sites, &two, &heads));
     says("table of heads");
     check_ok(enter(&sites, &known, &heads)); /* its place is its own */
-    heads.released[heads.count++] = (struct head){.site = {201}, .sequence = 1};
+    heads.released[heads.places++] = (struct head){.site = {201}, .sequence = 1};
     check_status(NO_ROOM, enter(&sites, &two, &heads)); /* one has committed: nothing has changed */
     sites_leave(&sites, &one);
     check_status(NO_ROOM, enter(&sites, &two, &heads)); /* and its head stays when it goes */

@@ -93,7 +93,7 @@ static void one_that_was_not_durable_was_not_taken(void **state)
     struct rig rig;
     rig_init(&rig);
     assert_int_equal(0, rig_launch(&rig));
-    rig.die_at = rig.operations + 1;
+    rig.mute = true;
     assert_int_equal(UINT32_MAX, say(&rig, "lost"));
     rig_stop(&rig);
     assert_int_equal(0, rig_launch(&rig));

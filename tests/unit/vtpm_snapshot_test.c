@@ -272,11 +272,12 @@ static void killed_anywhere_it_is_the_one_state_or_the_other(void **state)
         swtpm_put_request(&writer, &init);
         rig_ask(&rig, DOOR_VTPM_CONTROL, writer_bytes(&writer));
         const bool survived = !rig.dead;
-        assert_int_equal(survived, rig.replies == 1);
+        const bool answered = rig.replies == 1; /* the host may die behind the answer */
+        assert_true(answered || !survived);
         rig_stop(&rig);
         rig_on(&rig);
         const int found = move_value(&rig);
-        assert_true(survived ? found == 1 : found == 1 || found == 2);
+        assert_true(answered ? found == 1 : found == 1 || found == 2);
         put(&rig, 2);
         if (survived && stage++ == 0)
             at = 0;
