@@ -117,6 +117,30 @@ static uint64_t secret_len(bool limited)
     return limited && limit.rlim_cur < POOL ? limit.rlim_cur & ~4095ull : POOL;
 }
 
+/* An enclave that wakes to an advance's answer and to a request that asks the monitor for something else. */
+static bool meets_both(void)
+{
+    static uint8_t payload[DOOR_MESSAGE_MAX];
+    struct door_header header;
+    const struct monitor_head_reply head = {0};
+    enclave.late_advance = true;
+    put(6, "tee: advance", 12);
+    struct pollfd asked = {.fd = enclave.monitor, .events = POLLIN};
+    if (poll(&asked, 1, WAIT_MS) != 1)
+        return false;
+    serve_monitor();
+    for (double until = now_ms() + WAIT_MS; !__atomic_load_n(&enclave.window->to_enclave.waiting, __ATOMIC_SEQ_CST);)
+        if (now_ms() > until)
+            return false;
+    usleep(10000); /* it sleeps */
+    kill(enclave.pid, SIGSTOP);
+    enclave.late_advance = false;
+    answer(MONITOR_ADVANCE, OK, &head, sizeof head);
+    put(7, "tee: head", 9);
+    kill(enclave.pid, SIGCONT);
+    return receive(&header, payload) && header.id == 6 && receive(&header, payload) && header.id == 7;
+}
+
 static void check_door(bool limited)
 {
     static uint8_t payload[DOOR_MESSAGE_MAX], big[DOOR_MESSAGE_MAX - sizeof(struct door_header)] = "echo ";
@@ -141,6 +165,7 @@ static void check_door(bool limited)
     put(7, "tee: head", 9);
     check("an advance's answer amid another request is kept for later",
           receive(&header, payload) && header.id == 7 && receive(&header, payload) && header.id == 6);
+    check("one that is there when such a request is is taken first", meets_both());
     check("a guest runs", says("call add", "ran", 3));
     check("a guest without end of recursion loses itself only", says("call recurse", "stack exhausted", 15));
     check("what pthread_once() asks of the kernel is allowed", says("wake up", "the wall fell", 13));
