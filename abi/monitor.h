@@ -39,9 +39,9 @@ enum monitor_operation {
     MONITOR_LAUNCHES = 7, /* monitor_launches_from; reply: monitor_launches_reply, the node's log of measured launches
                              since the monitor began, oldest first. Of enclaves, the node's own vTPM alone may ask; on
                              the control socket whoever may open it */
-
-    MONITOR_RECORD = 8, /* monitor_record; reply: that record, if it came with its advance and is one of the last
-                           MONITOR_RECORDS up to the head: what the host lost may be had from here. NOT_FOUND */
+    MONITOR_RECORD = 8,   /* monitor_record; reply: the record that came with the advance to it, of the last
+                             MONITOR_RECORDS up to the head: what the host lost may be had from here. Whether it is the
+                             one that counts its hash chain tells. NOT_FOUND: none is kept */
 
     /* Asked by the host daemon on the monitor's control socket. */
     MONITOR_ATTACH = 32, /* no payload: the node's own instance; or monitor_instance: the one in node/instances/NAME.

@@ -1,6 +1,6 @@
 /* AES as libtpms' generator and its CMAC ask for it, block by block. libcrypto's functions of that name look into
  * tables, and how long that takes tells others on the processor of the key; its functions for the processor's own
- * instructions do not, and take a third of the time. A schedule has another shape with those, so none may reach
+ * instructions do not, and take less of it. A schedule has another shape with those, so none may reach
  * libcrypto by another way than these two: nothing else of TPM 2.0 asks for one. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "vtpm_internal.h"

@@ -29,6 +29,7 @@ static void answer(struct vtpm *vtpm)
 
 /* ---- The host's log ---- */
 
+/* Sealed here and not replaced since, or as the monitor keeps it. */
 static enum status unhanded(struct vtpm *vtpm, uint64_t sequence, struct writer *room, struct bytes *record)
 {
     *record = vtpm->record;
@@ -129,25 +130,28 @@ void vtpm_try_again(struct vtpm *vtpm)
         go_on(vtpm);
 }
 
+static void sync_failed(struct vtpm *vtpm, enum status status)
+{
+    const struct door_tick tick = {vtpm->now_ms + VTPM_RETRY_MS};
+    vtpm->handed = vtpm->synced; /* the host has forgotten the rest */
+    vtpm_audit(vtpm, "storage=failing status=\"%s\"", status_word(status));
+    if (vtpm->commit != VTPM_SYNCING)
+        return;
+    vtpm->commit = VTPM_WAITING;
+    vtpm_send(vtpm, DOOR_TIMER, 0, bytes_from(&tick, sizeof tick));
+}
+
 void vtpm_synced(struct vtpm *vtpm, enum status status)
 {
     if (status == OK)
         vtpm->synced = vtpm->sync_of;
-    else
-        vtpm->handed = vtpm->synced; /* the host has forgotten the rest */
     vtpm->sync_of = 0;
-    if (status != OK) {
-        const struct door_tick tick = {vtpm->now_ms + VTPM_RETRY_MS};
-        vtpm_audit(vtpm, "storage=failing status=\"%s\"", status_word(status));
-        if (vtpm->commit != VTPM_SYNCING)
-            return;
-        vtpm->commit = VTPM_WAITING;
-        vtpm_send(vtpm, DOOR_TIMER, 0, bytes_from(&tick, sizeof tick));
-    } else if (vtpm->commit == VTPM_SYNCING) {
+    if (status != OK)
+        sync_failed(vtpm, status);
+    else if (vtpm->commit == VTPM_SYNCING)
         go_on(vtpm);
-    } else {
+    else
         hand_over_confirmed(vtpm);
-    }
 }
 
 void vtpm_advanced(struct vtpm *vtpm, enum status status, const struct monitor_head_reply *head)

@@ -1,5 +1,6 @@
 # libtpms_bound.a: Debian's static libtpms, with what it would ask the C library about files, time, processes and
-# (weak) randomness, and libcrypto for AES block by block, bound to our own functions (libc.c, aes.c) by name. Its randomness proper is libcrypto's, its heap is malloc().
+# (weak) randomness, and libcrypto for AES block by block, bound to our own functions (libc.c, aes.c) by name. Its
+# randomness proper is libcrypto's, its heap is malloc().
 set(libtpms_bound ${CMAKE_BINARY_DIR}/libtpms_bound.a)
 find_library(LIBTPMS libtpms.a REQUIRED)
 set(bindings "")
