@@ -41,10 +41,10 @@ wait "${vtpm[own]}"; check "SHUTDOWN is its host end's end" 0 $?
 unset "vtpm[own]"
 
 # --- the same over TCP
-read -r data control < <(python3 -c '
+read -r data control <<<"$(python3 -c '
 import socket
 ends = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-print(*(end.getsockname()[1] for end in ends))')
+print(*(end.getsockname()[1] for end in ends))')" # which has ended, and given them back
 "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home" --ctrl "type=tcp,port=$control" --server "type=tcp,port=$data" \
   --flags startup-clear 2>own.log & vtpm[own]=$!
 eventually "it listens at ports" bash -c ": </dev/tcp/127.0.0.1/$data"
