@@ -92,7 +92,18 @@ static void a_rule_from_before_is_taken_without_trial_and_fails_only_where_it_ru
     assert_string_equal("state", refusal.field);
 }
 
-/* Every one is a failure of its rule, has no effect, and is no matter to the rule beside it. */
+/* A failure of its rule that has no effect, and is no matter to the rule beside it. What is said of it. */
+static const char *fails_alone(const char *condition, const char *transform)
+{
+    check_ok(put_scripts("hostile", condition, transform));
+    counts = (struct engine_counts){0};
+    assert_string_equal("action beside valve set {}\n", evaluate("s", "t", "{}"));
+    assert_int_equal(1, counts.failures);
+    assert_int_equal(2, counts.evaluations);
+    assert_string_equal("{}", listed("hostile", "state", NOW));
+    return listed("hostile", "error", NOW);
+}
+
 static void hostile_scripts_fail_alone_and_without_effect(void **state)
 {
     (void)state;
@@ -107,7 +118,6 @@ static void hostile_scripts_fail_alone_and_without_effect(void **state)
          "do[0].transform: line 1: Error: no"},
         {"() => { const f = () => f(); return f(); }", NULL,
          "when[0].condition: line 1: RangeError: Maximum call stack size exceeded"},
-        {"(e,s,t,c) => { c.state.n = 1; const a = []; for (;;) a.push(new Uint8Array(10000)); }", NULL, "used up its"},
         {"(e,s,t,c) => { c.state.n = 1; return new Uint8Array(1 << 24).length > 0; }", NULL,
          "when[0].condition: line 1: InternalError: out of memory"},
         {"(e,s,t,c) => { c.state.n = 'x'.repeat(5000); return true; }", NULL,
@@ -140,15 +150,13 @@ static void hostile_scripts_fail_alone_and_without_effect(void **state)
     check_ok(put_scripts("beside", "(e,s,t,c) => { c.state.n = 1; return true; }", NULL));
     evaluate("s", "t", "{}");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        check_ok(put_scripts("hostile", cases[i].condition, cases[i].transform));
-        counts = (struct engine_counts){0};
-        assert_string_equal("action beside valve set {}\n", evaluate("s", "t", "{}"));
-        assert_int_equal(1, counts.failures);
-        assert_int_equal(2, counts.evaluations);
-        if (!strstr(listed("hostile", "error", NOW), cases[i].error))
-            fail_msg("case %zu: %s instead of %s", i, listed("hostile", "error", NOW), cases[i].error);
-        assert_string_equal("{}", listed("hostile", "state", NOW));
+        const char *error = fails_alone(cases[i].condition, cases[i].transform);
+        if (!strstr(error, cases[i].error))
+            fail_msg("case %zu: %s instead of %s", i, error, cases[i].error);
     }
+    const char *error = /* or of time, where memory's first touch takes long */
+        fails_alone("(e,s,t,c) => { c.state.n = 1; const a = []; for (;;) a.push(new Uint8Array(10000)); }", NULL);
+    assert_true(strstr(error, "InternalError: out of memory") || strstr(error, "used up its"));
 }
 
 static void a_log_is_bounded_and_a_flood_is_a_failure(void **state)
