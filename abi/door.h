@@ -33,8 +33,8 @@ struct door_window {
 };
 
 /* Beside the rings, to a program that takes sockets (runtime.h): a seqpacket socket on which the host sends door_socket
- * with one descriptor, a connected stream socket. It is the enclave's from then on, in place of the one before; a
- * packet without one hangs up on that. */
+ * with one descriptor, a connected stream socket, and then signals the enclave's eventfd. It is the enclave's from then
+ * on, in place of the one before; a packet without one hangs up on that. */
 struct door_socket {
     uint64_t id; /* a channel's number: LEFT tells its end */
 };

@@ -44,28 +44,71 @@ struct bytes {
 };
 
 #define BYTES_OF(array) ((struct bytes){(const uint8_t *)(array), sizeof(array)})
-struct bytes bytes_from(const void *data, size_t len);
+static inline struct bytes bytes_from(const void *data, size_t len)
+{
+    return (struct bytes){(const uint8_t *)data, len};
+}
 struct bytes bytes_from_text(const char *text);                       /* without the NUL; NULL gives empty */
 bool bytes_equal(struct bytes a, struct bytes b);                     /* for public data; secrets use ct_equal */
 int bytes_compare(struct bytes a, struct bytes b);                    /* memcmp order, the shorter first */
 struct bytes bytes_slice(struct bytes whole, size_t off, size_t len); /* empty when out of range */
 
 /* Reader: takes values off the front; the first failure sticks and every later take gives zero.
- * Nothing read may take effect before reader_end() said OK. */
+ * Nothing read may take effect before reader_end() said OK. What every decoder does most is inline. */
 struct reader {
     struct bytes rest;
     enum status status;
 };
 
-struct reader reader_over(struct bytes input);
-uint8_t take_u8(struct reader *reader);
-uint16_t take_u16be(struct reader *reader);
-uint32_t take_u32be(struct reader *reader);
-uint64_t take_u64be(struct reader *reader);
+static inline struct reader reader_over(struct bytes input)
+{
+    return (struct reader){input, OK};
+}
+
+static inline struct bytes take_bytes(struct reader *reader, size_t len) /* borrows from the input */
+{
+    if (reader->status == OK && len > reader->rest.len)
+        reader->status = TRUNCATED;
+    if (reader->status != OK || len == 0)
+        return (struct bytes){0};
+    const struct bytes taken = {reader->rest.data, len};
+    reader->rest.data += len;
+    reader->rest.len -= len;
+    return taken;
+}
+
+static inline uint64_t take_be(struct reader *reader, size_t len) /* of 8 bytes at the most */
+{
+    const struct bytes taken = take_bytes(reader, len);
+    uint64_t value = 0;
+    for (size_t i = 0; taken.len && i < len; i++)
+        value = value << 8 | taken.data[i];
+    return value;
+}
+
+static inline uint8_t take_u8(struct reader *reader)
+{
+    return (uint8_t)take_be(reader, 1);
+}
+
+static inline uint16_t take_u16be(struct reader *reader)
+{
+    return (uint16_t)take_be(reader, 2);
+}
+
+static inline uint32_t take_u32be(struct reader *reader)
+{
+    return (uint32_t)take_be(reader, 4);
+}
+
+static inline uint64_t take_u64be(struct reader *reader)
+{
+    return take_be(reader, 8);
+}
+
 uint16_t take_u16le(struct reader *reader);
 uint32_t take_u32le(struct reader *reader);
 uint64_t take_u64le(struct reader *reader);
-struct bytes take_bytes(struct reader *reader, size_t len); /* borrows from the input */
 struct bytes take_rest(struct reader *reader);
 uint8_t peek_u8(const struct reader *reader);                 /* 0 when nothing is left */
 void reader_fail(struct reader *reader, enum status status);  /* keeps the first failure */

@@ -13,11 +13,6 @@ const char *status_word(enum status status)
     return index < sizeof words / sizeof words[0] ? words[index] : "unknown status";
 }
 
-struct bytes bytes_from(const void *data, size_t len)
-{
-    return (struct bytes){data, len};
-}
-
 struct bytes bytes_from_text(const char *text)
 {
     return text ? bytes_from(text, strlen(text)) : (struct bytes){0};

@@ -1,41 +1,15 @@
 /* The cursor every decoder is written with: take, take, take, then one check at the end. */
 #include "base.h"
 
-struct reader reader_over(struct bytes input)
-{
-    return (struct reader){input, OK};
-}
-
 void reader_fail(struct reader *reader, enum status status)
 {
     if (reader->status == OK)
         reader->status = status;
 }
 
-struct bytes take_bytes(struct reader *reader, size_t len)
-{
-    if (reader->status == OK && len > reader->rest.len)
-        reader->status = TRUNCATED;
-    if (reader->status != OK || len == 0)
-        return (struct bytes){0};
-    struct bytes taken = {reader->rest.data, len};
-    reader->rest.data += len;
-    reader->rest.len -= len;
-    return taken;
-}
-
 struct bytes take_rest(struct reader *reader)
 {
     return take_bytes(reader, reader->rest.len);
-}
-
-static uint64_t take_be(struct reader *reader, size_t len)
-{
-    struct bytes taken = take_bytes(reader, len);
-    uint64_t value = 0;
-    for (size_t i = 0; i < taken.len; i++)
-        value = value << 8 | taken.data[i];
-    return value;
 }
 
 static uint64_t take_le(struct reader *reader, size_t len)
@@ -45,26 +19,6 @@ static uint64_t take_le(struct reader *reader, size_t len)
     for (size_t i = taken.len; i > 0; i--)
         value = value << 8 | taken.data[i - 1];
     return value;
-}
-
-uint8_t take_u8(struct reader *reader)
-{
-    return (uint8_t)take_be(reader, 1);
-}
-
-uint16_t take_u16be(struct reader *reader)
-{
-    return (uint16_t)take_be(reader, 2);
-}
-
-uint32_t take_u32be(struct reader *reader)
-{
-    return (uint32_t)take_be(reader, 4);
-}
-
-uint64_t take_u64be(struct reader *reader)
-{
-    return take_be(reader, 8);
 }
 
 uint16_t take_u16le(struct reader *reader)

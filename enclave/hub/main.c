@@ -47,24 +47,16 @@ static void advanced(enum status status, const struct monitor_head_reply *reply)
     hub_advanced(hub, status, reply);
 }
 
-static void idle(void)
+static int idle(const char **sentence)
 {
     hub_idle(hub);
-}
-
-static int exit_code(const char **sentence)
-{
     return hub_exit_code(hub, sentence);
 }
 
 int main(void)
 {
-    struct runtime_program program = {.set_up = set_up,
-                                      .start = start,
-                                      .receive = receive,
-                                      .advanced = advanced,
-                                      .idle = idle,
-                                      .exit_code = exit_code};
+    struct runtime_program program = {
+        .set_up = set_up, .start = start, .receive = receive, .advanced = advanced, .idle = idle};
     algorithms_use(&algorithms_of_crypto);
     program.functions = script_host_functions(&program.functions_count);
     return runtime_main(&program);

@@ -84,11 +84,14 @@ enum status door_put(struct door *door, const struct door_header *header, const 
 bool door_sleep(struct door *door)
 {
     struct door_ring *ring = &door->window->to_enclave;
-    __atomic_store_n(&ring->waiting, 1, __ATOMIC_SEQ_CST);
+    if (!door->waiting)
+        __atomic_store_n(&ring->waiting, 1, __ATOMIC_SEQ_CST);
+    door->waiting = true;
     return __atomic_load_n(&ring->head, __ATOMIC_SEQ_CST) == door->tail;
 }
 
 void door_awake(struct door *door)
 {
     __atomic_store_n(&door->window->to_enclave.waiting, 0, __ATOMIC_SEQ_CST);
+    door->waiting = false;
 }

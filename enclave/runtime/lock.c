@@ -11,7 +11,6 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,7 +20,11 @@
 #define PR_SET_MDWE 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
-#define X32_BIT 0x40000000u
+#ifdef SYS_poll
+#define SYS_SLEEP SYS_poll /* what the C library's poll() is */
+#else
+#define SYS_SLEEP SYS_ppoll
+#endif
 #define PINS_MAX 3
 #define PROGRAM_MAX 192
 
@@ -31,7 +34,8 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-/* One argument pinned to one of the values. */
+/* One argument pinned to one of the values. Descriptors, flags and lengths: of these the kernel takes the lower half.
+ */
 struct pin {
     bool pinned;
     unsigned argument;
@@ -55,7 +59,7 @@ struct allowed {
 static const struct allowed table[] = {
     {SYS_read, {{true, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}}}, "the monitor's answers; the host's wake-ups"},
     {SYS_write, {{true, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}}}, "requests to the monitor; waking the host"},
-    {SYS_ppoll, {{0}}, "sleeping until host, monitor or socket have something"},
+    {SYS_SLEEP, {{0}}, "sleeping until host, monitor or socket have something"},
     {SYS_getrandom, {{0}}, "keys, nonces; libcrypto's generator seeds itself anew"},
     {SYS_getpid, {{0}}, "libcrypto's generator looks for a fork before each use"},
     {SYS_timer_settime, {{0}}, "a compartment's processor budget starts and stops its tick"},
@@ -68,12 +72,10 @@ static const struct allowed table[] = {
 
 /* For a program that takes a socket, these first. Whatever descriptor the host sends, no other call takes it. */
 static const struct allowed socket_table[] = {
-    {SYS_recvfrom,
-     {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT), ONLY(4, 0)},
-     "what the socket's other end says; never waits"},
+    {SYS_recvfrom, {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT)}, "what the socket's other end says; never waits"},
     {SYS_sendto,
-     {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT | MSG_NOSIGNAL), ONLY(4, 0)},
-     "answers to it, and to nobody by address"},
+     {ONLY(0, SOCKET_FD), ONLY(3, MSG_DONTWAIT | MSG_NOSIGNAL), ONLY(5, 0)},
+     "answers to it; of an address nothing is read"},
     {SYS_close, {ONLY(0, SOCKET_FD)}, "hanging up on it"},
     {SYS_recvmsg, {ONLY(0, LAUNCH_FD_SOCKETS), ONLY(2, MSG_DONTWAIT)}, "another socket of the host's"},
 };
@@ -101,19 +103,17 @@ static void end(struct program *program, uint32_t action)
     emit(program, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* Both halves of the argument are looked at; with another value the call kills. */
+/* With another value the call kills. */
 static void hold(struct program *program, const struct pin *pin)
 {
-    const size_t low = offsetof(struct seccomp_data, args) + pin->argument * sizeof(uint64_t);
-    load(program, low + sizeof(uint32_t));
-    emit(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
-    load(program, low);
-    emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[0], 2, 0);
+    load(program, offsetof(struct seccomp_data, args) + pin->argument * sizeof(uint64_t));
+    if (pin->values[0] != pin->values[1])
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[0], 2, 0);
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, pin->values[1], 1, 0);
     end(program, SECCOMP_RET_KILL_PROCESS);
 }
 
-/* With the call's number loaded, which the pins overwrite: they let through or kill. */
+/* With the call's number loaded, which the pins overwrite: they let through or kill. An x32 call has another number. */
 static void allow(struct program *program, const struct allowed *allowed)
 {
     const unsigned short compare = program->len;
@@ -131,8 +131,6 @@ static bool filter(bool takes_socket)
     emit(&program, BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
     end(&program, SECCOMP_RET_KILL_PROCESS);
     load(&program, offsetof(struct seccomp_data, nr));
-    emit(&program, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
-    end(&program, SECCOMP_RET_KILL_PROCESS);
     for (size_t i = 0; takes_socket && i < sizeof socket_table / sizeof *socket_table; i++)
         allow(&program, &socket_table[i]);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -156,19 +154,6 @@ static bool no_new_code(void)
     return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0 || errno == EINVAL;
 }
 
-/* What is seldom ready, behind one descriptor: each that is waited for costs a command its share. */
-static bool gather_news(void)
-{
-    static const int seldom[] = {LAUNCH_FD_DOOR_IN, LAUNCH_FD_MONITOR, LAUNCH_FD_SOCKETS};
-    const int made = epoll_create1(EPOLL_CLOEXEC);
-    bool good = made >= 0 && dup3(made, NEWS_FD, O_CLOEXEC) == NEWS_FD && close(made) == 0;
-    for (size_t i = 0; good && i < sizeof seldom / sizeof *seldom; i++) {
-        struct epoll_event event = {.events = EPOLLIN};
-        good = epoll_ctl(NEWS_FD, EPOLL_CTL_ADD, seldom[i], &event) == 0;
-    }
-    return good;
-}
-
 enum status lock_down(const char **what)
 {
     const bool takes_socket = runtime.program->serve_socket;
@@ -177,9 +162,6 @@ enum status lock_down(const char **what)
         syscall(SYS_close_range, LAUNCH_FD_DOOR, LAUNCH_FD_DOOR, 0) != 0 ||
         syscall(SYS_close_range, LAUNCH_FD_PARAMETERS, LAUNCH_FD_SOCKETS - 1, 0) != 0 ||
         syscall(SYS_close_range, LAUNCH_FD_SOCKETS + takes_socket, ~0u, 0) != 0)
-        return IO;
-    *what = "what is waited for cannot be gathered";
-    if (takes_socket && !gather_news())
         return IO;
     *what = "capabilities cannot be dropped";
     if (!drop_capabilities())

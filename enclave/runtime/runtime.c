@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #define WHY_MAX 512
-#define WAIT_FIRST_NS 200000 /* for room in the ring, doubled up to the last */
-#define WAIT_LAST_NS 20000000
+#define WAIT_FIRST_MS 1 /* for room in the ring, doubled up to the last */
+#define WAIT_LAST_MS 16
 
 struct runtime runtime;
 
@@ -57,14 +57,14 @@ static enum status get_ready(struct bytes *configuration, struct bytes *workload
 enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count)
 {
     const struct door_header header = {.operation = (uint16_t)operation, .id = id};
-    struct timespec wait = {.tv_nsec = WAIT_FIRST_NS};
+    int wait_ms = WAIT_FIRST_MS;
     enum status status;
     bool wake = false;
     while ((status = door_put(&runtime.door, &header, parts, count, &wake)) == BUSY) {
         struct pollfd monitor = {.fd = LAUNCH_FD_MONITOR}; /* for its hanging up, which needs no asking */
-        if (ppoll(&monitor, 1, &wait, NULL) > 0)
+        if (poll(&monitor, 1, wait_ms) > 0)
             return IO;
-        wait.tv_nsec = wait.tv_nsec * 2 < WAIT_LAST_NS ? wait.tv_nsec * 2 : WAIT_LAST_NS;
+        wait_ms = wait_ms < WAIT_LAST_MS ? wait_ms * 2 : WAIT_LAST_MS;
     }
     if (status == OK && wake) {
         uint64_t one = 1;
@@ -95,33 +95,24 @@ static int stop(int code, const char *sentence)
     return code;
 }
 
-/* Sleep until the host, the monitor or the socket has something. */
+/* Sleep until the host or the socket has something; or the monitor, which says nothing unasked: its death is ours, too
+ * (launcher/main.c). */
 static void wait_for_news(bool *monitor_ready)
 {
-    /* With nobody left to hand sockets over, that would be news for ever. */
-    const bool gathered = runtime.program->serve_socket && !runtime.socket.no_more;
-    struct pollfd news[3] = {{.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN},
-                             {.fd = LAUNCH_FD_MONITOR, .events = POLLIN},
-                             {.fd = gathered ? LAUNCH_FD_SOCKETS : -1, .events = POLLIN}};
-    struct pollfd waited[3] = {socket_watched()};
-    struct timespec now = {0};
+    struct pollfd waited[3] = {
+        {.fd = LAUNCH_FD_DOOR_IN, .events = POLLIN}, socket_watched(), {.fd = LAUNCH_FD_MONITOR, .events = POLLIN}};
     uint64_t count;
-    if (gathered)
-        waited[1] = (struct pollfd){.fd = NEWS_FD, .events = POLLIN};
-    else
-        memcpy(waited + 1, news, 2 * sizeof *news);
-    const bool sleeps = door_sleep(&runtime.door);
-    (void)ppoll(waited, gathered ? 2 : 3, sleeps ? NULL : &now, NULL);
-    door_awake(&runtime.door);
-    runtime.socket.ready = waited[0].revents != 0;
-    if (waited[1].revents || (!gathered && waited[2].revents))
-        (void)ppoll(news, 3, &now, NULL);
-    if (news[0].revents & POLLIN) {
+    const bool sleeps = door_sleep(&runtime.door) && !runtime.socket.rung;
+    (void)poll(waited, runtime.advancing ? 3 : 2, sleeps ? -1 : 0);
+    runtime.socket.ready = waited[1].revents != 0;
+    if (!runtime.socket.ready) /* a command is soon done */
+        door_awake(&runtime.door);
+    if (waited[0].revents & POLLIN) {
         ssize_t got = read(LAUNCH_FD_DOOR_IN, &count, sizeof count);
         (void)got; /* the ring says what there is */
+        runtime.socket.rung = runtime.program->serve_socket;
     }
-    *monitor_ready = news[1].revents != 0;
-    runtime.socket.comes = news[2].revents != 0;
+    *monitor_ready = waited[2].revents != 0;
 }
 
 static enum status serve_door(void)
@@ -158,8 +149,7 @@ static int loop(void)
             return stop(RUNTIME_EXIT_DOOR, NULL);
         if (runtime.program->serve_socket && socket_serve() != OK)
             return stop(RUNTIME_EXIT_DOOR, "a socket came under a number that cannot be");
-        runtime.program->idle();
-        int code = runtime.program->exit_code(&sentence);
+        int code = runtime.program->idle(&sentence);
         if (code)
             return stop(code, sentence);
         monitor_ready = false;

@@ -14,7 +14,7 @@
  *   loop         receive() for each of the host's messages, idle() when there are no more
  * From the lock on the process makes the eleven system calls of the table and no other, but for four with which a
  * program that takes a socket takes and uses it: one descriptor, by its number. A fault outside a guest's window ends
- * it (room `compartment`), as do a broken door and a silent monitor. */
+ * it (room `compartment`), as do a broken door, a monitor that hangs up on a question, and its death. */
 #ifndef BASTIDE_RUNTIME_H
 #define BASTIDE_RUNTIME_H
 
@@ -30,7 +30,7 @@
 #define RUNTIME_EXIT_LIMIT 11 /* memory, or what the kernel gives; set_up()'s or start()'s NO_ROOM */
 #define RUNTIME_EXIT_IMAGE                                                                                             \
     12 /* a module that does not load, parameters that cannot be, an instance that it is not for */
-#define RUNTIME_EXIT_DOOR 14 /* the host broke the door, or the monitor went silent */
+#define RUNTIME_EXIT_DOOR 14 /* the host broke the door, or the monitor hung up */
 
 /* What the program is given to set itself up; borrowed, for the process's life. */
 struct runtime_launch {
@@ -50,15 +50,14 @@ struct runtime_program {
     enum status (*start)(struct bytes configuration, struct bytes workload, struct writer *why);
     void (*receive)(const struct door_header *header, struct bytes payload); /* the payload is a private copy */
     void (*advanced)(enum status status, const struct monitor_head_reply *head);
-    void (*idle)(void);
+    /* The turn's end. 0 while it lives; otherwise the exit code, and a sentence for the audit log. */
+    int (*idle)(const char **sentence);
     /* Of a program that takes a socket from the host (abi/door.h); NULL: none comes, and the filter knows of none.
      * `took`: another is there, and the former closed. `serve_socket`: once a turn while one is there; `ready`: there
      * is something to receive or room to send, or its end. Gives what to wait for as poll(2) has it; 0: nothing for
      * now. */
     void (*took_socket)(void);
     short (*serve_socket)(bool ready);
-    /* 0 while it lives; otherwise the exit code, and a sentence for the audit log. */
-    int (*exit_code)(const char **sentence);
 };
 
 /* main() of an enclave program; returns its exit code, and does not when the process was killed. */
@@ -104,6 +103,7 @@ MUST_USE enum status runtime_port_report(void *user, const struct monitor_report
 struct door {
     struct door_window *window;
     uint32_t head, tail; /* ours; those in the window are only published, never read back */
+    bool waiting;        /* as published */
 };
 
 /* WRONG_STATE: nothing (or not all of it) has arrived. MALFORMED: the ring is broken for good. `payload` has room for

@@ -9,8 +9,6 @@
 
 /* What a socket that was taken is always called: the lowest number, which the lock closed and nothing else takes. */
 #define SOCKET_FD 0
-/* Readable when host, monitor or whoever hands sockets over has something, in a program that takes sockets. */
-#define NEWS_FD 1
 
 struct runtime {
     const struct runtime_program *program;
@@ -24,8 +22,7 @@ struct runtime {
     enum status advance_status;
     struct monitor_head_reply advanced;
     struct {
-        bool comes;   /* another is to be taken */
-        bool no_more; /* nobody is left to hand one over */
+        bool rung; /* the host rang: another may be there */
         bool open;
         bool ready;   /* something is to be served */
         short events; /* waited for, as the program said */

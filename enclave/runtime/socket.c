@@ -39,13 +39,11 @@ static enum status take(void)
     int fd = -1;
     runtime_socket_close();
     ssize_t got = recvmsg(LAUNCH_FD_SOCKETS, &message, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return OK;
+    runtime.socket.rung = got > 0; /* there may be another; 0: nobody is left to hand one over */
     const struct cmsghdr *part = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
         part->cmsg_len == CMSG_LEN(sizeof fd))
         memcpy(&fd, CMSG_DATA(part), sizeof fd);
-    runtime.socket.no_more = got <= 0;
     if (fd < 0)
         return OK;
     if (fd != SOCKET_FD)
@@ -61,11 +59,19 @@ static enum status take(void)
     return OK;
 }
 
+static bool comes(void)
+{
+    struct pollfd sockets = {.fd = LAUNCH_FD_SOCKETS, .events = POLLIN};
+    return poll(&sockets, 1, 0) > 0;
+}
+
 enum status socket_serve(void)
 {
-    if (runtime.socket.comes)
-        TRY(take());
-    runtime.socket.comes = false;
+    if (runtime.socket.rung) {
+        runtime.socket.rung = false;
+        if (comes())
+            TRY(take());
+    }
     if (runtime.socket.open)
         runtime.socket.events = runtime.program->serve_socket(runtime.socket.ready);
     runtime.socket.ready = false;

@@ -76,17 +76,19 @@ static enum status end_group(struct store *store)
 
 /* ---- Seal ---- */
 
+/* Every row that a session could have seen was counted, whatever became of the session. To be told by a changeset takes
+ * as long as a simple command does. */
+static bool changed_nothing(const struct store *store)
+{
+    return sqlite3_total_changes64(store->db) == store->changes;
+}
+
 /* What the session saw; empty when it comes to nothing. */
 static enum status take_changes(struct store *store, struct store_pending *pending)
 {
-    const sqlite3_int64 changes = sqlite3_total_changes64(store->db);
-    /* To be told by a changeset takes as long as a simple command does. An empty session alone may be one that failed.
-     */
-    if (changes == store->changes && sqlite3session_isempty(store->session))
-        return OK;
     int code = sqlite3session_changeset(store->session, &pending->len, &pending->changeset);
     if (code == SQLITE_OK && pending->len == 0)
-        store->changes = changes;
+        store->changes = sqlite3_total_changes64(store->db);
     return store_sql_status(code);
 }
 
@@ -122,11 +124,14 @@ enum status store_seal(struct store *store, struct bytes *record)
     if (store->pending_count == STORE_PENDING_MAX)
         return BUSY;
     TRY(end_group(store));
+    *record = (struct bytes){0};
+    if (changed_nothing(store))
+        return OK;
     struct store_pending pending = {.archive_sequence = store->archive.sequence};
     sqlite3_session *before = store->session;
+    const sqlite3_int64 counted = store->changes;
     enum status status = take_changes(store, &pending);
     if (status == OK && pending.len == 0) {
-        *record = (struct bytes){0};
         sqlite3_free(pending.changeset);
         return OK;
     }
@@ -139,6 +144,7 @@ enum status store_seal(struct store *store, struct bytes *record)
         if (store->session != before)
             session_end(store);
         store->session = before;
+        store->changes = counted;
         return status;
     }
     sqlite3session_delete(before);

@@ -77,10 +77,6 @@ static void advanced(enum status status, const struct monitor_head_reply *reply)
     vtpm_advanced(vtpm, status, reply);
 }
 
-static void idle(void)
-{
-}
-
 static void took_socket(void)
 {
     vtpm_took_socket(vtpm);
@@ -91,7 +87,7 @@ static short serve_socket(bool ready)
     return vtpm_serve_socket(vtpm, ready);
 }
 
-static int exit_code(const char **sentence)
+static int idle(const char **sentence)
 {
     return vtpm_exit_code(vtpm, sentence);
 }
@@ -102,10 +98,9 @@ int main(void)
                                             .start = start,
                                             .receive = receive,
                                             .advanced = advanced,
-                                            .idle = idle,
                                             .took_socket = took_socket,
                                             .serve_socket = serve_socket,
-                                            .exit_code = exit_code};
+                                            .idle = idle};
     vtpm_use_algorithms();
     return runtime_main(&program);
 }

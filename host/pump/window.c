@@ -104,6 +104,13 @@ enum status window_take(struct window *window, struct door_header *header, uint8
     return OK;
 }
 
+static void ring_for(const struct window *window)
+{
+    uint64_t one = 1;
+    ssize_t written = write(window->enclave_waits, &one, sizeof one);
+    (void)written; /* a full counter is a signal too */
+}
+
 enum status window_put(struct window *window, const struct door_header *header, struct bytes first, struct bytes second)
 {
     struct door_ring *ring = &window->shared->to_enclave;
@@ -127,11 +134,8 @@ enum status window_put(struct window *window, const struct door_header *header, 
     window->head += need;
     /* Sequentially consistent with the reader's `waiting, then head`: one of us sees the other. */
     __atomic_store_n(&ring->head, window->head, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&ring->waiting, __ATOMIC_SEQ_CST)) {
-        uint64_t one = 1;
-        ssize_t written = write(window->enclave_waits, &one, sizeof one);
-        (void)written; /* a full counter is a signal too */
-    }
+    if (__atomic_load_n(&ring->waiting, __ATOMIC_SEQ_CST))
+        ring_for(window);
     return OK;
 }
 
@@ -150,7 +154,10 @@ enum status window_hand(const struct window *window, uint64_t id, int fd)
     part->cmsg_type = SCM_RIGHTS;
     part->cmsg_len = CMSG_LEN(sizeof fd);
     memcpy(CMSG_DATA(part), &fd, sizeof fd);
-    return sendmsg(window->sockets, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof socket ? OK : BUSY;
+    if (sendmsg(window->sockets, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)sizeof socket)
+        return BUSY;
+    ring_for(window);
+    return OK;
 }
 
 void window_awake(struct window *window)

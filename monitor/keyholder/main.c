@@ -94,7 +94,8 @@ static int run(void *user)
     }
     if (optind != argc || !options.home || !options.tcti || (!image && !options.authorise))
         return misused("--home, --image and --tcti", "are needed, and nothing but options");
-    if (node_lock_down(2, strncmp(options.tcti, "swtpm:host=", 11) == 0) != OK || crypto_init() != OK) {
+    const bool network = strncmp(options.tcti, "swtpm:host=", 11) == 0;
+    if (node_lock_down(2) != OK || node_refuse(network) != OK || crypto_init() != OK) {
         node_log("error", "keyholder", "not_started", "reason=\"the process cannot be locked down\"");
         return 1;
     }

@@ -37,11 +37,14 @@ MUST_USE enum status node_write_file(const char *path, struct bytes content);
 /* A sealed memfd with the file's bytes, and the hash of exactly those. */
 MUST_USE enum status node_seal_program(const char *path, int *fd, uint8_t hash[32]);
 
-/* Non-dumpable, no new privileges, no descriptors but 0 to `keep`, and a filter that refuses for good, to us and all
- * our descendants, what neither needs: looking into other processes, loading code into the kernel, its keyrings, and
- * (unless `network`) every socket but local ones. An allow-list is not possible here, for the launcher and the enclaves
- * inherit the filter; theirs come on top. For the same reason no Landlock: it forbids the launcher to mount. */
-MUST_USE enum status node_lock_down(int keep, bool network);
+/* Non-dumpable, no new privileges, no descriptors but 0 to `keep`. */
+MUST_USE enum status node_lock_down(int keep);
+/* After that, by the key holder, whose descendants the monitor, the launchers and the enclaves are: a filter that
+ * refuses for good, to it and all of them, what none needs: looking into other processes, loading code into the kernel,
+ * its keyrings, and (unless `network`) every socket but local ones. Once, for each filter that an enclave inherits is
+ * run at its calls. An allow-list is not possible here, for enclaves' own come on top. For the same reason no Landlock:
+ * it forbids the launcher to mount. */
+MUST_USE enum status node_refuse(bool network);
 
 /* "level room event key=value" on standard error. Never of a secret. */
 __attribute__((format(printf, 4, 5))) void node_log(const char *level, const char *room, const char *event,

@@ -145,6 +145,12 @@ static void serve_monitor(void)
 
 /* ---- The host's end of the door ---- */
 
+static void wake(void)
+{
+    const uint64_t one = 1;
+    must(write(enclave.enclave_waits, &one, sizeof one) == sizeof one, "waking the enclave");
+}
+
 static void put(uint64_t channel, const void *data, size_t len)
 {
     struct door_ring *ring = &enclave.window->to_enclave;
@@ -155,9 +161,8 @@ static void put(uint64_t channel, const void *data, size_t len)
         ring->data[(enclave.head + sizeof header + i) % DOOR_RING_LEN] = ((const uint8_t *)data)[i];
     enclave.head += (uint32_t)(sizeof header + len + 7) & ~7u;
     __atomic_store_n(&ring->head, enclave.head, __ATOMIC_SEQ_CST);
-    uint64_t one = 1;
     if (__atomic_load_n(&ring->waiting, __ATOMIC_SEQ_CST))
-        must(write(enclave.enclave_waits, &one, sizeof one) == sizeof one, "waking the enclave");
+        wake();
 }
 
 static bool take(struct door_header *header, uint8_t *payload)

@@ -129,16 +129,12 @@ static bool misuse_a_socket(struct bytes word)
         syscall(SYS_recvfrom, LAUNCH_FD_MONITOR, in_data, 8, MSG_DONTWAIT, NULL, NULL);
     else if (starts(word, "recvfrom that waits"))
         syscall(SYS_recvfrom, 0, in_data, 8, 0, NULL, NULL);
-    else if (starts(word, "recvfrom whom"))
-        syscall(SYS_recvfrom, 0, in_data, 8, MSG_DONTWAIT, &to, NULL);
     else if (starts(word, "sendto another"))
         syscall(SYS_sendto, LAUNCH_FD_SOCKETS, in_data, 8, never, NULL, 0);
     else if (starts(word, "sendto that waits"))
         syscall(SYS_sendto, 0, in_data, 8, MSG_NOSIGNAL, NULL, 0);
     else if (starts(word, "sendto by address"))
         syscall(SYS_sendto, 0, in_data, 8, never, &to, sizeof to);
-    else if (starts(word, "sendto high"))
-        syscall(SYS_sendto, 1ull << 32, in_data, 8, never, NULL, 0);
     else if (starts(word, "sendmsg"))
         syscall(SYS_sendmsg, 0, &message, never);
     else if (starts(word, "socket read"))
@@ -174,8 +170,6 @@ static void break_a_wall(struct bytes word)
         syscall(SYS_read, LAUNCH_FD_DOOR_OUT, in_data, 8);
     else if (starts(word, "write"))
         syscall(SYS_write, LAUNCH_FD_DOOR_IN, in_data, 8);
-    else if (starts(word, "high"))
-        syscall(SYS_read, (1ull << 32) + LAUNCH_FD_DOOR_IN, in_data, 8);
     else if (starts(word, "futex"))
         syscall(SYS_futex, in_data, FUTEX_WAIT_PRIVATE, 0, NULL);
 #if defined(__x86_64__)
@@ -269,11 +263,7 @@ static enum status start(struct bytes configuration, struct bytes workload, stru
     return runtime_send(DOOR_AUDIT, 7, &part, 1);
 }
 
-static void idle(void)
-{
-}
-
-static int exit_code(const char **sentence)
+static int idle(const char **sentence)
 {
     *sentence = "told to";
     return code;
@@ -308,11 +298,10 @@ int main(void)
                                             .start = start,
                                             .receive = receive,
                                             .advanced = advanced,
-                                            .idle = idle,
 #ifdef TAKES_SOCKET
                                             .took_socket = took_socket,
                                             .serve_socket = serve_socket,
 #endif
-                                            .exit_code = exit_code};
+                                            .idle = idle};
     return runtime_main(&program);
 }
