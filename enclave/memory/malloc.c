@@ -124,11 +124,3 @@ void *pvalloc(size_t len)
 }
 
 #endif
-
-void memory_warm(size_t len)
-{
-    void *block = malloc(len);
-    if (block)
-        wipe(block, len); /* which touches every page */
-    free(block);
-}

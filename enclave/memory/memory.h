@@ -50,9 +50,6 @@ struct memory_account {
 };
 struct memory_account memory_account(void);
 
-/* The next `len` bytes that the heap gives out are touched now rather than then; nothing happens if there are none. */
-void memory_warm(size_t len);
-
 /* [set-up] For guests: address space that nothing may touch, pool pages put into it, all of it given up again (the
  * pages are wiped and go back to the heap). `at` and `len` in whole pages. `user` is not looked at.
  * NO_ROOM: the pool is used up. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
+#define TOUCHED_LEN 4096 /* of the room for a message, which few fill: now rather than when somebody waits */
 
 static const struct compartment_memory guest_memory = {
     .reserve = memory_reserve, .back = memory_back, .release = memory_release, .touched = memory_touched};
@@ -112,6 +113,7 @@ enum status launch_set_up(struct writer *why)
     runtime.packet = malloc(MONITOR_MESSAGE_MAX);
     if (!runtime.payload || !runtime.packet)
         return NO_ROOM;
+    wipe(runtime.payload, TOUCHED_LEN);
     TRY(open_door(why));
     TRY(warm_up(why));
     runtime.launch.memory = &guest_memory;

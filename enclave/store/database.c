@@ -126,6 +126,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     store_pending_free(store);
+    store_merge_done(store);
     store_archive_done(store);
     for (size_t i = 0; i < STORE_SQL_COUNT; i++)
         sqlite3_finalize(store->sql[i]);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MERGED_MAX (256u << 10) /* of records' changes that are held to be applied together */
+
 static const char *const titles[] = {
     [STORE_ACCEPTED] = "",
     [STORE_EMPTY] = "the store is empty although this site has history",
@@ -21,10 +23,18 @@ static const char *const titles[] = {
     [STORE_UNFIT] = "the store's records contradict its tables",
 };
 
+void store_merge_done(struct store *store)
+{
+    sqlite3changegroup_delete(store->merged);
+    store->merged = NULL;
+    store->merged_bytes = 0;
+}
+
 /* No call leads to the tables any more; they go when the caller closes. */
 static void end(struct store *store)
 {
     store->state = STORE_FAILED;
+    store_merge_done(store);
     store_pending_free(store);
     store_archive_done(store);
     store_segment_done(&store->opening);
@@ -93,6 +103,7 @@ enum status store_begin_load(struct store *store)
     if (store->state != STORE_KEYLESS)
         return WRONG_STATE;
     TRY(store_segment_start(store));
+    store->schema = store_schema_version(store->db);
     store->state = STORE_LOADING;
     return OK;
 }
@@ -132,7 +143,8 @@ enum status store_load_snapshot(struct store *store, struct bytes snapshot)
     free(text);
     if (status == NO_ROOM)
         return store_fail(store, NO_ROOM);
-    if (status != OK || store_schema_version(store->db) != header.schema)
+    store->schema = store_schema_version(store->db);
+    if (status != OK || store->schema != header.schema)
         return store_refuse(store, STORE_UNFIT, "the snapshot at %llu is no database",
                             (unsigned long long)header.head.sequence);
     store->confirmed = header.head;
@@ -152,22 +164,62 @@ static enum status check_place(struct store *store, const struct store_header *h
         memcpy(store->confirmed.hash, header->head.hash, MONITOR_HASH_LEN);
     if (memcmp(header->head.hash, store->confirmed.hash, MONITOR_HASH_LEN) != 0)
         return store_refuse(store, STORE_FORKED, "record %llu does not follow the record before it", given);
-    if (header->schema < store_schema_version(store->db))
+    if (header->schema < store->schema)
         return store_refuse(store, STORE_UNFIT, "record %llu is of an older schema than the one before it", given);
     return OK;
 }
 
-static enum status apply(struct store *store, const struct store_header *header, uint8_t *text, size_t len)
+static enum status unfit(struct store *store, enum status status)
 {
-    unsigned long long sequence = header->head.sequence;
-    enum status status = store_migrate(store, header->schema);
     if (status == OK)
-        status = store_sql_status(sqlite3changeset_apply(store->db, (int)len, text, NULL, store_on_conflict, NULL));
+        return OK;
     if (status == NO_ROOM)
         return store_fail(store, NO_ROOM);
-    if (status != OK)
-        return store_refuse(store, STORE_UNFIT, "record %llu cannot be applied", sequence);
+    return store_refuse(store, STORE_UNFIT, "the records from %llu on cannot be applied",
+                        (unsigned long long)store->merged_from);
+}
+
+static enum status apply_merged(struct store *store)
+{
+    void *changes = NULL;
+    int len = 0;
+    if (!store->merged)
+        return OK;
+    int code = sqlite3changegroup_output(store->merged, &len, &changes);
+    if (code == SQLITE_OK)
+        code = sqlite3changeset_apply(store->db, len, changes, NULL, store_on_conflict, NULL);
+    sqlite3_free(changes);
+    store_merge_done(store);
+    return unfit(store, store_sql_status(code));
+}
+
+/* Records are of the tables as they were then. */
+static enum status reach(struct store *store, const struct store_header *header)
+{
+    if (header->schema == store->schema)
+        return OK;
+    TRY(apply_merged(store));
+    store->merged_from = header->head.sequence;
+    TRY(unfit(store, store_migrate(store, header->schema)));
+    store->schema = header->schema;
     return OK;
+}
+
+/* What many records did to a row is applied as one change: SQLite prepares statements anew each time it applies any,
+ * which takes ten times as long as a short record's changes do. */
+static enum status merge(struct store *store, const struct store_header *header, uint8_t *text, size_t len)
+{
+    int code = SQLITE_OK;
+    TRY(reach(store, header));
+    if (!store->merged) {
+        store->merged_from = header->head.sequence;
+        code = sqlite3changegroup_new(&store->merged);
+    }
+    if (code == SQLITE_OK)
+        code = sqlite3changegroup_add(store->merged, (int)len, text);
+    store->merged_bytes += len;
+    TRY(unfit(store, store_sql_status(code)));
+    return store->merged_bytes < MERGED_MAX ? OK : apply_merged(store);
 }
 
 enum status store_apply(struct store *store, struct bytes record)
@@ -182,7 +234,7 @@ enum status store_apply(struct store *store, struct bytes record)
     TRY(store_open_text(store, STORE_KIND_RECORD, record, &header, &text, &len));
     enum status status = check_place(store, &header);
     if (status == OK)
-        status = apply(store, &header, text, len);
+        status = merge(store, &header, text, len);
     wipe(text, len);
     free(text);
     TRY(status);
@@ -233,8 +285,9 @@ enum status store_finish_load(struct store *store, uint64_t sequence, const uint
         return WRONG_STATE;
     bool beyond = false;
     TRY(check_head(store, sequence, hash, &beyond));
+    TRY(apply_merged(store));
     uint32_t wanted = (uint32_t)store->config.migration_count;
-    store->schema_changed = store->confirmed.sequence > 0 && store_schema_version(store->db) != wanted;
+    store->schema_changed = store->confirmed.sequence > 0 && store->schema != wanted;
     enum status status = store_migrate(store, wanted);
     if (status == OK)
         status = store_session_start(store);

@@ -75,6 +75,10 @@ struct store {
     struct store_head confirmed;
     uint8_t previous[MONITOR_HASH_LEN]; /* while loading: of the record before the last */
     bool any_record, any_snapshot;      /* while loading: was given */
+    uint32_t schema;                    /* while loading: of the tables as they are */
+    sqlite3_changegroup *merged;        /* while loading: not applied yet; NULL: nothing */
+    size_t merged_bytes;
+    uint64_t merged_from;
     struct store_pending pending[STORE_PENDING_MAX];
     size_t pending_count;
 
@@ -141,6 +145,7 @@ void store_pending_free(struct store *store);
 enum status store_refuse(struct store *store, enum store_refusal refusal, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 enum status store_fail(struct store *store, enum status status); /* ends the store without a refusal */
+void store_merge_done(struct store *store);
 int store_on_conflict(void *user, int kind, sqlite3_changeset_iter *change);
 
 /* row.c: the archive's state in step with the database's */

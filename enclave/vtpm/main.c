@@ -1,10 +1,7 @@
 /* vtpm.enclave: a vTPM on the runtime. Its image holds no module: libtpms is in the program. */
 #include "image.h"
-#include "memory.h"
 #include "runtime.h"
 #include "vtpm.h"
-
-#define WARM_LEN (128u << 10) /* a vTPM's heap while it serves */
 
 static struct vtpm *vtpm;
 
@@ -44,13 +41,14 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
                                                 runtime_port_seal_key, runtime_port_report, launch_of_vm, launches,
                                                 clock_ms},
                                        .socket = {runtime_socket_receive, runtime_socket_send, runtime_socket_close}};
-    memory_warm(WARM_LEN);
     if (launch->modules_count) {
         put_text(why, "the image of the vTPM holds no module");
         return MALFORMED;
     }
     enum status status = vtpm_new(&vtpm, &config);
-    if (status != OK)
+    if (status == OK)
+        vtpm_rehearse(vtpm);
+    else
         put_text(why, "libtpms or the store cannot be set up");
     return status;
 }

@@ -119,26 +119,37 @@ enum status vtpm_state_drop(struct vtpm *vtpm, enum vtpm_kind kind)
 
 /* ---- After a launch ---- */
 
+static enum status put_pieces_in(sqlite3_stmt *list, struct writer *writer)
+{
+    int code;
+    while ((code = sqlite3_step(list)) == SQLITE_ROW) {
+        if (writer->len != (size_t)sqlite3_column_int64(list, 0) * PIECE)
+            writer_fail(writer, MALFORMED);
+        put_bytes(writer, bytes_from(sqlite3_column_blob(list, 1), (size_t)sqlite3_column_bytes(list, 1)));
+    }
+    sqlite3_reset(list);
+    return code == SQLITE_DONE ? writer_end(writer) : INTERNAL;
+}
+
+/* As much memory as it is long, for the next block would be in a page that nothing else touches. */
 static enum status load_one(struct vtpm *vtpm, enum vtpm_kind kind)
 {
     sqlite3_stmt *list = vtpm->sql[VTPM_SQL_LIST];
-    struct vtpm_state state = {.data = malloc(VTPM_STATE_MAX)};
-    struct writer writer = writer_over(state.data, VTPM_STATE_MAX);
-    int code;
-    if (!state.data)
-        return NO_ROOM;
+    struct vtpm_state state = {0};
     sqlite3_bind_int(list, 1, (int)kind);
-    while ((code = sqlite3_step(list)) == SQLITE_ROW) {
-        if (writer.len != (size_t)sqlite3_column_int64(list, 0) * PIECE)
-            writer_fail(&writer, MALFORMED);
-        put_bytes(&writer, bytes_from(sqlite3_column_blob(list, 1), (size_t)sqlite3_column_bytes(list, 1)));
-    }
-    sqlite3_reset(list);
-    enum status status = code == SQLITE_DONE ? writer_end(&writer) : INTERNAL;
-    state.len = writer.len;
-    state.exists = writer.len > 0;
     forget(&vtpm->states[kind]);
-    if (status == OK && state.exists)
+    while (sqlite3_step(list) == SQLITE_ROW)
+        state.len += (size_t)sqlite3_column_bytes(list, 1);
+    sqlite3_reset(list);
+    if (state.len > VTPM_STATE_MAX)
+        return NO_ROOM;
+    state.exists = state.len > 0;
+    state.data = state.exists ? malloc(state.len) : NULL;
+    if (state.exists && !state.data)
+        return NO_ROOM;
+    struct writer writer = writer_over(state.data, state.len);
+    enum status status = put_pieces_in(list, &writer);
+    if (status == OK)
         vtpm->states[kind] = state;
     else
         forget(&state);

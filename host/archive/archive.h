@@ -22,13 +22,9 @@ struct archive_config {
 MUST_USE enum status archive_open(struct archive **archive, const struct archive_config *config, struct writer *why);
 void archive_close(struct archive *archive); /* forgets what was not synced; NULL is allowed */
 
-/* Call when nothing is asked: what a commit would else have to do first. Fits struct pump_archive, as the next two do.
- */
-void archive_idle(void *archive);
-
 /* Any ARCHIVE_*, LOG_*, SNAPSHOT_* or SYNC as it came through the door, payload hostile; the answer is that of
- * DOOR_COMPLETE. `archive` is a struct archive *. The rest of this header is the same, one
- * operation a function. */
+ * DOOR_COMPLETE. `archive` is a struct archive *. Fits struct pump_archive, as the next does. The rest of this header
+ * is the same, one operation a function. */
 MUST_USE enum status archive_serve(void *archive, const struct door_header *header, struct bytes payload,
                                    struct writer *answer);
 void archive_abandon(void *archive); /* forgets what was not synced */

@@ -33,8 +33,6 @@ enum archive_sql {
 struct archive {
     sqlite3 *db;
     sqlite3_stmt *sql[ARCHIVE_SQL_COUNT];
-    bool read;          /* the whole log was, once */
-    bool begun;         /* SQLite's own log */
     enum status failed; /* of a write since the last sync; nothing more is written until then */
     struct {
         uint64_t sequence, total, have; /* total 0: none is being put */

@@ -241,18 +241,6 @@ void archive_close(struct archive *archive)
     free(archive);
 }
 
-/* Once the enclave has read what there is it has its own to do for a while, and then commits: until then SQLite's log
- * is made, its beginning and its name synced, by a commit that changes nothing. Does it fail, so will the next, and say
- * why. */
-void archive_idle(void *context)
-{
-    struct archive *archive = context;
-    if (!archive->read || archive->begun || !sqlite3_get_autocommit(archive->db))
-        return;
-    archive->begun = true;
-    (void)sqlite3_exec(archive->db, "PRAGMA user_version=1", NULL, NULL, NULL);
-}
-
 /* ---- The transaction ---- */
 
 enum status archive_write_begin(struct archive *archive)

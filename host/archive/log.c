@@ -51,7 +51,6 @@ enum status archive_read_log(struct archive *archive, uint64_t from, struct writ
     sqlite3_reset(get);
     if (code == SQLITE_ROW && answer->len == begun)
         return NO_ROOM;
-    archive->read |= code == SQLITE_DONE && answer->len == begun;
     return status;
 }
 

@@ -38,7 +38,7 @@ int main(int argc, char **argv)
     code = open_archive(options.home, &archive);
     if (code >= 0)
         return code;
-    const struct pump_archive kept = {pthread_create, archive, archive_serve, archive_abandon, NULL};
+    const struct pump_archive kept = {pthread_create, archive, archive_serve, archive_abandon};
     code = daemon_serve(&options, &kept);
     archive_close(archive);
     return code;

@@ -255,12 +255,6 @@ void keeper_answered(struct keeper *keeper)
     pthread_mutex_unlock(&keeper->lock);
 }
 
-void keeper_idle(struct keeper *keeper)
-{
-    if (!keeper->started && keeper->archive.idle && keeper->count == 0)
-        keeper->archive.idle(keeper->archive.context);
-}
-
 int keeper_fd(const struct keeper *keeper)
 {
     return keeper->answered;

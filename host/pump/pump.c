@@ -239,7 +239,6 @@ enum status pump_run(struct pump *pump, uint64_t now_ms)
     TRY(take_some(pump, now_ms));
     TRY(flush(pump));
     TRY(give_answers(pump));
-    keeper_idle(pump->keeper);
     uint64_t now = unix_ms();
     if (pump->timer_ms && now >= pump->timer_ms && !pump->first) {
         struct door_header header = {.operation = DOOR_TICK};

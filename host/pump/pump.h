@@ -30,7 +30,6 @@ struct pump_archive {
     enum status (*serve)(void *context, const struct door_header *header, struct bytes payload, struct writer *answer);
     /* The enclave has gone: of what was not synced, forget what is not whole by itself. */
     void (*abandon)(void *context);
-    void (*idle)(void *context); /* without a thread: it was answered, and nobody waits; may be NULL */
 };
 
 /* What stands between the door and its peers. */

@@ -59,7 +59,6 @@ void keeper_abandon(struct keeper *keeper);
 void keeper_awake(struct keeper *keeper);                   /* takes the signal: look for answers after this */
 struct keeper_answer *keeper_answer(struct keeper *keeper); /* gives; NULL when there is none. free() it */
 void keeper_answered(struct keeper *keeper);                /* the answer went on its way: its place is free again */
-void keeper_idle(struct keeper *keeper);                    /* all was answered, and taken */
 int keeper_fd(const struct keeper *keeper);                 /* -1: without a thread */
 
 #endif

@@ -37,7 +37,7 @@ static int open_archive(const struct vtpm_options *options, struct pump_archive 
     }
     const struct archive_config config = {.path = path, .small = true};
     enum status status = archive_open(&archive, &config, &sentence);
-    *kept = (struct pump_archive){NULL, archive, archive_serve, keep, archive_idle};
+    *kept = (struct pump_archive){NULL, archive, archive_serve, keep};
     if (status == OK)
         return -1;
     why[sentence.len] = 0;

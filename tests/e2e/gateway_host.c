@@ -19,7 +19,7 @@ static void abandon(void *context)
 int main(int argc, char **argv)
 {
     size_t kept = 0;
-    const struct pump_archive archive = {pthread_create, &kept, serve, abandon, NULL};
+    const struct pump_archive archive = {pthread_create, &kept, serve, abandon};
     struct daemon_options options;
     int code = daemon_parse(argc, argv, &options);
     if (code >= 0)

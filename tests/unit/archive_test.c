@@ -223,44 +223,6 @@ static void what_was_not_synced_is_forgotten_with_the_enclave(void **state)
     archive_close(archive);
 }
 
-static off_t log_len(void)
-{
-    char name[sizeof path + 8];
-    struct stat facts;
-    snprintf(name, sizeof name, "%s-wal", path);
-    return stat(name, &facts) == 0 ? facts.st_size : -1;
-}
-
-/* Who has read to the end of what there is will commit next. */
-static void the_databases_log_is_begun_once_the_enclave_has_read_all(void **state)
-{
-    (void)state;
-    struct archive *archive = open_archive(0);
-    check_ok(archive_append_log(archive, 1, bytes_from_text("record")));
-    check_ok(archive_sync(archive));
-    archive_close(archive);
-    archive = open_archive(0);
-    archive_idle(archive);
-    assert_int_equal(0, log_len());
-    struct writer answer = writer_over(room, sizeof room);
-    check_ok(archive_read_log(archive, 1, &answer));
-    archive_idle(archive);
-    assert_int_equal(0, log_len()); /* there may be more */
-    answer.len = 0;
-    check_ok(archive_read_log(archive, 2, &answer));
-    archive_idle(archive);
-    const off_t begun = log_len();
-    assert_true(begun > 0);
-    archive_idle(archive);
-    assert_int_equal(begun, log_len());
-    check_ok(archive_append_log(archive, 2, bytes_from_text("another")));
-    check_ok(archive_sync(archive));
-    archive_close(archive);
-    archive = open_archive(0);
-    assert_int_equal(2, count_log(archive, 1));
-    archive_close(archive);
-}
-
 static void the_file_is_private_and_belongs_to_one_process(void **state)
 {
     (void)state;
@@ -304,7 +266,6 @@ int main(void)
         with_home(half_a_snapshot_is_taken_back),
         with_home(malformed_messages_are_refused_and_told_by_the_sync),
         with_home(what_was_not_synced_is_forgotten_with_the_enclave),
-        with_home(the_databases_log_is_begun_once_the_enclave_has_read_all),
         with_home(the_file_is_private_and_belongs_to_one_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ struct rig {
     unsigned replies;
     bool bent; /* a reply had other bytes than its channel's */
     bool up;
-    unsigned served, idled; /* what the archive was asked; and left alone */
+    unsigned served; /* what the archive was asked */
 };
 
 static enum status serve(void *context, const struct door_header *header, struct bytes payload, struct writer *answer)
@@ -38,11 +38,6 @@ static enum status serve(void *context, const struct door_header *header, struct
 static void abandon(void *context)
 {
     (void)context;
-}
-
-static void idle(void *context)
-{
-    ((struct rig *)context)->idled++;
 }
 
 static enum status reply(void *context, uint64_t now_ms, uint64_t channel, struct bytes body, bool more)
@@ -69,7 +64,7 @@ static void left(void *context, uint64_t channel)
 
 static void begin_with(struct rig *rig, bool threaded)
 {
-    const struct pump_archive archive = {threaded ? pthread_create : NULL, rig, serve, abandon, idle};
+    const struct pump_archive archive = {threaded ? pthread_create : NULL, rig, serve, abandon};
     const char *why = NULL;
     int ends[2];
     *rig = (struct rig){0};
@@ -280,7 +275,7 @@ static void what_an_enclave_said_last_is_heard_when_it_is_gone(void **state)
     done(&rig);
 }
 
-static void without_a_thread_the_archive_answers_at_once_and_is_idle_then(void **state)
+static void without_a_thread_the_archive_answers_at_once(void **state)
 {
     (void)state;
     struct rig rig;
@@ -290,7 +285,6 @@ static void without_a_thread_the_archive_answers_at_once_and_is_idle_then(void *
     (void)tell(&rig, DOOR_SYNC, 5);
     check_ok(pump_run(rig.pump, 1));
     assert_int_equal(1, rig.served);
-    assert_int_equal(1, rig.idled);
     memcpy(&header, rig.window->to_enclave.data, sizeof header);
     assert_int_equal(sizeof header, rig.window->to_enclave.head);
     assert_int_equal(DOOR_COMPLETE, header.operation);
@@ -323,7 +317,7 @@ int main(void)
         cmocka_unit_test(what_was_said_between_is_not_slept_over),
         cmocka_unit_test(a_socket_is_handed_over_and_its_end_told),
         cmocka_unit_test(what_an_enclave_said_last_is_heard_when_it_is_gone),
-        cmocka_unit_test(without_a_thread_the_archive_answers_at_once_and_is_idle_then),
+        cmocka_unit_test(without_a_thread_the_archive_answers_at_once),
         cmocka_unit_test(without_a_thread_what_finds_no_room_is_done_in_the_next_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
