@@ -60,6 +60,7 @@ static const struct allowed table[] = {
     {SYS_read, {{true, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_IN}}}, "the monitor's answers; the host's wake-ups"},
     {SYS_write, {{true, 0, {LAUNCH_FD_MONITOR, LAUNCH_FD_DOOR_OUT}}}, "requests to the monitor; waking the host"},
     {SYS_SLEEP, {{0}}, "sleeping until host, monitor or socket have something"},
+    {SYS_restart_syscall, {{0}}, "the same, gone on with by the kernel after the process was stopped, or frozen"},
     {SYS_getrandom, {{0}}, "keys, nonces; libcrypto's generator seeds itself anew"},
     {SYS_getpid, {{0}}, "libcrypto's generator looks for a fork before each use"},
     {SYS_timer_settime, {{0}}, "a compartment's processor budget starts and stops its tick"},

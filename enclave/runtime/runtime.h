@@ -12,7 +12,7 @@
  *                a system call filter that kills (the table with its reasons: lock.c)
  *   READY        told to the monitor, who answers with the instance it is to be, maybe long after; start()
  *   loop         receive() for each of the host's messages, idle() when there are no more
- * From the lock on the process makes the eleven system calls of the table and no other, but for four with which a
+ * From the lock on the process makes the twelve system calls of the table and no other, but for four with which a
  * program that takes a socket takes and uses it: one descriptor, by its number. A fault outside a guest's window ends
  * it (room `compartment`), as do a broken door, a monitor that hangs up on a question, and its death. */
 #ifndef BASTIDE_RUNTIME_H

@@ -149,6 +149,16 @@ static bool meets_both(void)
     return receive(&header, payload) && header.id == 6 && receive(&header, payload) && header.id == 7;
 }
 
+static bool goes_on_after_a_stop(void)
+{
+    int wait_status = 0;
+    usleep(10000); /* it sleeps */
+    kill(enclave.pid, SIGSTOP);
+    waitpid(enclave.pid, &wait_status, WUNTRACED);
+    kill(enclave.pid, SIGCONT);
+    return says("echo on", "echo on", 7);
+}
+
 static void check_door(bool limited)
 {
     static uint8_t payload[DOOR_MESSAGE_MAX], big[DOOR_MESSAGE_MAX - sizeof(struct door_header)] = "echo ";
@@ -178,6 +188,7 @@ static void check_door(bool limited)
     check("a guest without end of recursion loses itself only", says("call recurse", "stack exhausted", 15));
     check("what pthread_once() asks of the kernel is allowed", says("wake up", "the wall fell", 13));
     check("and the enclave serves on", says("echo still", "echo still", 10));
+    check("after it was stopped in its sleep, too", goes_on_after_a_stop());
     put(8, "many ", 5);
     usleep(300000); /* the ring is full by then */
     unsigned count = 0;
