@@ -15,7 +15,8 @@
 /* One direction. `head` counts bytes ever written, `tail` those of which the reader is done, both modulo 2^32; the
  * writer owns head and the reader owns tail, which may stay behind what was read by less than DOOR_TAIL_LAG. A message
  * is its door_header followed by header.len bytes, padded to a multiple of 8, and may wrap. The reader sets `waiting`
- * before it sleeps on its eventfd; the writer signals the eventfd only when it finds it set. */
+ * before it sleeps on its eventfd, and may leave it set while awake; the writer signals the eventfd when it finds it
+ * set. A signal that means nothing does no harm. */
 struct door_ring {
     uint32_t head;
     uint32_t reserved0[15];

@@ -357,7 +357,7 @@ static inline int rig_launch(struct rig *rig)
     sqlite3_vfs_register(sqlite3_vfs_find("unix"), 1); /* the store's, which refuses files, is the default since */
     check_ok(archive_open(&rig->archive, &kept, NULL));
     check_ok(vtpm_new(&rig->vtpm, &config));
-    vtpm_rehearse(rig->vtpm); /* which nothing may show of */
+    assert_true(vtpm_rehearse(rig->vtpm)); /* which nothing may show of */
     check_ok(vtpm_start(rig->vtpm, &rig->configuration, &rig->machine));
     rig_run(rig);
     return vtpm_exit_code(rig->vtpm, &sentence);

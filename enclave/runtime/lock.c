@@ -3,7 +3,6 @@
 #include "runtime_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
@@ -34,8 +33,8 @@
 #define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
-/* One argument pinned to one of the values. Descriptors, flags and lengths: of these the kernel takes the lower half.
- */
+/* One argument pinned to one of the values. Only of what the kernel declares an int or unsigned, for it takes the lower
+ * half of that, and so is looked at; never a pointer or a size_t. */
 struct pin {
     bool pinned;
     unsigned argument;

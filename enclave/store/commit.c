@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LOG_MIN (1u << 20) /* of a log that is worth a snapshot */
-#define LOG_RECORDS 512    /* applying one takes about 30 µs, and a launch should take as many ms */
+#define LOG_RECORDS 512    /* a launch takes some 15 µs for each */
 
 enum status store_session_start(struct store *store)
 {
@@ -124,14 +124,16 @@ enum status store_seal(struct store *store, struct bytes *record)
     if (store->pending_count == STORE_PENDING_MAX)
         return BUSY;
     TRY(end_group(store));
-    *record = (struct bytes){0};
-    if (changed_nothing(store))
+    if (changed_nothing(store)) {
+        *record = (struct bytes){0};
         return OK;
+    }
     struct store_pending pending = {.archive_sequence = store->archive.sequence};
     sqlite3_session *before = store->session;
     const sqlite3_int64 counted = store->changes;
     enum status status = take_changes(store, &pending);
     if (status == OK && pending.len == 0) {
+        *record = (struct bytes){0};
         sqlite3_free(pending.changeset);
         return OK;
     }

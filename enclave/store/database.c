@@ -82,6 +82,13 @@ enum status store_migrate_database(sqlite3 *db, const struct store_config *confi
     return OK;
 }
 
+enum status store_limit(struct store *store, size_t bytes_max)
+{
+    char text[64];
+    snprintf(text, sizeof text, "PRAGMA max_page_count=%zu", bytes_max / PAGE_LEN);
+    return store_sql_status(sqlite3_exec(store->db, text, NULL, NULL, NULL));
+}
+
 enum status store_migrate(struct store *store, uint32_t version)
 {
     return store_migrate_database(store->db, &store->config, version, NULL);

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGED_MAX (256u << 10) /* of records' changes that are held to be applied together */
+#define MERGED_MAX                                                                                                     \
+    (256u << 10) /* bytes of records that are held to be applied together; as memory, a few times that                 \
+                  */
 
 static const char *const titles[] = {
     [STORE_ACCEPTED] = "",
@@ -103,6 +105,7 @@ enum status store_begin_load(struct store *store)
     if (store->state != STORE_KEYLESS)
         return WRONG_STATE;
     TRY(store_segment_start(store));
+    TRY(store_limit(store, 2 * store->config.bytes_max));
     store->schema = store_schema_version(store->db);
     store->state = STORE_LOADING;
     return OK;
@@ -206,13 +209,18 @@ static enum status reach(struct store *store, const struct store_header *header)
 }
 
 /* What many records did to a row is applied as one change: SQLite prepares statements anew each time it applies any,
- * which takes ten times as long as a short record's changes do. */
+ * which takes ten times as long as a short record's changes do. Records of patchsets (text[0] is 'P'), as programs
+ * before this one wrote, do not mix with those of changesets. That a record contradicts another is seen no more where
+ * both are merged: both were sealed here, and the monitor's head is on them. */
 static enum status merge(struct store *store, const struct store_header *header, uint8_t *text, size_t len)
 {
     int code = SQLITE_OK;
     TRY(reach(store, header));
+    if (len && text[0] != store->merged_kind)
+        TRY(apply_merged(store));
     if (!store->merged) {
         store->merged_from = header->head.sequence;
+        store->merged_kind = len ? text[0] : 0;
         code = sqlite3changegroup_new(&store->merged);
     }
     if (code == SQLITE_OK)
@@ -289,6 +297,8 @@ enum status store_finish_load(struct store *store, uint64_t sequence, const uint
     uint32_t wanted = (uint32_t)store->config.migration_count;
     store->schema_changed = store->confirmed.sequence > 0 && store->schema != wanted;
     enum status status = store_migrate(store, wanted);
+    if (status == OK)
+        status = store_limit(store, store->config.bytes_max);
     if (status == OK)
         status = store_session_start(store);
     if (status == OK)

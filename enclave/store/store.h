@@ -31,7 +31,7 @@ enum store_refusal {
     STORE_OTHER_SIGNER,      /* sealed by a program of another signer or product */
     STORE_OTHER_MEASUREMENT, /* sealed for one exact program (policy exact), and this is another */
     STORE_NEWER,             /* sealed by a program with a higher security version or a newer schema */
-    STORE_UNFIT,             /* authentic, but its changes do not fit the tables: our own bug */
+    STORE_UNFIT,             /* authentic, but its changes do not fit the tables: our own bug, seen as far as can be */
 };
 
 /* Like MONITOR_SEAL_KEY. `open` 0: fill in `inputs` afresh for inputs->policy and give the key. `open` 1: the key of
@@ -82,7 +82,8 @@ int store_refused_exit_code(const struct store *store);        /* 7 rolled back,
 /* ---- Commit. All below is WRONG_STATE before store_finish_load() said OK. ---- */
 
 /* For the caller's SQL, after store_finish_load(); NULL before. SQLITE_FULL is NO_ROOM. No schema changes, no
- * attached databases, no transaction left open across the calls below. */
+ * attached databases, no transaction left open across the calls below; no sqlite3_blob_write() and no RETURNING, for
+ * what they change is not counted, or late. */
 struct sqlite3 *store_database(struct store *store);
 
 /* Before a statement that writes: puts all changes of a group into one transaction, which store_seal() ends. Cheap once

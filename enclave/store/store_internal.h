@@ -78,7 +78,8 @@ struct store {
     uint32_t schema;                    /* while loading: of the tables as they are */
     sqlite3_changegroup *merged;        /* while loading: not applied yet; NULL: nothing */
     size_t merged_bytes;
-    uint64_t merged_from;
+    uint64_t merged_from; /* the first record's sequence */
+    uint8_t merged_kind;  /* and its text's first byte */
     struct store_pending pending[STORE_PENDING_MAX];
     size_t pending_count;
 
@@ -104,6 +105,9 @@ enum status store_sql_status(int code); /* of SQLite */
 extern sqlite3_vfs store_no_files;      /* the default one once SQLite has started */
 
 MUST_USE enum status store_database_open(const struct store_config *config, sqlite3 **db);
+/* Of the tables, from now on; pages they have they keep. Twice as much while loading, for what is merged is not applied
+ * in the order in which it was made: rows may come before those go whose room they took. */
+MUST_USE enum status store_limit(struct store *store, size_t bytes_max);
 MUST_USE enum status store_sqlite_start(void);
 MUST_USE enum status store_migrate_database(sqlite3 *db, const struct store_config *config, uint32_t version,
                                             struct writer *why);

@@ -47,7 +47,7 @@ static enum status set_up(const struct runtime_launch *launch, struct writer *wh
     }
     enum status status = vtpm_new(&vtpm, &config);
     if (status == OK)
-        vtpm_rehearse(vtpm);
+        (void)vtpm_rehearse(vtpm);
     else
         put_text(why, "libtpms or the store cannot be set up");
     return status;

@@ -111,6 +111,14 @@ static TPM_RESULT get_presence(TPM_BOOL *present, uint32_t number)
 
 /* ---- On and off ---- */
 
+static bool succeeded(struct bytes response)
+{
+    struct reader reader = reader_over(response);
+    (void)take_u16be(&reader);
+    (void)take_u32be(&reader);
+    return take_u32be(&reader) == 0 && reader.status == OK;
+}
+
 /* In place of libtpms' own table of TPM 1.2, which is never chosen and is more code than TPM 2.0: so none of it is in
  * the program. Whoever called it would end the process. */
 extern const void *const TPM12Interface[32];
@@ -139,17 +147,20 @@ enum status vtpm_tpm_choose(struct vtpm *vtpm, uint32_t buffer_max)
     return OK;
 }
 
-void vtpm_rehearse(struct vtpm *vtpm)
+bool vtpm_rehearse(struct vtpm *vtpm)
 {
     static uint8_t startup[] = {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0};
+    struct bytes response = {0};
     free(touched(START_LEN));
     void *before = touched(BEFORE_LEN);
     served = NULL;
-    if (TPMLIB_MainInit() == TPM_SUCCESS)
-        (void)TPMLIB_Process(&vtpm->response, &vtpm->response_len, &vtpm->response_cap, startup, sizeof startup);
+    if (TPMLIB_MainInit() == TPM_SUCCESS && TPMLIB_Process(&vtpm->response, &vtpm->response_len, &vtpm->response_cap,
+                                                           startup, sizeof startup) == TPM_SUCCESS)
+        response = bytes_from(vtpm->response, vtpm->response_len);
     TPMLIB_Terminate();
     served = vtpm;
     free(before);
+    return succeeded(response);
 }
 
 /* A volatile state is good once: with it consumed, and that durable before anybody is answered, no PCR ever goes back
@@ -289,14 +300,6 @@ enum status vtpm_tpm_run(struct vtpm *vtpm, uint8_t locality, uint16_t tag, uint
     *code = take_u32be(&reader);
     *rest = take_rest(&reader);
     return reader.status == OK ? OK : INTERNAL;
-}
-
-static bool succeeded(struct bytes response)
-{
-    struct reader reader = reader_over(response);
-    (void)take_u16be(&reader);
-    (void)take_u32be(&reader);
-    return take_u32be(&reader) == 0 && reader.status == OK;
 }
 
 void vtpm_command(struct vtpm *vtpm, struct bytes frame, struct writer *reply)

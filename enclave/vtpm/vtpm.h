@@ -89,8 +89,8 @@ MUST_USE enum status vtpm_policy_read(struct bytes configuration, struct bytes w
 MUST_USE enum status vtpm_new(struct vtpm **vtpm, const struct vtpm_config *config);
 void vtpm_free(struct vtpm *vtpm); /* NULL is allowed */
 /* Before it is started: a TPM is made, started and forgotten, so that the memory that takes was touched before somebody
- * waits for it. */
-void vtpm_rehearse(struct vtpm *vtpm);
+ * waits for it. False: it could not be, and will cost a start its time. */
+bool vtpm_rehearse(struct vtpm *vtpm);
 
 /* Begin to load the store of that instance: NULL: nobody's who could grant anything; and with that policy: NULL: none.
  * Neither is kept. What is asked before it is loaded waits. The TPM is off until a control INIT. */

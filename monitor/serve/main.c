@@ -88,6 +88,7 @@ static int run(void *user)
         return misused("is for --insecure-dev only", "--no-secret-memory");
     if (!options.insecure_dev)
         options.required |= WALLS_ALL & ~allowed;
+    /* Its system call filter is the key holder's, whose child it is. */
     if (node_lock_down(options.check ? 2 : KEYHOLDER_FD) != OK || crypto_init() != OK) {
         node_log("error", "monitor", "not_started", "reason=\"the process cannot be locked down\"");
         return 1;

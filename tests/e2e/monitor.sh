@@ -66,6 +66,8 @@ works "status" ask status "$home"
 says "what is missing is named" '^lockdown$' "$work/out"
 says "the monitor is told to be unmeasured" 'measured=0 dev=1' "$work/out"
 
+filters() { echo $(($(sed -n 's/^Seccomp_filters:\t*//p' "/proc/$1/status") - $(sed -n 's/^Seccomp_filters:\t*//p' /proc/self/status))); }
+check "key holder and monitor run under one system call filter, the key holder's" "1 1" "$(filters "$holder") $(filters "$(monitor_pid)")"
 check "the monitor's own memory is secret" 0 "$(grep -c '^monitor-secret$' "$work/out")"
 
 # --- callers that are none
