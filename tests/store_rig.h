@@ -16,7 +16,7 @@ struct rig {
     uint8_t root[32];               /* the node's sealing root */
     struct monitor_seal_inputs own; /* who the enclave is; policy and salt aside */
     enum monitor_seal_policy policy;
-    size_t bytes_max;
+    size_t bytes_max, log_records;
     const char *const *migrations;
     size_t migration_count;
 
@@ -111,6 +111,7 @@ static inline enum status rig_open(struct rig *rig)
                                         .migration_count = rig->migration_count,
                                         .policy = rig->policy,
                                         .bytes_max = rig->bytes_max,
+                                        .log_records = rig->log_records,
                                         .key = rig_key,
                                         .user = rig};
     TRY(store_open(&rig->store, &config));

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define LOG_MIN (1u << 20) /* of a log that is worth a snapshot */
-#define LOG_RECORDS 512    /* a launch takes some 15 µs for each */
 
 enum status store_session_start(struct store *store)
 {
@@ -278,7 +277,7 @@ bool store_wants_snapshot(const struct store *store)
     if (store->state != STORE_SERVING || store->confirmed.sequence == 0 || store->snapshot_sent)
         return false;
     size_t worth = 4 * store->snapshot_len > LOG_MIN ? 4 * store->snapshot_len : LOG_MIN;
-    bool slow = store->log_records > LOG_RECORDS && store->log_bytes > store->snapshot_len;
+    bool slow = store->log_records > store->config.log_records && store->log_bytes > store->snapshot_len;
     return store->schema_changed || store->log_bytes > worth || slow;
 }
 

@@ -110,6 +110,8 @@ enum status store_open(struct store **result, const struct store_config *config)
         checked.policy = MONITOR_SEAL_SIGNER;
     if (!checked.bytes_max)
         checked.bytes_max = STORE_BYTES_DEFAULT;
+    if (!checked.log_records)
+        checked.log_records = STORE_LOG_RECORDS_DEFAULT;
     if (checked.bytes_max > STORE_BYTES_MAX || checked.bytes_max < 16 * PAGE_LEN)
         return NO_ROOM;
     TRY(store_sqlite_start());

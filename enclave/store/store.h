@@ -14,6 +14,7 @@ struct store;
 #define STORE_RECORD_MAX (DOOR_MESSAGE_MAX - 64u) /* of one sealed record: with its head it fits a door message */
 #define STORE_BYTES_MAX (256u * 1024u * 1024u)    /* of the database: the most a configuration may ask for */
 #define STORE_BYTES_DEFAULT (32u * 1024u * 1024u)
+#define STORE_LOG_RECORDS_DEFAULT 512u
 #define STORE_NAME_MAX 256               /* of a source or a type in the archive */
 #define STORE_MESSAGE_MAX (128u * 1024u) /* of an archived message */
 #define STORE_EPOCH_MS (30ull * 24 * 3600 * 1000)
@@ -48,6 +49,7 @@ struct store_config {
     size_t migration_count;
     enum monitor_seal_policy policy; /* 0: MONITOR_SEAL_SIGNER */
     size_t bytes_max;                /* of the database; 0: STORE_BYTES_DEFAULT */
+    size_t log_records; /* that are worth a snapshot, for a launch takes time for each; 0: STORE_LOG_RECORDS_DEFAULT */
     store_key_call *key;
     void *user;
 };

@@ -193,6 +193,23 @@ static void a_snapshot_is_wanted_when_the_log_outgrew_it(void **state)
     rig_free(&rig);
 }
 
+static void a_program_says_how_many_records_are_worth_a_snapshot(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    rig.log_records = 3;
+    check_ok(rig_start(&rig));
+    for (int i = 0; i < 4; i++) {
+        assert_false(store_wants_snapshot(rig.store));
+        check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(600), 1)"));
+        check_ok(rig_commit(&rig));
+    }
+    assert_true(store_wants_snapshot(rig.store));
+    check_ok(rig_start(&rig));
+    assert_true(store_wants_snapshot(rig.store));
+    rig_free(&rig);
+}
+
 static void an_upgrade_migrates_at_the_same_place_each_time(void **state)
 {
     (void)state;
@@ -474,6 +491,7 @@ int main(void)
         cmocka_unit_test(what_a_session_could_not_take_note_of_is_not_taken_for_nothing),
         cmocka_unit_test(a_group_too_large_for_a_record_can_be_discarded),
         cmocka_unit_test(a_snapshot_is_wanted_when_the_log_outgrew_it),
+        cmocka_unit_test(a_program_says_how_many_records_are_worth_a_snapshot),
         cmocka_unit_test(an_upgrade_migrates_at_the_same_place_each_time),
         cmocka_unit_test(a_long_log_comes_back_as_it_was_made),
         cmocka_unit_test(a_full_store_takes_rows_for_others_and_comes_back),
