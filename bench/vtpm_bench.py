@@ -175,7 +175,7 @@ def first_answer(tpm):
 
 
 def fdatasync(directory):
-    """µs for 4 KiB more of a file made durable: a commit waits for the like of it twice, one after the other."""
+    """µs for 4 KiB more of a file made durable: the disk of that minute. A commit waits for one, over what is there already."""
     times = []
     with (directory / 'synced').open('wb', buffering=0) as file:
         for _ in range(100):

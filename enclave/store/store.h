@@ -112,7 +112,7 @@ void store_sealed_head(const struct store *store, uint64_t *sequence, uint8_t ha
 /* What to advance the monitor to: the oldest unconfirmed record. NOT_FOUND when all is confirmed. */
 MUST_USE enum status store_pending_head(const struct store *store, uint64_t *sequence, uint8_t hash[MONITOR_HASH_LEN]);
 
-/* The log outgrew max(1 MiB, 4 × the last snapshot), or it has over 512 records and is larger than the snapshot, or the
+/* The log outgrew max(1 MiB, 4 × the last snapshot), or it has over log_records and is larger than the snapshot, or the
  * schema changed. */
 bool store_wants_snapshot(const struct store *store);
 /* The database as of the last confirmed record (what is unconfirmed is left out), for DOOR_SNAPSHOT_PUT with
