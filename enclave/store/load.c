@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGED_MAX                                                                                                     \
-    (256u << 10) /* bytes of records that are held to be applied together; as memory, a few times that                 \
-                  */
+#define MERGED_MAX (256u << 10) /* bytes of records that are applied together: a few times that in memory */
 
 static const char *const titles[] = {
     [STORE_ACCEPTED] = "",
