@@ -19,6 +19,7 @@ struct rig {
     size_t bytes_max, log_records;
     const char *const *migrations;
     size_t migration_count;
+    struct store_noted noted; /* `user` is the rig */
 
     struct store *store;
     bool advance;
@@ -112,6 +113,7 @@ static inline enum status rig_open(struct rig *rig)
                                         .policy = rig->policy,
                                         .bytes_max = rig->bytes_max,
                                         .log_records = rig->log_records,
+                                        .noted = rig->noted,
                                         .key = rig_key,
                                         .user = rig};
     TRY(store_open(&rig->store, &config));
@@ -162,6 +164,7 @@ static inline enum status rig_compact(struct rig *rig)
     rig_drop(&rig->snapshot);
     rig->snapshot = rig_copy(snapshot);
     store_snapshot_done(rig->store);
+    store_snapshot_synced(rig->store, true);
     size_t drop = (size_t)(store_confirmed_sequence(rig->store) - rig->base);
     for (size_t i = 0; i < drop; i++)
         rig_drop(&rig->log[i]);

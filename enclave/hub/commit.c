@@ -239,6 +239,7 @@ void hub_synced(struct hub *hub, enum status status)
         roll_back(hub, status);
         return;
     }
+    store_snapshot_synced(hub->store, true);
     struct monitor_advance advance = {0};
     store_sealed_head(hub->store, &advance.sequence, advance.hash);
     hub->commit = HUB_ADVANCING;

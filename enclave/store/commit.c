@@ -8,12 +8,19 @@
 
 #define LOG_MIN (1u << 20) /* of a log that is worth a snapshot */
 
+static void saw_nothing(struct store *store)
+{
+    store->changes = sqlite3_total_changes64(store->db);
+    store->passed = 0;
+}
+
 enum status store_session_start(struct store *store)
 {
     sqlite3_session *session = NULL;
     int code = sqlite3session_create(store->db, "main", &session);
     if (code != SQLITE_OK)
         return store_sql_status(code);
+    sqlite3session_table_filter(session, store_is_watched, store);
     int count = 1; /* let it add up how large its changes will be */
     code = sqlite3session_object_config(session, SQLITE_SESSION_OBJCONFIG_SIZE, &count);
     if (code == SQLITE_OK)
@@ -23,7 +30,7 @@ enum status store_session_start(struct store *store)
         return store_sql_status(code);
     }
     store->session = session;
-    store->changes = sqlite3_total_changes64(store->db);
+    saw_nothing(store);
     return OK;
 }
 
@@ -58,17 +65,22 @@ static const struct store_head *newest(const struct store *store)
 void store_begin(struct store *store)
 {
     if (store->state == STORE_SERVING && !store->grouped && sqlite3_get_autocommit(store->db))
-        store->grouped = sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
+        store->grouped = store_run(store_sql(store, STORE_SQL_BEGIN)) == OK;
 }
 
 /* An error may have made SQLite take back all that the group did so far: then nothing of it may be sealed. */
+static enum status check_group(const struct store *store)
+{
+    const bool none = sqlite3_get_autocommit(store->db);
+    if (store->grouped)
+        return none ? INTERNAL : OK;
+    return none ? OK : WRONG_STATE;
+}
+
 static enum status end_group(struct store *store)
 {
-    if (!store->grouped)
-        return sqlite3_get_autocommit(store->db) ? OK : WRONG_STATE;
-    if (sqlite3_get_autocommit(store->db))
-        return INTERNAL;
-    TRY(store_sql_status(sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL)));
+    if (store->grouped)
+        TRY(store_run(store_sql(store, STORE_SQL_COMMIT)));
     store->grouped = false;
     return OK;
 }
@@ -77,35 +89,42 @@ static enum status end_group(struct store *store)
 
 /* Every row that a session could have seen was counted, whatever became of the session. To be told by a changeset takes
  * as long as a simple command does. */
-static bool changed_nothing(const struct store *store)
+static bool saw_changes(const struct store *store)
 {
-    return sqlite3_total_changes64(store->db) == store->changes;
+    return sqlite3_total_changes64(store->db) - store->changes != store->passed ||
+           !sqlite3session_isempty(store->session);
 }
 
-/* What the session saw; empty when it comes to nothing. */
+/* What the session saw, which may come to nothing; the next group has a new one, before anything of this is given up.
+ * One that saw nothing goes on: it takes as long to be made as a short record to be sealed. */
 static enum status take_changes(struct store *store, struct store_pending *pending)
 {
-    int code = sqlite3session_changeset(store->session, &pending->len, &pending->changeset);
-    if (code == SQLITE_OK && pending->len == 0)
-        store->changes = sqlite3_total_changes64(store->db);
-    return store_sql_status(code);
+    if (!saw_changes(store)) {
+        saw_nothing(store);
+        return OK;
+    }
+    TRY(store_sql_status(sqlite3session_changeset(store->session, &pending->len, &pending->changeset)));
+    return store_session_start(store);
 }
 
 static enum status seal_record(struct store *store, struct store_pending *pending)
 {
-    const struct bytes changes = bytes_from(pending->changeset, (size_t)pending->len);
-    if (changes.len > STORE_RECORD_MAX - STORE_HEADER_LEN - STORE_TAG_LEN)
+    struct bytes text;
+    TRY(store_note_text(store, bytes_from(pending->changeset, (size_t)pending->len), &text));
+    if (text.len > STORE_RECORD_MAX - STORE_HEADER_LEN - STORE_TAG_LEN)
         return NO_ROOM;
-    pending->record_len = STORE_HEADER_LEN + changes.len + STORE_TAG_LEN;
+    pending->record_len = STORE_HEADER_LEN + text.len + STORE_TAG_LEN;
     uint8_t *record = malloc(pending->record_len);
     if (!record)
         return NO_ROOM;
     struct writer out = writer_over(record, pending->record_len);
     struct store_head head = *newest(store);
     head.sequence++;
-    enum status status = store_seal_text(store, STORE_KIND_RECORD, &head, changes, &out);
+    enum status status = store_seal_text(store, STORE_KIND_RECORD, &head, text, &out);
     if (status == OK)
         status = store_hash(writer_bytes(&out), pending->head.hash);
+    if (status == OK)
+        status = end_group(store); /* last, for notes are taken back by a rollback alone */
     if (status != OK) {
         free(record);
         return status;
@@ -122,35 +141,33 @@ enum status store_seal(struct store *store, struct bytes *record)
         return WRONG_STATE;
     if (store->pending_count == STORE_PENDING_MAX)
         return BUSY;
-    TRY(end_group(store));
-    if (changed_nothing(store)) {
-        *record = (struct bytes){0};
-        return OK;
-    }
-    struct store_pending pending = {.archive_sequence = store->archive.sequence};
+    TRY(check_group(store));
+    struct store_pending pending = {.archive_sequence = store->archive.sequence, .noted = store->notes.len > 0};
     sqlite3_session *before = store->session;
-    const sqlite3_int64 counted = store->changes;
+    const sqlite3_int64 counted = store->changes, passed = store->passed;
+    if (passed && !pending.noted)
+        return INTERNAL;
     enum status status = take_changes(store, &pending);
-    if (status == OK && pending.len == 0) {
-        *record = (struct bytes){0};
-        sqlite3_free(pending.changeset);
-        return OK;
-    }
+    const bool empty = pending.len == 0 && !pending.noted;
     if (status == OK)
-        status = store_session_start(store); /* the new one, before anything of the old is given up */
-    if (status == OK)
-        status = seal_record(store, &pending);
+        status = empty ? end_group(store) : seal_record(store, &pending);
     if (status != OK) {
         sqlite3_free(pending.changeset);
         if (store->session != before)
             session_end(store);
         store->session = before;
         store->changes = counted;
+        store->passed = passed;
         return status;
     }
-    sqlite3session_delete(before);
-    store->pending[store->pending_count++] = pending;
-    *record = bytes_from(store->record, pending.record_len);
+    if (store->session != before)
+        sqlite3session_delete(before);
+    store_notes_forget(store);
+    *record = empty ? (struct bytes){0} : bytes_from(store->record, pending.record_len);
+    if (empty)
+        sqlite3_free(pending.changeset);
+    else
+        store->pending[store->pending_count++] = pending;
     return OK;
 }
 
@@ -158,7 +175,7 @@ size_t store_changed_bytes(const struct store *store)
 {
     if (store->state != STORE_SERVING)
         return 0;
-    return (size_t)sqlite3session_changeset_size(store->session) + STORE_HEADER_LEN + STORE_TAG_LEN;
+    return (size_t)sqlite3session_changeset_size(store->session) + store->notes.len + STORE_HEADER_LEN + STORE_TAG_LEN;
 }
 
 void store_confirm(struct store *store)
@@ -170,13 +187,6 @@ void store_confirm(struct store *store)
     store->log_bytes += oldest->record_len;
     store->log_records++;
     store_archive_confirm(store, oldest->archive_sequence);
-    if (store->snapshot_sent) {
-        store->snapshot_len = store->snapshot_sent;
-        store->snapshot_sent = 0;
-        store->log_bytes = oldest->record_len;
-        store->log_records = 1;
-        store->schema_changed = false;
-    }
     pending_drop(store, 0, 1);
 }
 
@@ -216,6 +226,7 @@ static enum status take_back(struct store *store, size_t pending_kept)
     if (!sqlite3_get_autocommit(store->db))
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     store->grouped = false;
+    store_notes_forget(store);
     store_archive_forget(store);
     enum status status = store_sql_status(sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL));
     sqlite3session_enable(store->session, 0);
@@ -232,8 +243,18 @@ static enum status take_back(struct store *store, size_t pending_kept)
     return status == OK ? OK : store_fail(store, status);
 }
 
+static bool has_sealed_notes(const struct store *store)
+{
+    for (size_t i = 0; i < store->pending_count; i++)
+        if (store->pending[i].noted)
+            return true;
+    return false;
+}
+
 enum status store_revert(struct store *store)
 {
+    if (has_sealed_notes(store))
+        return WRONG_STATE;
     store->snapshot_sent = 0;
     return take_back(store, 0);
 }
@@ -300,12 +321,15 @@ static enum status seal_snapshot(struct store *store)
     free(store->snapshot);
     store->snapshot = sealed;
     store->snapshot_sent = out.len;
+    store->sent_bytes = store->log_bytes;
+    store->sent_records = store->log_records;
     return OK;
 }
 
 enum status store_snapshot(struct store *store, struct bytes *snapshot)
 {
-    if (store->state != STORE_SERVING || store->confirmed.sequence == 0 || !sqlite3_get_autocommit(store->db))
+    if (store->state != STORE_SERVING || store->confirmed.sequence == 0 || !sqlite3_get_autocommit(store->db) ||
+        has_sealed_notes(store))
         return WRONG_STATE;
     /* What is not confirmed is undone, the rest serialised, and all rolled forward again by rolling the undo back. */
     TRY(store_sql_status(sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL)));
@@ -326,4 +350,15 @@ void store_snapshot_done(struct store *store)
 {
     free(store->snapshot);
     store->snapshot = NULL;
+}
+
+void store_snapshot_synced(struct store *store, bool durable)
+{
+    if (store->snapshot_sent && durable) {
+        store->snapshot_len = store->snapshot_sent;
+        store->log_bytes -= store->sent_bytes;
+        store->log_records -= store->sent_records;
+        store->schema_changed = false;
+    }
+    store->snapshot_sent = 0;
 }

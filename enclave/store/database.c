@@ -1,6 +1,7 @@
 /* The database and its schema. */
 #include "store_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,7 @@ enum status store_open(struct store **result, const struct store_config *config)
         checked.bytes_max = STORE_BYTES_DEFAULT;
     if (!checked.log_records)
         checked.log_records = STORE_LOG_RECORDS_DEFAULT;
+    assert(!checked.noted.table || checked.noted.since <= checked.migration_count);
     if (checked.bytes_max > STORE_BYTES_MAX || checked.bytes_max < 16 * PAGE_LEN)
         return NO_ROOM;
     TRY(store_sqlite_start());
@@ -144,6 +146,8 @@ void store_close(struct store *store)
     sqlite3_close_v2(store->db);
     store_segment_done(&store->sealing);
     store_segment_done(&store->opening);
+    store_notes_forget(store);
+    free(store->notes.data);
     free(store->record);
     free(store->snapshot);
     wipe(store, sizeof *store);
@@ -190,6 +194,8 @@ static const char *const texts[STORE_SQL_COUNT] = {
     [STORE_SQL_EPOCH_PUT] = "INSERT INTO store_epoch VALUES(?, ?)",
     [STORE_SQL_ROOT_GET] = "SELECT secret FROM store_root WHERE id = 1",
     [STORE_SQL_ROOT_PUT] = "INSERT INTO store_root VALUES(1, ?)",
+    [STORE_SQL_BEGIN] = "BEGIN",
+    [STORE_SQL_COMMIT] = "COMMIT",
 };
 
 sqlite3_stmt *store_sql(struct store *store, enum store_sql which)

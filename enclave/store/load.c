@@ -194,12 +194,30 @@ static enum status apply_merged(struct store *store)
     return unfit(store, store_sql_status(code));
 }
 
+/* At once, for otherwise each row would be a transaction of its own. */
+static enum status settle(struct store *store)
+{
+    if (!store->unsettled)
+        return OK;
+    enum status status = store_run(store_sql(store, STORE_SQL_BEGIN));
+    if (status == OK)
+        status = store->config.noted.settle(store->config.user, store->db);
+    if (status == OK)
+        status = store_run(store_sql(store, STORE_SQL_COMMIT));
+    store->unsettled = false;
+    if (status == OK || status == NO_ROOM)
+        return status == OK ? OK : store_fail(store, status);
+    return store_refuse(store, STORE_UNFIT, "what was noted up to %llu does not fit its table",
+                        (unsigned long long)store->confirmed.sequence);
+}
+
 /* Records are of the tables as they were then. */
 static enum status reach(struct store *store, const struct store_header *header)
 {
     if (header->schema == store->schema)
         return OK;
     TRY(apply_merged(store));
+    TRY(settle(store));
     store->merged_from = header->head.sequence;
     TRY(unfit(store, store_migrate(store, header->schema)));
     store->schema = header->schema;
@@ -210,22 +228,44 @@ static enum status reach(struct store *store, const struct store_header *header)
  * which takes ten times as long as a short record's changes do. Records of patchsets (text[0] is 'P'), as programs
  * before this one wrote, do not mix with those of changesets. That a record contradicts another is seen no more where
  * both are merged: both were sealed here, and the monitor's head is on them. */
-static enum status merge(struct store *store, const struct store_header *header, uint8_t *text, size_t len)
+static enum status merge(struct store *store, const struct store_header *header, struct bytes changes)
 {
     int code = SQLITE_OK;
-    TRY(reach(store, header));
-    if (len && text[0] != store->merged_kind)
+    if (changes.len == 0)
+        return OK;
+    if (changes.data[0] != store->merged_kind)
         TRY(apply_merged(store));
     if (!store->merged) {
         store->merged_from = header->head.sequence;
-        store->merged_kind = len ? text[0] : 0;
+        store->merged_kind = changes.data[0];
         code = sqlite3changegroup_new(&store->merged);
     }
     if (code == SQLITE_OK)
-        code = sqlite3changegroup_add(store->merged, (int)len, text);
-    store->merged_bytes += len;
+        code = sqlite3changegroup_add(store->merged, (int)changes.len, (void *)(uintptr_t)changes.data);
+    store->merged_bytes += changes.len;
     TRY(unfit(store, store_sql_status(code)));
     return store->merged_bytes < MERGED_MAX ? OK : apply_merged(store);
+}
+
+/* Notes are applied at once: they are of a table that no record of their time has changes of, and what earlier records
+ * changed in it is there, for the schema changed in between. */
+static enum status apply_text(struct store *store, const struct store_header *header, struct bytes text)
+{
+    struct bytes notes = {0}, changes = text;
+    TRY(reach(store, header));
+    if (!store_is_noted(store, header->schema))
+        return merge(store, header, changes);
+    enum status status = store_note_take(text, &notes, &changes);
+    if (status == OK && notes.len) {
+        store->unsettled = true;
+        status = store->config.noted.apply(store->config.user, store->db, notes);
+    }
+    if (status == NO_ROOM)
+        return store_fail(store, NO_ROOM);
+    if (status != OK)
+        return store_refuse(store, STORE_UNFIT, "the notes of record %llu do not fit the ones before",
+                            (unsigned long long)header->head.sequence);
+    return merge(store, header, changes);
 }
 
 enum status store_apply(struct store *store, struct bytes record)
@@ -240,7 +280,7 @@ enum status store_apply(struct store *store, struct bytes record)
     TRY(store_open_text(store, STORE_KIND_RECORD, record, &header, &text, &len));
     enum status status = check_place(store, &header);
     if (status == OK)
-        status = merge(store, &header, text, len);
+        status = apply_text(store, &header, bytes_from(text, len));
     wipe(text, len);
     free(text);
     TRY(status);
@@ -292,9 +332,11 @@ enum status store_finish_load(struct store *store, uint64_t sequence, const uint
     bool beyond = false;
     TRY(check_head(store, sequence, hash, &beyond));
     TRY(apply_merged(store));
+    TRY(settle(store));
     uint32_t wanted = (uint32_t)store->config.migration_count;
     store->schema_changed = store->confirmed.sequence > 0 && store->schema != wanted;
     enum status status = store_migrate(store, wanted);
+    store->schema = wanted;
     if (status == OK)
         status = store_limit(store, store->config.bytes_max);
     if (status == OK)

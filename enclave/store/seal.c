@@ -11,7 +11,10 @@
  * big endian throughout, the whole header authenticated. The hash of a record is over all its bytes. A segment is one
  * launch: its key comes from the monitor's by HKDF over a fresh salt, its counter never repeats, so no pair of key and
  * nonce is ever used twice, however often a sequence is sealed again. Every record carries all that its key is derived
- * from and so can be opened by itself. */
+ * from and so can be opened by itself.
+ *
+ * A snapshot's text is a database, a record's the changes as SQLite's sessions have them, before which, from the schema
+ * version on that store_noted names, notes stand (note.c). */
 #include "store_internal.h"
 
 #include <stdlib.h>
@@ -127,7 +130,7 @@ enum status store_seal_text(struct store *store, enum store_kind kind, const str
     struct store_segment *segment = &store->sealing;
     struct store_header header = {
         .kind = kind,
-        .schema = store_schema_version(store->db),
+        .schema = store->schema,
         .head = *head,
         .inputs = segment->inputs,
         .counter = segment->counter++, /* used up whatever comes of it */

@@ -12,6 +12,7 @@ struct store;
 
 #define STORE_PENDING_MAX 4                       /* groups sealed and not yet confirmed */
 #define STORE_RECORD_MAX (DOOR_MESSAGE_MAX - 64u) /* of one sealed record: with its head it fits a door message */
+#define STORE_NOTES_MAX (STORE_RECORD_MAX - 256u) /* of one record */
 #define STORE_BYTES_MAX (256u * 1024u * 1024u)    /* of the database: the most a configuration may ask for */
 #define STORE_BYTES_DEFAULT (32u * 1024u * 1024u)
 #define STORE_LOG_RECORDS_DEFAULT 512u
@@ -40,6 +41,17 @@ enum store_refusal {
 typedef enum status store_key_call(void *user, uint32_t open, struct monitor_seal_inputs *inputs,
                                    uint8_t key[MONITOR_KEY_LEN]);
 
+/* One table whose changes no record has as SQL: its owner notes them, in bytes of its own, and makes them again of
+ * those while loading. That takes a tenth of the time, and cannot be inverted. Zeroed: there is none. */
+struct store_noted {
+    const char *table;
+    uint32_t since; /* the schema version from which on, at most migration_count: earlier records have them as SQL */
+    /* While loading. The notes of one record, in the records' order, borrowed; and: what was applied since the last
+     * time has to be in the table now. MALFORMED, INTERNAL: STORE_UNFIT; NO_ROOM ends the store without a refusal. */
+    enum status (*apply)(void *user, struct sqlite3 *db, struct bytes notes);
+    enum status (*settle)(void *user, struct sqlite3 *db);
+};
+
 struct store_config {
     /* SQL texts, append-only from release to release: text n brings the schema from version n to n+1. They depend on
      * nothing but the tables (no random(), no time), because loading an older log runs them again at the same place.
@@ -50,6 +62,7 @@ struct store_config {
     enum monitor_seal_policy policy; /* 0: MONITOR_SEAL_SIGNER */
     size_t bytes_max;                /* of the database; 0: STORE_BYTES_DEFAULT */
     size_t log_records; /* that are worth a snapshot, for a launch takes time for each; 0: STORE_LOG_RECORDS_DEFAULT */
+    struct store_noted noted;
     store_key_call *key;
     void *user;
 };
@@ -91,16 +104,21 @@ struct sqlite3 *store_database(struct store *store);
 /* Before a statement that writes: puts all changes of a group into one transaction, which store_seal() ends. Cheap once
  * it is open. Without it every statement is a transaction of its own, which costs more than the statement. */
 void store_begin(struct store *store);
+/* Adds to the notes of the open group, which store_begin() began, before what it notes is done: WRONG_STATE when there
+ * is no such group any more, or nothing to be noted in this program. NO_ROOM past STORE_NOTES_MAX, or for want of
+ * memory. Nothing was noted then. */
+MUST_USE enum status store_note(struct store *store, const struct bytes *parts, size_t count);
 /* Seals everything changed since the last seal as the next record; empty when nothing changed. Borrowed until the next
  * store_seal(). BUSY at STORE_PENDING_MAX; NO_ROOM past STORE_RECORD_MAX: discard and take smaller groups;
- * INTERNAL: SQLite took back the group's transaction, as it may when memory runs out: discard. On failure what changed
- * is still there, unsealed. */
+ * INTERNAL: SQLite took back the group's transaction, as it may when memory runs out, or the noted table changed
+ * without a note: discard. On failure what changed is still there, unsealed. */
 MUST_USE enum status store_seal(struct store *store, struct bytes *record);
 /* The oldest unconfirmed record is durable and the monitor's head is on it. */
 void store_confirm(struct store *store);
-/* Undoes everything not confirmed, newest first. A failure is final: the store can only be closed. */
+/* Undoes everything not confirmed, newest first. WRONG_STATE, and nothing happened, while a sealed group with notes is
+ * not confirmed; any other failure is final: the store can only be closed. */
 MUST_USE enum status store_revert(struct store *store);
-/* Undoes only what was not sealed. A failure is final. */
+/* Undoes only what was not sealed, and forgets its notes. A failure is final. */
 MUST_USE enum status store_discard(struct store *store);
 
 /* At most this much would be in the next record: seal before it nears STORE_RECORD_MAX. */
@@ -116,9 +134,13 @@ MUST_USE enum status store_pending_head(const struct store *store, uint64_t *seq
  * schema changed. */
 bool store_wants_snapshot(const struct store *store);
 /* The database as of the last confirmed record (what is unconfirmed is left out), for DOOR_SNAPSHOT_PUT with
- * store_confirmed_sequence(). Borrowed until store_snapshot_done(). WRONG_STATE at sequence 0. */
+ * store_confirmed_sequence(). Borrowed until store_snapshot_done(). WRONG_STATE at sequence 0, and while a sealed group
+ * with notes is not confirmed. */
 MUST_USE enum status store_snapshot(struct store *store, struct bytes *snapshot);
 void store_snapshot_done(struct store *store);
+/* What the host said of the first sync behind it: it is durable and the log begins behind it, or it was lost and is
+ * wanted again. Until then no other is wanted. Nothing when none is on its way. */
+void store_snapshot_synced(struct store *store, bool durable);
 
 /* ---- Archive rows: struct door_row and its sealed bytes ---- */
 

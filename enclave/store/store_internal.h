@@ -30,8 +30,9 @@ struct store_head {
 
 struct store_pending {
     struct store_head head;
-    void *changeset; /* SQLite's memory; with old values, so that it can be inverted */
+    void *changeset; /* SQLite's memory; with old values, so that it can be inverted; NULL: notes alone */
     int len;
+    bool noted;
     size_t record_len;
     uint64_t archive_sequence;
 };
@@ -56,6 +57,8 @@ enum store_sql {
     STORE_SQL_EPOCH_PUT,
     STORE_SQL_ROOT_GET,
     STORE_SQL_ROOT_PUT,
+    STORE_SQL_BEGIN,
+    STORE_SQL_COMMIT,
     STORE_SQL_COUNT,
 };
 
@@ -68,6 +71,7 @@ struct store {
     sqlite3 *db;
     sqlite3_session *session;
     sqlite3_int64 changes; /* sqlite3_total_changes64() when it had seen none */
+    sqlite3_int64 passed;  /* rows since then that it was not to see: of the noted table */
     bool grouped;          /* store_begin() opened a transaction that nobody ended */
     sqlite3_stmt *sql[STORE_SQL_COUNT];
     struct store_segment sealing, opening;
@@ -75,18 +79,24 @@ struct store {
     struct store_head confirmed;
     uint8_t previous[MONITOR_HASH_LEN]; /* while loading: of the record before the last */
     bool any_record, any_snapshot;      /* while loading: was given */
-    uint32_t schema;                    /* while loading: of the tables as they are */
+    uint32_t schema;                    /* of the tables as they are */
     sqlite3_changegroup *merged;        /* while loading: not applied yet; NULL: nothing */
     size_t merged_bytes;
     uint64_t merged_from; /* the first record's sequence */
-    uint8_t merged_kind;  /* and its text's first byte */
+    uint8_t merged_kind;  /* and its changes' first byte */
+    bool unsettled;       /* while loading: notes were applied that may not be in their table yet */
+    struct {              /* of the open group: their length, they themselves; len 0: none yet */
+        uint8_t *data;
+        size_t len, cap;
+    } notes;
     struct store_pending pending[STORE_PENDING_MAX];
     size_t pending_count;
 
     uint8_t *record, *snapshot;    /* lent out */
     size_t log_bytes, log_records; /* since the last snapshot */
     size_t snapshot_len;
-    size_t snapshot_sent; /* its length, until it is known to be durable; 0: none on its way */
+    size_t snapshot_sent;            /* its length, until it is known whether it is durable; 0: none on its way */
+    size_t sent_bytes, sent_records; /* of the log that it stands for */
     bool schema_changed;
 
     struct { /* archive */
@@ -143,6 +153,17 @@ MUST_USE enum status store_hash(struct bytes bytes, uint8_t hash[MONITOR_HASH_LE
 /* commit.c */
 MUST_USE enum status store_session_start(struct store *store);
 void store_pending_free(struct store *store);
+
+/* note.c */
+/* What a record of these changes and the open group's notes says: in a program that notes nothing just the changes.
+ * Borrowed from either, until the next note. */
+MUST_USE enum status store_note_text(struct store *store, struct bytes changes, struct bytes *text);
+void store_notes_forget(struct store *store);
+bool store_is_noted(const struct store *store, uint32_t schema); /* its records begin with notes */
+MUST_USE enum status store_note_take(struct bytes text, struct bytes *notes, struct bytes *changes);
+/* For the session, which asks for each row of a table that it does not watch; asked less often, we take a changeset in
+ * vain. */
+int store_is_watched(void *store, const char *table);
 
 /* load.c */
 /* Ends the store, says why, and is DENIED. */

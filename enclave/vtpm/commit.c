@@ -67,11 +67,21 @@ static void sync_log(struct vtpm *vtpm)
     vtpm_send(vtpm, DOOR_SYNC, vtpm->sync_id, (struct bytes){0});
 }
 
+/* Of what is confirmed, with no record pending. The host cuts the log with the sync that makes the snapshot durable,
+ * and not before; which is the next one, for none is under way. After a failed one the log goes first: there may be
+ * room for a record where there is none for a snapshot. */
+static void put_snapshot(struct vtpm *vtpm)
+{
+    if (!vtpm->failing && journal_put_snapshot(vtpm->store, vtpm->port.send, vtpm->port.user) != OK)
+        vtpm_stop(vtpm, 4, "the host end of the door is gone");
+}
+
 /* What is confirmed, behind the answer. */
 static void hand_over_confirmed(struct vtpm *vtpm)
 {
     if (vtpm->sync_of || vtpm->commit != VTPM_AT_REST)
         return;
+    put_snapshot(vtpm);
     hand_over(vtpm, store_confirmed_sequence(vtpm->store));
     if (vtpm->handed - vtpm->synced >= MONITOR_RECORDS / 2)
         sync_log(vtpm);
@@ -118,10 +128,7 @@ void vtpm_commit(struct vtpm *vtpm, uint64_t channel)
         answer(vtpm);
         return;
     }
-    if (journal_put_snapshot(vtpm->store, vtpm->port.send, vtpm->port.user) == OK)
-        go_on(vtpm);
-    else
-        vtpm_stop(vtpm, 4, "the host end of the door is gone");
+    go_on(vtpm);
 }
 
 void vtpm_try_again(struct vtpm *vtpm)
@@ -146,6 +153,8 @@ void vtpm_synced(struct vtpm *vtpm, enum status status)
     if (status == OK)
         vtpm->synced = vtpm->sync_of;
     vtpm->sync_of = 0;
+    vtpm->failing = status != OK;
+    store_snapshot_synced(vtpm->store, status == OK);
     if (status != OK)
         sync_failed(vtpm, status);
     else if (vtpm->commit == VTPM_SYNCING)

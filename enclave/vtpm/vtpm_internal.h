@@ -131,6 +131,7 @@ struct vtpm {
 
     enum vtpm_commit commit;
     struct bytes record;                /* borrowed from the store until the next seal */
+    bool failing;                       /* the last sync failed */
     uint64_t handed, synced;            /* up to which sequence the host has the log, and has it durably */
     uint64_t next_id, sync_id, sync_of; /* the sync under way, and up to where it makes durable; 0: there is none */
     uint64_t channel;                   /* whom the reply is for that waits for the commit; VTPM_SOCKET */

@@ -138,6 +138,54 @@ static void what_a_session_could_not_take_note_of_is_not_taken_for_nothing(void 
     assert_int_not_equal(0, refused);
 }
 
+static enum status nothing_to_load(void *user, sqlite3 *db, struct bytes notes)
+{
+    (void)user, (void)db;
+    return notes.len ? OK : MALFORMED;
+}
+
+static enum status nothing_to_settle(void *user, sqlite3 *db)
+{
+    (void)user, (void)db;
+    return OK;
+}
+
+/* Nor is it left out of a record that has notes. */
+static void what_a_session_could_not_take_note_of_does_not_go_without_saying(void **state)
+{
+    (void)state;
+    unsigned refused = 0;
+    for (unsigned which = 1; which < 64; which++) {
+        struct rig rig = rig_new(1);
+        rig.noted = (struct store_noted){"pair", 1, nothing_to_load, nothing_to_settle};
+        check_ok(rig_start(&rig));
+        check_ok(rig_sql(&rig, "INSERT INTO item VALUES('it', zeroblob(100), 1)"));
+        check_ok(rig_commit(&rig));
+        sqlite3_stmt *put;
+        check_ok(sqlite3_prepare_v2(store_database(rig.store), "UPDATE item SET size = 2", -1, &put, NULL));
+        store_begin(rig.store);
+        const struct bytes note = bytes_from_text("a pair");
+        check_ok(store_note(rig.store, &note, 1));
+        check_ok(rig_sql(&rig, "INSERT INTO pair VALUES(1, 1, 'x')"));
+        until_failure = which;
+        const bool done = sqlite3_step(put) == SQLITE_DONE;
+        until_failure = 0;
+        sqlite3_finalize(put);
+        const enum status status = rig_commit(&rig);
+        refused += done && status != OK;
+        if (done && status == OK) {
+            check_ok(rig_start(&rig));
+            sqlite3_stmt *get;
+            check_ok(sqlite3_prepare_v2(store_database(rig.store), "SELECT size FROM item", -1, &get, NULL));
+            assert_int_equal(SQLITE_ROW, sqlite3_step(get));
+            assert_int_equal(2, sqlite3_column_int(get, 0));
+            sqlite3_finalize(get);
+        }
+        rig_free(&rig);
+    }
+    assert_int_not_equal(0, refused);
+}
+
 static void a_group_too_large_for_a_record_can_be_discarded(void **state)
 {
     (void)state;
@@ -172,12 +220,20 @@ static void a_snapshot_is_wanted_when_the_log_outgrew_it(void **state)
         check_ok(rig_commit(&rig));
     }
     assert_true(store_wants_snapshot(rig.store));
-    check_ok(rig_compact(&rig));
-    assert_false(store_wants_snapshot(rig.store)); /* on its way */
-    check_ok(rig_sql(&rig, "DELETE FROM item"));
-    check_ok(rig_seal(&rig, false));
-    check_ok(store_revert(rig.store));
-    assert_true(store_wants_snapshot(rig.store)); /* it did not arrive */
+    struct bytes snapshot;
+    for (int lost = 0; lost < 2; lost++) {
+        check_ok(store_snapshot(rig.store, &snapshot));
+        store_snapshot_done(rig.store);
+        assert_false(store_wants_snapshot(rig.store)); /* on its way */
+        check_ok(rig_sql(&rig, "DELETE FROM item"));
+        check_ok(rig_seal(&rig, false));
+        if (lost)
+            store_snapshot_synced(rig.store, false);
+        check_ok(store_revert(rig.store));
+        assert_true(store_wants_snapshot(rig.store)); /* it did not arrive */
+        store_snapshot_synced(rig.store, true);       /* whatever that was about */
+        assert_true(store_wants_snapshot(rig.store));
+    }
     check_ok(rig_compact(&rig));
     check_ok(rig_sql(&rig, "DELETE FROM item"));
     check_ok(rig_commit(&rig));
@@ -207,6 +263,13 @@ static void a_program_says_how_many_records_are_worth_a_snapshot(void **state)
     assert_true(store_wants_snapshot(rig.store));
     check_ok(rig_start(&rig));
     assert_true(store_wants_snapshot(rig.store));
+    check_ok(rig_compact(&rig));
+    for (int i = 0; i < 4; i++) { /* three of which are longer than the snapshot */
+        assert_false(store_wants_snapshot(rig.store));
+        check_ok(rig_sql(&rig, "INSERT OR REPLACE INTO item VALUES('x', randomblob(40000), 1)"));
+        check_ok(rig_commit(&rig));
+    }
+    assert_true(store_wants_snapshot(rig.store));
     rig_free(&rig);
 }
 
@@ -232,6 +295,11 @@ static void an_upgrade_migrates_at_the_same_place_each_time(void **state)
         } else {
             assert_true(store_wants_snapshot(rig.store)); /* the tables changed without a record */
             check_ok(rig_commit(&rig));
+            struct bytes tried;
+            check_ok(store_snapshot(rig.store, &tried));
+            store_snapshot_done(rig.store);
+            store_snapshot_synced(rig.store, true);
+            assert_false(store_wants_snapshot(rig.store));
         }
         check_ok(rig_start(&rig));
         sqlite3_stmt *get;
@@ -489,6 +557,7 @@ int main(void)
         cmocka_unit_test(large_sorts_need_no_file),
         cmocka_unit_test(a_full_store_says_so_and_goes_on),
         cmocka_unit_test(what_a_session_could_not_take_note_of_is_not_taken_for_nothing),
+        cmocka_unit_test(what_a_session_could_not_take_note_of_does_not_go_without_saying),
         cmocka_unit_test(a_group_too_large_for_a_record_can_be_discarded),
         cmocka_unit_test(a_snapshot_is_wanted_when_the_log_outgrew_it),
         cmocka_unit_test(a_program_says_how_many_records_are_worth_a_snapshot),
