@@ -60,6 +60,9 @@ struct rig {
     uint64_t operations, die_at; /* of the archive: killed just before that one */
     enum status sync_says;       /* not OK: said instead of syncing, and what was appended is forgotten … */
     bool sync_does;              /* … or not */
+    bool no_room_for_snapshots;  /* what is synced with one is forgotten */
+    bool has_snapshot;           /* since the last sync */
+    unsigned snapshots;          /* that were put */
     bool slow;                   /* a sync is answered by rig_catch_up() alone; what comes behind it waits, too */
     bool timer;
     char audit[4096];
@@ -181,12 +184,18 @@ static inline void rig_serve(struct rig *rig, const struct rig_letter *letter)
     struct writer answer = writer_over(room, DOOR_MESSAGE_MAX - sizeof(struct door_header));
     const uint16_t operation = letter->header.operation;
     enum status status = OK;
-    if (operation == DOOR_SYNC && rig->sync_says != OK && !rig->sync_does)
+    rig->has_snapshot |= operation == DOOR_SNAPSHOT_PUT;
+    rig->snapshots += operation == DOOR_SNAPSHOT_PUT;
+    const bool no_room = operation == DOOR_SYNC && rig->has_snapshot && rig->no_room_for_snapshots;
+    rig->has_snapshot &= operation != DOOR_SYNC;
+    if (no_room || (operation == DOOR_SYNC && rig->sync_says != OK && !rig->sync_does))
         archive_abandon(rig->archive);
     else
         status = archive_serve(rig->archive, &letter->header, bytes_from(letter->payload, letter->header.len), &answer);
     if (operation == DOOR_SYNC && rig->sync_says != OK)
         status = rig->sync_says;
+    if (no_room)
+        status = NO_ROOM;
     if (operation != DOOR_LOG_READ && operation != DOOR_SNAPSHOT_GET && operation != DOOR_SYNC)
         return;
     const struct bytes said = status == OK ? writer_bytes(&answer) : (struct bytes){0};
@@ -384,6 +393,35 @@ static inline void rig_copy(const char *from, const char *to)
     assert_true(len < sizeof room && fwrite(room, 1, len, out) == len);
     fclose(in);
     assert_int_equal(0, fclose(out));
+}
+
+/* The host and the monitor have what a file of tests/vectors/ says: sequence and record in each line. */
+static inline void rig_take_log(struct rig *rig, const char *path)
+{
+    static uint8_t record[64u << 10], answer_room[64];
+    static char line[sizeof record * 2 + 32];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    const struct archive_config kept = {.path = rig->path};
+    sqlite3_vfs_register(sqlite3_vfs_find("unix"), 1);
+    check_ok(archive_open(&rig->archive, &kept, NULL));
+    while (fgets(line, sizeof line, file)) {
+        struct writer answer = writer_over(answer_room, sizeof answer_room), bytes = writer_over(record, sizeof record);
+        char *text = NULL;
+        if (*line == '#')
+            continue;
+        rig->sequence = strtoull(line, &text, 10);
+        text[strcspn(text, "\n")] = 0;
+        check_ok(hex_decode(text + 1, &bytes));
+        const struct bytes whole = writer_bytes(&bytes);
+        check_ok(crypto_hash(CRYPTO_SHA256, &whole, 1, rig->hash));
+        const struct door_header append = {DOOR_LOG_APPEND, 0, (uint32_t)whole.len, rig->sequence};
+        check_ok(archive_serve(rig->archive, &append, whole, &answer));
+        check_ok(archive_sync(rig->archive));
+    }
+    fclose(file);
+    archive_close(rig->archive);
+    rig->archive = NULL;
 }
 
 /* ---- Questions ---- */

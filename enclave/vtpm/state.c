@@ -14,8 +14,11 @@ const char *const vtpm_schema[] = {
     "                  secret BLOB NOT NULL, content BLOB NOT NULL, transfer BLOB NOT NULL, authority BLOB NOT NULL,"
     "                  version INTEGER NOT NULL, PRIMARY KEY(id)) STRICT;",
     "CREATE TABLE lock(id INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY(id)) STRICT;",
+    "-- From this version on records have notes of what changes in piece (note.c), and a program before it refuses "
+    "them.",
 };
 const size_t vtpm_schema_count = sizeof vtpm_schema / sizeof *vtpm_schema;
+const struct store_noted vtpm_noted = {"piece", 5, vtpm_notes_apply, vtpm_notes_settle};
 
 static const char *const texts[VTPM_SQL_COUNT] = {
     [VTPM_SQL_PUT] = "INSERT INTO piece VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
@@ -54,9 +57,64 @@ static size_t pieces_of(size_t len)
     return (len + PIECE - 1) / PIECE;
 }
 
-static enum status put_pieces(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state)
+static struct bytes bytes_of(const struct vtpm_state *state)
 {
-    struct bytes before = bytes_from(vtpm->states[kind].data, vtpm->states[kind].len);
+    return bytes_from(state->data, state->len);
+}
+
+/* ---- In memory ---- */
+
+static enum status reserve(struct vtpm_state *state, size_t len)
+{
+    if (len > VTPM_STATE_MAX)
+        return NO_ROOM;
+    if (len <= state->cap)
+        return OK;
+    uint8_t *data = malloc(len);
+    if (!data)
+        return NO_ROOM;
+    if (state->len)
+        memcpy(data, state->data, state->len);
+    if (state->data)
+        wipe(state->data, state->cap);
+    free(state->data);
+    state->data = data;
+    state->cap = len;
+    return OK;
+}
+
+enum status vtpm_state_lengthen(struct vtpm_state *state, size_t len)
+{
+    TRY(reserve(state, len));
+    state->len = len;
+    state->exists = true;
+    return OK;
+}
+
+void vtpm_state_shorten(struct vtpm_state *state, size_t len)
+{
+    if (state->data)
+        wipe(state->data + len, state->len - len);
+    state->len = len;
+    if (len)
+        return;
+    free(state->data);
+    *state = (struct vtpm_state){0};
+}
+
+/* ---- In the tables ---- */
+
+static enum status cut_pieces(struct vtpm *vtpm, enum vtpm_kind kind, size_t count)
+{
+    sqlite3_stmt *cut = vtpm->sql[VTPM_SQL_CUT];
+    sqlite3_bind_int(cut, 1, (int)kind);
+    sqlite3_bind_int64(cut, 2, (sqlite3_int64)count);
+    return vtpm_sql_run(cut);
+}
+
+enum status vtpm_pieces_put(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state)
+{
+    const struct bytes before = bytes_of(&vtpm->states[kind]);
     for (size_t i = 0; i < pieces_of(state.len); i++) {
         struct bytes piece = piece_of(state, i);
         if (bytes_equal(piece, piece_of(before, i)))
@@ -67,38 +125,57 @@ static enum status put_pieces(struct vtpm *vtpm, enum vtpm_kind kind, struct byt
         sqlite3_bind_blob(put, 3, piece.data, (int)piece.len, SQLITE_STATIC);
         TRY(vtpm_sql_run(put));
     }
-    if (pieces_of(state.len) >= pieces_of(before.len))
-        return OK;
-    sqlite3_stmt *cut = vtpm->sql[VTPM_SQL_CUT];
-    sqlite3_bind_int(cut, 1, (int)kind);
-    sqlite3_bind_int64(cut, 2, (sqlite3_int64)pieces_of(state.len));
-    return vtpm_sql_run(cut);
+    return pieces_of(state.len) < pieces_of(before.len) ? cut_pieces(vtpm, kind, pieces_of(state.len)) : OK;
 }
 
-static void forget(struct vtpm_state *state)
+/* ---- Changes ---- */
+
+/* Of a piece, from the first byte that differs to the last. */
+static enum status note_piece(struct vtpm *vtpm, enum vtpm_kind kind, size_t off, struct bytes before,
+                              struct bytes piece)
 {
-    if (state->data)
-        wipe(state->data, state->len);
-    free(state->data);
-    *state = (struct vtpm_state){0};
+    size_t from = 0, to = piece.len;
+    while (from < to && from < before.len && piece.data[from] == before.data[from])
+        from++;
+    while (to > from && to <= before.len && piece.data[to - 1] == before.data[to - 1])
+        to--;
+    return from < to ? vtpm_note_written(vtpm, kind, off + from, bytes_slice(piece, from, to - from)) : OK;
+}
+
+/* What comes behind all pieces that there were is one note, for the memory is there at once then. */
+static enum status note_changes(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state)
+{
+    const struct bytes before = bytes_of(&vtpm->states[kind]);
+    const size_t behind = pieces_of(before.len) * PIECE;
+    if (state.len < before.len)
+        TRY(vtpm_note_cut(vtpm, kind, state.len));
+    for (size_t off = 0; off < behind && off < state.len; off += PIECE) {
+        const struct bytes piece = piece_of(state, off / PIECE), was = piece_of(before, off / PIECE);
+        if (!bytes_equal(piece, was))
+            TRY(note_piece(vtpm, kind, off, was, piece));
+    }
+    return behind < state.len ? vtpm_note_written(vtpm, kind, behind, bytes_slice(state, behind, state.len - behind))
+                              : OK;
 }
 
 enum status vtpm_state_put(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state)
 {
-    uint8_t *copy = state.len > 0 && state.len <= VTPM_STATE_MAX ? malloc(state.len) : NULL;
-    enum status status = NO_ROOM;
-    if (copy) {
-        store_begin(vtpm->store);
-        status = put_pieces(vtpm, kind, state);
-    }
+    struct vtpm_state *held = &vtpm->states[kind];
+    store_begin(vtpm->store);
+    enum status status = state.len ? reserve(held, state.len) : NO_ROOM;
+    if (status == OK)
+        status = note_changes(vtpm, kind, state);
+    if (status == OK)
+        status = vtpm_pieces_put(vtpm, kind, state);
     if (status != OK) {
-        free(copy);
         vtpm->store_failed = true;
         return status;
     }
-    memcpy(copy, state.data, state.len);
-    forget(&vtpm->states[kind]);
-    vtpm->states[kind] = (struct vtpm_state){copy, state.len, true};
+    if (state.len < held->len)
+        vtpm_state_shorten(held, state.len);
+    memcpy(held->data, state.data, state.len);
+    held->len = state.len;
+    held->exists = true;
     return OK;
 }
 
@@ -106,14 +183,13 @@ enum status vtpm_state_drop(struct vtpm *vtpm, enum vtpm_kind kind)
 {
     if (!vtpm->states[kind].exists)
         return NOT_FOUND;
-    sqlite3_stmt *cut = vtpm->sql[VTPM_SQL_CUT];
     store_begin(vtpm->store);
-    sqlite3_bind_int(cut, 1, (int)kind);
-    sqlite3_bind_int64(cut, 2, 0);
-    enum status status = vtpm_sql_run(cut);
+    enum status status = vtpm_note_cut(vtpm, kind, 0);
+    if (status == OK)
+        status = cut_pieces(vtpm, kind, 0);
     vtpm->store_failed |= status != OK;
     if (status == OK)
-        forget(&vtpm->states[kind]);
+        vtpm_state_shorten(&vtpm->states[kind], 0);
     return status;
 }
 
@@ -135,35 +211,44 @@ static enum status put_pieces_in(sqlite3_stmt *list, struct writer *writer)
 static enum status load_one(struct vtpm *vtpm, enum vtpm_kind kind)
 {
     sqlite3_stmt *list = vtpm->sql[VTPM_SQL_LIST];
-    struct vtpm_state state = {0};
+    struct vtpm_state *state = &vtpm->states[kind];
+    size_t len = 0;
     sqlite3_bind_int(list, 1, (int)kind);
-    forget(&vtpm->states[kind]);
+    vtpm_state_shorten(state, 0);
     while (sqlite3_step(list) == SQLITE_ROW)
-        state.len += (size_t)sqlite3_column_bytes(list, 1);
+        len += (size_t)sqlite3_column_bytes(list, 1);
     sqlite3_reset(list);
-    if (state.len > VTPM_STATE_MAX)
-        return NO_ROOM;
-    state.exists = state.len > 0;
-    state.data = state.exists ? malloc(state.len) : NULL;
-    if (state.exists && !state.data)
-        return NO_ROOM;
-    struct writer writer = writer_over(state.data, state.len);
+    if (len == 0)
+        return OK;
+    TRY(vtpm_state_lengthen(state, len));
+    struct writer writer = writer_over(state->data, len);
     enum status status = put_pieces_in(list, &writer);
-    if (status == OK)
-        vtpm->states[kind] = state;
-    else
-        forget(&state);
+    if (status != OK)
+        vtpm_state_shorten(state, 0);
     return status;
+}
+
+static enum status prepare(struct vtpm *vtpm, sqlite3 *db, enum vtpm_sql first, enum vtpm_sql last)
+{
+    for (int i = (int)first; i <= (int)last; i++)
+        if (!vtpm->sql[i] &&
+            sqlite3_prepare_v3(db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &vtpm->sql[i], NULL) != SQLITE_OK)
+            return INTERNAL;
+    return OK;
+}
+
+enum status vtpm_pieces_load(struct vtpm *vtpm, sqlite3 *db)
+{
+    TRY(prepare(vtpm, db, VTPM_SQL_PUT, VTPM_SQL_LIST)); /* the other tables may not be there yet */
+    for (int kind = 0; kind < VTPM_KINDS; kind++)
+        TRY(load_one(vtpm, (enum vtpm_kind)kind));
+    return OK;
 }
 
 enum status vtpm_states_load(struct vtpm *vtpm)
 {
-    for (size_t i = 0; i < VTPM_SQL_COUNT; i++)
-        if (!vtpm->sql[i] && sqlite3_prepare_v3(store_database(vtpm->store), texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                                &vtpm->sql[i], NULL) != SQLITE_OK)
-            return INTERNAL;
-    for (int kind = 0; kind < VTPM_KINDS; kind++)
-        TRY(load_one(vtpm, (enum vtpm_kind)kind));
+    TRY(prepare(vtpm, store_database(vtpm->store), VTPM_SQL_PUT, VTPM_SQL_COUNT - 1));
+    TRY(vtpm_pieces_load(vtpm, store_database(vtpm->store)));
     TRY(vtpm_lock_load(vtpm));
     return vtpm_stay_load(vtpm);
 }
@@ -173,5 +258,5 @@ void vtpm_states_done(struct vtpm *vtpm)
     for (size_t i = 0; i < VTPM_SQL_COUNT; i++)
         sqlite3_finalize(vtpm->sql[i]);
     for (int kind = 0; kind < VTPM_KINDS; kind++)
-        forget(&vtpm->states[kind]);
+        vtpm_state_shorten(&vtpm->states[kind], 0);
 }

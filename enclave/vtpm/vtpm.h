@@ -22,7 +22,7 @@
 #include "base.h"
 #include "image.h"
 
-#define VTPM_STATE_MAX IMAGE_STATE_MAX /* of the permanent state: before and after it, in one record of the store */
+#define VTPM_STATE_MAX IMAGE_STATE_MAX /* of the permanent state: written twice over it is one record of the store */
 /* What is left of it for an index or a persistent object more, and below that for the state that TPM2_Shutdown saves:
  * it never comes past its limit, and a shutdown is never refused. */
 #define VTPM_GROWTH_MAX (6u * 1024u)

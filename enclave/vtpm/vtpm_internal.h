@@ -31,10 +31,10 @@ enum vtpm_commit { VTPM_AT_REST, VTPM_SYNCING, VTPM_ADVANCING, VTPM_WAITING };
 /* As libtpms names them; the numbers are in the tables. */
 enum vtpm_kind { VTPM_PERMANENT = 0, VTPM_VOLATILE = 1, VTPM_SAVED = 2, VTPM_KINDS = 3 };
 
-/* One state as the tables have it. */
+/* One state as the tables have it, or, while notes are loaded, as they will. It exists if it is longer than 0. */
 struct vtpm_state {
     uint8_t *data;
-    size_t len;
+    size_t len, cap;
     bool exists;
 };
 
@@ -116,6 +116,7 @@ struct vtpm {
     struct monitor_head_reply head;
     sqlite3_stmt *sql[VTPM_SQL_COUNT];
     struct vtpm_state states[VTPM_KINDS];
+    bool ahead;        /* of the tables: while notes are loaded */
     bool strict;       /* the next commit says where the state is: the monitor's counter moves with it */
     bool store_failed; /* a state could not be put: nothing more may be answered */
     uint64_t now_ms;   /* the host's clock, for its own timer only */
@@ -184,9 +185,21 @@ MUST_USE enum status vtpm_state_put(struct vtpm *vtpm, enum vtpm_kind kind, stru
 MUST_USE enum status vtpm_state_drop(struct vtpm *vtpm, enum vtpm_kind kind);
 MUST_USE enum status vtpm_states_load(struct vtpm *vtpm);
 void vtpm_states_done(struct vtpm *vtpm);
+void vtpm_state_shorten(struct vtpm_state *state, size_t len);                  /* 0: it is gone */
+MUST_USE enum status vtpm_state_lengthen(struct vtpm_state *state, size_t len); /* NO_ROOM past VTPM_STATE_MAX */
+MUST_USE enum status vtpm_pieces_load(struct vtpm *vtpm, sqlite3 *db);
+/* The pieces that differ from the ones before, without a note. */
+MUST_USE enum status vtpm_pieces_put(struct vtpm *vtpm, enum vtpm_kind kind, struct bytes state);
 MUST_USE enum status vtpm_sql_run(sqlite3_stmt *statement);
 extern const char *const vtpm_schema[];
 extern const size_t vtpm_schema_count;
+extern const struct store_noted vtpm_noted;
+
+/* note.c: in the open group of the store; and of a record that is loaded (struct store_noted). */
+MUST_USE enum status vtpm_note_written(struct vtpm *vtpm, enum vtpm_kind kind, size_t off, struct bytes bytes);
+MUST_USE enum status vtpm_note_cut(struct vtpm *vtpm, enum vtpm_kind kind, size_t len);
+MUST_USE enum status vtpm_notes_apply(void *user, sqlite3 *db, struct bytes notes);
+MUST_USE enum status vtpm_notes_settle(void *user, sqlite3 *db);
 
 /* policy.c. DENIED: the one given is older than what was seen, and the instance stopped. */
 MUST_USE enum status vtpm_policy_load(struct vtpm *vtpm);

@@ -289,33 +289,9 @@ static void killed_anywhere_it_is_the_one_state_or_the_other(void **state)
 static void a_store_of_the_first_version_is_read_and_goes_on(void **state)
 {
     (void)state;
-    static uint8_t record[64u << 10];
-    static char line[128u << 10];
     struct rig rig;
-    FILE *file = fopen("tests/vectors/vtpm_store_1.tsv", "r");
-    assert_non_null(file);
     move_init(&rig);
-    const struct archive_config kept = {.path = rig.path};
-    sqlite3_vfs_register(sqlite3_vfs_find("unix"), 1);
-    check_ok(archive_open(&rig.archive, &kept, NULL));
-    while (fgets(line, sizeof line, file)) {
-        uint8_t answer_room[64];
-        struct writer answer = writer_over(answer_room, sizeof answer_room), bytes = writer_over(record, sizeof record);
-        char *text = NULL;
-        if (*line == '#')
-            continue;
-        rig.sequence = strtoull(line, &text, 10);
-        text[strcspn(text, "\n")] = 0;
-        check_ok(hex_decode(text + 1, &bytes));
-        const struct bytes whole = writer_bytes(&bytes);
-        check_ok(crypto_hash(CRYPTO_SHA256, &whole, 1, rig.hash));
-        const struct door_header append = {DOOR_LOG_APPEND, 0, (uint32_t)whole.len, rig.sequence};
-        check_ok(archive_serve(rig.archive, &append, whole, &answer));
-        const struct door_header sync = {DOOR_SYNC, 0, 0, 1};
-        check_ok(archive_serve(rig.archive, &sync, (struct bytes){0}, &answer));
-    }
-    fclose(file);
-    archive_close(rig.archive);
+    rig_take_log(&rig, "tests/vectors/vtpm_store_1.tsv");
     assert_int_equal(5, rig.sequence);
     assert_int_equal(0, rig_launch(&rig));
     assert_int_equal(VTPM_LIVE, move_status(&rig).custody);
