@@ -64,7 +64,7 @@ static void set_enclave(void *context, uint64_t now, bool up)
 
 static void start(void)
 {
-    const struct pump_archive archive = {pthread_create, NULL, serve, abandon, NULL};
+    const struct pump_archive archive = {pthread_create, NULL, serve, abandon};
     struct gateway_config config = {
         .coap = "127.0.0.1:45683", .body_max = 4096, .version = "fuzz", .ask = ask, .gone = gone};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(45683), .sin_addr = {htonl(INADDR_LOOPBACK)}};
