@@ -256,6 +256,20 @@ static void the_file_is_private_and_belongs_to_one_process(void **state)
     assert_null(second);
 }
 
+static void a_log_that_cannot_be_made_durable_is_not_read(void **state)
+{
+    (void)state;
+    char text[200] = "", log[160];
+    struct writer why = writer_over(text, sizeof text - 1);
+    struct archive *archive = NULL;
+    archive_close(open_archive(0));
+    snprintf(log, sizeof log, "%s-wal", path);
+    assert_int_equal(0, mkfifo(log, 0600)); /* fsync() says no */
+    check_status(IO, archive_open(&archive, &(struct archive_config){.path = path}, &why));
+    assert_non_null(strstr(text, "-wal"));
+    unlink(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +281,7 @@ int main(void)
         with_home(malformed_messages_are_refused_and_told_by_the_sync),
         with_home(what_was_not_synced_is_forgotten_with_the_enclave),
         with_home(the_file_is_private_and_belongs_to_one_process),
+        with_home(a_log_that_cannot_be_made_durable_is_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
