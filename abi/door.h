@@ -16,7 +16,7 @@
  * writer owns head and the reader owns tail, which may stay behind what was read by less than DOOR_TAIL_LAG. A message
  * is its door_header followed by header.len bytes, padded to a multiple of 8, and may wrap. The reader sets `waiting`
  * before it sleeps on its eventfd, and may leave it set while awake; the writer signals the eventfd when it finds it
- * set. A signal that means nothing does no harm. */
+ * set, but for a LOG_APPEND, which waits for what comes behind it. A signal that means nothing does no harm. */
 struct door_ring {
     uint32_t head;
     uint32_t reserved0[15];

@@ -53,6 +53,14 @@ static enum status get_ready(struct bytes *configuration, struct bytes *workload
     return OK;
 }
 
+static void wake_host(void)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(LAUNCH_FD_DOOR_OUT, &one, sizeof one);
+    (void)written; /* a full counter is a signal too */
+}
+
+/* For a record that nobody asks about yet the host is not woken: the SYNC behind it wakes it for all there are. */
 enum status runtime_send(enum door_operation operation, uint64_t id, const struct bytes *parts, size_t count)
 {
     const struct door_header header = {.operation = (uint16_t)operation, .id = id};
@@ -60,16 +68,14 @@ enum status runtime_send(enum door_operation operation, uint64_t id, const struc
     enum status status;
     bool wake = false;
     while ((status = door_put(&runtime.door, &header, parts, count, &wake)) == BUSY) {
+        wake_host();
         struct pollfd monitor = {.fd = LAUNCH_FD_MONITOR}; /* for its hanging up, which needs no asking */
         if (poll(&monitor, 1, wait_ms) > 0)
             return IO;
         wait_ms = wait_ms < WAIT_LAST_MS ? wait_ms * 2 : WAIT_LAST_MS;
     }
-    if (status == OK && wake) {
-        uint64_t one = 1;
-        ssize_t written = write(LAUNCH_FD_DOOR_OUT, &one, sizeof one);
-        (void)written; /* a full counter is a signal too */
-    }
+    if (status == OK && wake && operation != DOOR_LOG_APPEND)
+        wake_host();
     return status;
 }
 

@@ -195,12 +195,12 @@ static void fail_ourselves(struct bytes word)
     }
 }
 
-static void flood(uint64_t channel)
+static void flood(enum door_operation operation, uint64_t channel, size_t times)
 {
     static uint8_t much[100000];
     const struct bytes part = BYTES_OF(much);
-    for (size_t i = 0; i < 40 && code == 0; i++)
-        if (runtime_send(DOOR_NOTIFY, channel, &part, 1) != OK)
+    for (size_t i = 0; i < times && code == 0; i++)
+        if (runtime_send(operation, channel, &part, 1) != OK)
             code = RUNTIME_EXIT_DOOR;
 }
 
@@ -228,7 +228,11 @@ static void receive(const struct door_header *header, struct bytes payload)
     else if (starts(payload, "mark ") && word.len == MARK_LEN)
         plant(header->id, word.data);
     else if (starts(payload, "many "))
-        flood(header->id);
+        flood(DOOR_NOTIFY, header->id, 40);
+    else if (starts(payload, "keep 1"))
+        flood(DOOR_LOG_APPEND, header->id, 1);
+    else if (starts(payload, "keep "))
+        flood(DOOR_LOG_APPEND, header->id, 40);
     else if (starts(payload, "exit "))
         code = 42;
     if (starts(payload, "wake "))

@@ -159,6 +159,18 @@ static bool goes_on_after_a_stop(void)
     return says("echo on", "echo on", 7);
 }
 
+/* Which sleeps until then. */
+static bool wakes_the_host(const char *request)
+{
+    uint64_t before;
+    struct pollfd waited = {.fd = enclave.host_waits, .events = POLLIN};
+    while (poll(&waited, 1, 0) == 1 && read(enclave.host_waits, &before, sizeof before) > 0)
+        continue;
+    __atomic_store_n(&enclave.window->to_host.waiting, 1, __ATOMIC_SEQ_CST);
+    put(9, request, strlen(request));
+    return poll(&waited, 1, 500) == 1;
+}
+
 static void check_door(bool limited)
 {
     static uint8_t payload[DOOR_MESSAGE_MAX], big[DOOR_MESSAGE_MAX - sizeof(struct door_header)] = "echo ";
@@ -195,6 +207,12 @@ static void check_door(bool limited)
     while (count < 40 && receive(&header, payload) && header.len == 100000)
         count++;
     check("what does not fit the ring waits for room", count == 40);
+    check("a record alone wakes nobody", !wakes_the_host("keep 1"));
+    check("and is there for whoever looks", receive(&header, payload) && header.len == 100000);
+    check("more than the ring takes wake the host", wakes_the_host("keep more"));
+    for (count = 0; count < 40 && receive(&header, payload) && header.operation == DOOR_LOG_APPEND;)
+        count++;
+    check("so that all come", count == 40);
     put(8, "exit now", 8);
     check("a sentence is said at the end", receive(&header, payload) && header.operation == DOOR_AUDIT &&
                                                header.len == 7 && memcmp(payload, "told to", 7) == 0);
