@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define MONITOR_VERSION 1u
+#define MONITOR_VERSION 2u
 #define MONITOR_MESSAGE_MAX (64u * 1024u)
 #define MONITOR_USER_DATA_LEN 64
 #define MONITOR_NONCE_MAX 64
@@ -31,9 +31,10 @@ enum monitor_operation {
                              comes, an enclave is nobody's, and any instance's of its image */
     MONITOR_REPORT = 2,   /* monitor_report; reply: evidence (proto/eat) */
     MONITOR_SEAL_KEY = 3, /* monitor_seal; reply: monitor_seal_reply */
-    MONITOR_HEAD = 4,     /* no payload; reply: monitor_head_reply */
+    MONITOR_HEAD = 4,     /* no payload; reply: monitor_head_reply, of a head that is durable */
     MONITOR_ADVANCE = 5,  /* monitor_advance, then the record that it names, or nothing; the reply (monitor_head_reply)
-                             comes only once both are durable */
+                             comes only once both are durable, or, where the host end attached as relaxed and there is
+                             a record, with the kernel */
     MONITOR_LAUNCH = 6,   /* no payload; reply: monitor_launch, what was measured for the host end that is attached.
                              NOT_FOUND: nothing was */
     MONITOR_LAUNCHES = 7, /* monitor_launches_from; reply: monitor_launches_reply, the node's log of measured launches
@@ -44,13 +45,14 @@ enum monitor_operation {
                              one that counts its hash chain tells. NOT_FOUND: none is kept */
 
     /* Asked by the host daemon on the monitor's control socket. */
-    MONITOR_ATTACH = 32, /* no payload: the node's own instance; or monitor_instance: the one in node/instances/NAME.
-                            Reply OK: this socket is its host end and an enclave is launched for it, which is stopped
-                            when the socket hangs up; else a sentence that says why not (BUSY: it has a host end) */
-    MONITOR_STATUS = 33, /* payload as ATTACH's; NOT_FOUND: no host end is attached by that name. Reply: monitor_status,
-                            then text: one missing wall a line; while the TPM does not answer, a last line "tpm: " and
-                            the reason */
-    MONITOR_STOP = 34,   /* clean stop of all enclaves and the monitor: the NV counter moves; reply when done */
+    MONITOR_ATTACH = 32,   /* no payload: the node's own instance; or monitor_instance: the one in node/instances/NAME;
+                              or monitor_attach, which says also how its commits are to be.
+                              Reply OK: this socket is its host end and an enclave is launched for it, which is stopped
+                              when the socket hangs up; else a sentence that says why not (BUSY: it has a host end) */
+    MONITOR_STATUS = 33,   /* payload as ATTACH's first two; NOT_FOUND: no host end is attached by that name. Reply:
+                              monitor_status, then text: one missing wall a line; while the TPM does not answer, a last
+                              line "tpm: " and the reason */
+    MONITOR_STOP = 34,     /* clean stop of all enclaves and the monitor: the NV counter moves; reply when done */
     MONITOR_LAUNCHED = 35, /* pushed by the monitor to the host end with LAUNCHED_DESCRIPTORS: door window, eventfd the
                              enclave waits on, eventfd the host waits on, socket to hand sockets over (abi/door.h);
                              monitor_launched */
@@ -74,6 +76,12 @@ enum monitor_operation {
  */
 struct monitor_instance {
     char name[MONITOR_INSTANCE_LEN];
+};
+
+struct monitor_attach {
+    struct monitor_instance instance;
+    uint32_t relaxed; /* 1: an advance with a record is answered before it is durable, which it is a second later */
+    uint32_t reserved;
 };
 
 struct monitor_forget {
@@ -128,8 +136,9 @@ struct monitor_advance {
     uint32_t reserved;
 };
 
-#define MONITOR_RECORDS 8       /* kept of each site */
-#define MONITOR_RECORD_MAX 4064 /* a longer one does not come with its advance */
+#define MONITOR_RECORDS 32       /* kept of each site */
+#define MONITOR_RECORD_MAX 4032  /* a longer one does not come with its advance */
+#define MONITOR_RECORD_ROOM 4064 /* for one that is given back, which a monitor before may have kept */
 
 struct monitor_record {
     uint64_t sequence;

@@ -16,7 +16,7 @@ struct rig {
     uint8_t root[32];               /* the node's sealing root */
     struct monitor_seal_inputs own; /* who the enclave is; policy and salt aside */
     enum monitor_seal_policy policy;
-    size_t bytes_max, log_records;
+    size_t bytes_max, log_records, ahead_max;
     const char *const *migrations;
     size_t migration_count;
     struct store_noted noted; /* `user` is the rig */
@@ -113,6 +113,7 @@ static inline enum status rig_open(struct rig *rig)
                                         .policy = rig->policy,
                                         .bytes_max = rig->bytes_max,
                                         .log_records = rig->log_records,
+                                        .ahead_max = rig->ahead_max,
                                         .noted = rig->noted,
                                         .key = rig_key,
                                         .user = rig};

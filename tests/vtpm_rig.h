@@ -51,6 +51,7 @@ struct rig {
     enum status record_says;
     bool advancing, mute;              /* asked and not answered; the monitor does nothing */
     const struct rig_letter *before;   /* of what waits, the last that was sent before it was asked; NULL: none */
+    enum status head_says;             /* the monitor, who is asked for a head that is durable */
     uint64_t advances, die_at_advance; /* killed when the monitor has moved the head and not said so yet */
     bool dead;
 
@@ -108,12 +109,17 @@ static inline enum status rig_advance(void *user, const struct monitor_advance *
     return OK;
 }
 
+static inline void rig_head_is(const struct rig *rig, struct monitor_head_reply *head)
+{
+    *head = (struct monitor_head_reply){.sequence = rig->sequence};
+    memcpy(head->hash, rig->hash, sizeof head->hash);
+}
+
 static inline enum status rig_head(void *user, struct monitor_head_reply *head)
 {
     const struct rig *rig = user;
-    *head = (struct monitor_head_reply){.sequence = rig->sequence};
-    memcpy(head->hash, rig->hash, sizeof head->hash);
-    return OK;
+    rig_head_is(rig, head);
+    return rig->head_says;
 }
 
 /* As the monitor's table has them. */
@@ -275,7 +281,7 @@ static inline void rig_run(struct rig *rig)
             memcpy(kept->data, rig->record, rig->record_len);
         }
         rig->dead = ++rig->advances == rig->die_at_advance;
-        check_ok(rig_head(rig, &head));
+        rig_head_is(rig, &head);
         if (!rig->dead)
             vtpm_advanced(rig->vtpm, OK, &head);
     }

@@ -63,6 +63,9 @@ bool command_refused_links(const struct owner_explanation *explanation, char *te
 /* vtpm_show.c: a vTPM, or all, as they are now. What went wrong was said. */
 int command_vtpm_list(const struct cli *cli);
 int command_vtpm_show(const struct cli *cli, const char *name);
+/* vtpm.c: what --fsync says; NULL is yes. False: it is neither yes nor no. */
+struct instance_how;
+bool command_vtpm_fsync(const char *answer, struct instance_how *how);
 /* How to give it to QEMU and to tpm2-tools, with `on`: it is switched on. */
 void command_vtpm_words(const struct cli *cli, const char *name, bool on);
 /* "-" or NULL: standard output. `kind` NULL: all of them, in PEM. */

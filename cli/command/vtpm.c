@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct words {
-    const char *name, *from, *id, *tenant, *image, *kind, *file, *to, *state_max;
+    const char *name, *from, *id, *tenant, *image, *kind, *file, *to, *state_max, *fsync;
     bool start, on, foreground, pem, der, yes, gone, prepare, finish, abort, lost;
 };
 
@@ -74,7 +74,7 @@ static int create(const struct cli *cli, const struct words *words)
     owner_session_close(&session);
     cli_progress(cli, NULL);
     if (result == CLI_OK && words->start)
-        result = instance_start(cli, words->name, words->on);
+        result = instance_start(cli, words->name, (struct instance_how){.on = words->on});
     return result ? result : command_vtpm_show(cli, words->name);
 }
 
@@ -94,8 +94,17 @@ int command_vtpm_startable(const struct cli *cli, const char *name)
     return result;
 }
 
+bool command_vtpm_fsync(const char *answer, struct instance_how *how)
+{
+    how->relaxed = answer && strcmp(answer, "no") == 0;
+    return how->relaxed || !answer || strcmp(answer, "yes") == 0;
+}
+
 static int start(const struct cli *cli, const struct words *words)
 {
+    struct instance_how how = {.on = words->on};
+    if (!command_vtpm_fsync(words->fsync, &how))
+        return cli_usage(cli, "vtpm", "--fsync: yes or no");
     int lock = -1, result = command_vtpm_startable(cli, words->name);
     if (result == CLI_OK && !words->foreground)
         result = instance_check_node(cli);
@@ -103,8 +112,7 @@ static int start(const struct cli *cli, const struct words *words)
         result = instance_lock(cli, words->name, &lock);
     if (result)
         return result;
-    result = words->foreground ? instance_become(cli, words->name, words->on, NULL)
-                               : instance_start(cli, words->name, words->on);
+    result = words->foreground ? instance_become(cli, words->name, how, NULL) : instance_start(cli, words->name, how);
     close(lock);
     if (result == CLI_OK)
         command_vtpm_words(cli, words->name, words->on);
@@ -256,6 +264,7 @@ enum option {
     O_FINISH,
     O_ABORT,
     O_LOST,
+    O_FSYNC,
     O_COUNT
 };
 #define WITH(option) (1u << (option))
@@ -269,7 +278,7 @@ static const struct {
     {"create", 1, WITH(O_ID) | WITH(O_TENANT) | WITH(O_IMAGE) | WITH(O_STATE_MAX) | WITH(O_START) | WITH(O_ON), create},
     {"list", 0, 0, list},
     {"show", 1, 0, show},
-    {"start", 1, WITH(O_ON) | WITH(O_FOREGROUND), start},
+    {"start", 1, WITH(O_ON) | WITH(O_FOREGROUND) | WITH(O_FSYNC), start},
     {"stop", 1, 0, stop},
     {"export-ek", 1, WITH(O_KIND) | WITH(O_PEM) | WITH(O_DER) | WITH(O_FILE), export_ek},
     {"export-platform", 1, WITH(O_FILE), export_platform},
@@ -318,6 +327,7 @@ static int run(struct cli *cli, int argc, char **argv)
         [O_FINISH] = {"finish", NULL, &words.finish, NULL},
         [O_ABORT] = {"abort", NULL, &words.abort, NULL},
         [O_LOST] = {"lost", NULL, &words.lost, NULL},
+        [O_FSYNC] = {"fsync", &words.fsync, NULL, NULL},
     };
     spell_out(argc, argv);
     if (argc > 1 && strcmp(argv[1], "verify") == 0)

@@ -67,13 +67,18 @@ static const char show_page[] = "Usage: bastide vtpm show NAME\n"
                                 "  bastide vtpm show web1 --json | jq -r .sockets.qemu\n";
 
 static const char start_page[] =
-    "Usage: bastide vtpm start NAME [--on] [--foreground]\n"
+    "Usage: bastide vtpm start NAME [--on] [--fsync yes | no] [--foreground]\n"
     "\n"
     "Starts bastide-vtpm in the background, with its sockets in run/vtpm/NAME/, and says what to tell QEMU. A VM "
     "switches\n"
     "its TPM on itself. bastide down stops all that run.\n"
     "\n"
     "  --on                switch it on, for tools that use a TPM without a VM\n"
+    "  --fsync no          answer when a change is with the kernel, not when it is on the disk: as fast as swtpm, and "
+    "when\n"
+    "                      the power fails the last second may be lost, for swtpm's half a minute. yes is what it "
+    "does\n"
+    "                      else. Processes that are killed cost nothing either way\n"
     "  --foreground        be bastide-vtpm, until SIGTERM: for systemd\n"
     "\n"
     "Examples:\n"
@@ -89,7 +94,7 @@ static const char stop_page[] =
     "  bastide vtpm stop web1\n";
 
 static const char run_page[] =
-    "Usage: bastide vtpm run NAME [--launch PART=FILE,...] [--launch-cmdline TEXT] -- COMMAND...\n"
+    "Usage: bastide vtpm run NAME [--launch PART=FILE,...] [--launch-cmdline TEXT] [--fsync yes | no] -- COMMAND...\n"
     "\n"
     "Has the monitor measure what the VM is started from, and starts COMMAND with just that: {kernel} in it is the "
     "memory\n"
@@ -99,6 +104,7 @@ static const char run_page[] =
     "  --launch PART=FILE,...\n"
     "                      firmware, kernel, initrd, disk (the file of its policy)\n"
     "  --launch-cmdline TEXT\n"
+    "  --fsync no          as start has it\n"
     "\n"
     "Examples:\n"
     "  bastide vtpm run web1 --launch kernel=vmlinuz,initrd=initrd.img --launch-cmdline quiet -- qemu-system-x86_64 … "

@@ -374,7 +374,7 @@ static int create(struct creation *made)
     if (result == CLI_OK)
         result = instance_stop(made->cli, name, &was); /* of a making that was cut */
     if (result == CLI_OK)
-        result = instance_start(made->cli, name, true);
+        result = instance_start(made->cli, name, (struct instance_how){.on = true});
     if (result)
         return result;
     result = make_whole(made);

@@ -145,15 +145,20 @@ int instance_lock(const struct cli *cli, const char *name, int *lock);
 /* What the monitor must be there for. CLI_UNREACHABLE was said. */
 int instance_check_node(const struct cli *cli);
 bool instance_is_running(const struct cli *cli, const char *name, pid_t *pid); /* pid may be NULL */
-/* In the background, and waits until it answers. `on`: the TPM is switched on with it. */
-int instance_start(const struct cli *cli, const char *name, bool on);
+struct instance_how {
+    bool on;      /* the TPM is switched on with it */
+    bool relaxed; /* what it acknowledges is durable a second later */
+};
+/* In the background, and waits until it answers. */
+int instance_start(const struct cli *cli, const char *name, struct instance_how how);
 /* What bastide-vtpm is to start once the monitor measured it (docs/launch.md), in its own words. */
 struct instance_launch {
     const char *parts, *cmdline; /* --launch, --launch-cmdline; NULL: not given */
     char *const *command;        /* ends in NULL */
 };
 /* This process becomes it. Comes back only to say why not. `launch` may be NULL. */
-int instance_become(const struct cli *cli, const char *name, bool on, const struct instance_launch *launch);
+int instance_become(const struct cli *cli, const char *name, struct instance_how how,
+                    const struct instance_launch *launch);
 /* SHUTDOWN, then SIGTERM. *was: it ran. */
 int instance_stop(const struct cli *cli, const char *name, bool *was);
 /* All that run below this home; gives: free(names) of those that did. */

@@ -117,21 +117,22 @@ struct words {
     const char *argv[20];
 };
 
-static int put_words(const struct cli *cli, const char *name, bool on, struct words *words)
+static int put_words(const struct cli *cli, const char *name, struct instance_how how, struct words *words)
 {
     struct instance_sockets sockets;
     int result = instance_sockets(cli, name, &sockets);
     if (result)
         return result;
     snprintf(words->program, sizeof words->program, "%.*s/bastide-vtpm", PATH_MAX - 16, cli->program);
-    snprintf(words->state, sizeof words->state, "dir=%s,instance=%s", cli->home, name);
+    snprintf(words->state, sizeof words->state, "dir=%s,instance=%s%s", cli->home, name,
+             how.relaxed ? ",fsync=no" : "");
     snprintf(words->control, sizeof words->control, "type=unixio,path=%s", sockets.control);
     snprintf(words->data, sizeof words->data, "type=unixio,path=%s", sockets.data);
     snprintf(words->keys, sizeof words->keys, "type=unixio,path=%s", sockets.keys);
     snprintf(words->transfer, sizeof words->transfer, "type=unixio,path=%s", sockets.transfer);
     const char *const argv[] = {
         words->program,  "socket",    "--tpm2", "--tpmstate", words->state, "--ctrl",        words->control,
-        "--server",      words->data, "--keys", words->keys,  "--transfer", words->transfer, on ? "--flags" : NULL,
+        "--server",      words->data, "--keys", words->keys,  "--transfer", words->transfer, how.on ? "--flags" : NULL,
         "startup-clear", NULL};
     _Static_assert(sizeof argv <= sizeof words->argv, "all of them");
     memcpy(words->argv, argv, sizeof argv);
@@ -177,12 +178,12 @@ static int wait_until_ready(const struct cli *cli, const char *name, struct serv
     return result;
 }
 
-int instance_start(const struct cli *cli, const char *name, bool on)
+int instance_start(const struct cli *cli, const char *name, struct instance_how how)
 {
     char room[SERVICE_NAME_MAX];
     struct service service;
     struct words words;
-    int result = put_words(cli, name, on, &words);
+    int result = put_words(cli, name, how, &words);
     if (result)
         return result;
     service_of(name, room, &service);
@@ -225,12 +226,13 @@ static const char **with_launch(const struct words *words, const struct instance
     return argv;
 }
 
-int instance_become(const struct cli *cli, const char *name, bool on, const struct instance_launch *launch)
+int instance_become(const struct cli *cli, const char *name, struct instance_how how,
+                    const struct instance_launch *launch)
 {
     char room[SERVICE_NAME_MAX];
     struct service service;
     struct words words;
-    int result = put_words(cli, name, on, &words);
+    int result = put_words(cli, name, how, &words);
     service_of(name, room, &service);
     if (result == CLI_OK && instance_is_running(cli, name, NULL))
         result = cli_fail(cli, CLI_DENIED, "vTPM %s runs already", name);

@@ -98,7 +98,7 @@ static int keep_certificates(const struct cli *cli, const char *name)
     bool was;
     int result = instance_stop(cli, name, &was);
     if (result == CLI_OK)
-        result = instance_start(cli, name, true);
+        result = instance_start(cli, name, (struct instance_how){.on = true});
     if (result)
         return result;
     result = read_certificates(cli, name);

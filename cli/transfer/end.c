@@ -60,7 +60,7 @@ static int begin(struct end *end)
         result = instance_lock(end->cli, end->is.name, &lock);
     if (result)
         return result;
-    result = instance_start(end->cli, end->is.name, false);
+    result = instance_start(end->cli, end->is.name, (struct instance_how){.on = false});
     close(lock); /* who deletes takes it again */
     end->began = result == CLI_OK;
     return result;

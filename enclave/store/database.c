@@ -113,6 +113,9 @@ enum status store_open(struct store **result, const struct store_config *config)
         checked.bytes_max = STORE_BYTES_DEFAULT;
     if (!checked.log_records)
         checked.log_records = STORE_LOG_RECORDS_DEFAULT;
+    if (!checked.ahead_max)
+        checked.ahead_max = 1;
+    assert(checked.ahead_max <= STORE_AHEAD_MAX);
     assert(!checked.noted.table || checked.noted.since <= checked.migration_count);
     if (checked.bytes_max > STORE_BYTES_MAX || checked.bytes_max < 16 * PAGE_LEN)
         return NO_ROOM;

@@ -109,6 +109,21 @@ enum status store_begin_load(struct store *store)
     return OK;
 }
 
+/* The newest record's hash. */
+static void remember(struct store *store)
+{
+    memcpy(store->trail[store->confirmed.sequence % (STORE_AHEAD_MAX + 1)], store->confirmed.hash, MONITOR_HASH_LEN);
+}
+
+enum status store_loaded_hash(const struct store *store, uint64_t sequence, uint8_t hash[MONITOR_HASH_LEN])
+{
+    if (sequence > store->confirmed.sequence || store->confirmed.sequence - sequence > STORE_AHEAD_MAX ||
+        sequence < store->trail_from)
+        return NOT_FOUND;
+    memcpy(hash, store->trail[sequence % (STORE_AHEAD_MAX + 1)], MONITOR_HASH_LEN);
+    return OK;
+}
+
 /* ---- Snapshot ---- */
 
 /* Page by page into our own database, so that it keeps its limits and lives in ordinary pages. */
@@ -149,6 +164,8 @@ enum status store_load_snapshot(struct store *store, struct bytes snapshot)
         return store_refuse(store, STORE_UNFIT, "the snapshot at %llu is no database",
                             (unsigned long long)header.head.sequence);
     store->confirmed = header.head;
+    store->trail_from = header.head.sequence;
+    remember(store);
     store->snapshot_len = snapshot.len;
     store->any_snapshot = true;
     return OK;
@@ -162,7 +179,7 @@ static enum status check_place(struct store *store, const struct store_header *h
     if (given != wanted)
         return store_refuse(store, STORE_GAP, "record %llu came where %llu must be", given, wanted);
     if (wanted == 1) /* where this history began; the monitor's head tells whether it is the one that counts */
-        memcpy(store->confirmed.hash, header->head.hash, MONITOR_HASH_LEN);
+        memcpy(store->confirmed.hash, header->head.hash, MONITOR_HASH_LEN), remember(store);
     if (memcmp(header->head.hash, store->confirmed.hash, MONITOR_HASH_LEN) != 0)
         return store_refuse(store, STORE_FORKED, "record %llu does not follow the record before it", given);
     if (header->schema < store->schema)
@@ -284,10 +301,10 @@ enum status store_apply(struct store *store, struct bytes record)
     wipe(text, len);
     free(text);
     TRY(status);
-    memcpy(store->previous, store->confirmed.hash, sizeof store->previous);
     store->confirmed.sequence = header.head.sequence;
     if (store_hash(record, store->confirmed.hash) != OK)
         return store_fail(store, INTERNAL);
+    remember(store);
     store->any_record = true;
     store->log_bytes += record.len;
     store->log_records++;
@@ -312,15 +329,18 @@ static enum status check_head(struct store *store, uint64_t sequence, const uint
                             "it ends at %llu and %llu is confirmed: an older backup, or a log that was cut", have,
                             head);
     if (have == 0) /* both: the history begins where the monitor says */
-        memcpy(store->confirmed.hash, hash, MONITOR_HASH_LEN);
-    bool follows = store->any_record && have == head + 1;
-    if (have > head && !follows)
+        memcpy(store->confirmed.hash, hash, MONITOR_HASH_LEN), remember(store);
+    uint8_t own[MONITOR_HASH_LEN];
+    if (have - head > store->config.ahead_max || store_loaded_hash(store, head, own) != OK)
         return store_refuse(store, STORE_AHEAD,
                             "it ends at %llu and only %llu is confirmed: the monitor's own table is the older one",
                             have, head);
-    if (memcmp(follows ? store->previous : store->confirmed.hash, hash, MONITOR_HASH_LEN) != 0)
+    if (memcmp(own, hash, MONITOR_HASH_LEN) != 0 && head == 0)
+        return store_refuse(store, STORE_FORKED,
+                            "nothing is confirmed, and it begins elsewhere: this site was forgotten");
+    if (memcmp(own, hash, MONITOR_HASH_LEN) != 0)
         return store_refuse(store, STORE_FORKED, "record %llu is authentic, but not the one that was confirmed", head);
-    *beyond = follows;
+    *beyond = have > head;
     return OK;
 }
 

@@ -16,6 +16,7 @@ struct store;
 #define STORE_BYTES_MAX (256u * 1024u * 1024u)    /* of the database: the most a configuration may ask for */
 #define STORE_BYTES_DEFAULT (32u * 1024u * 1024u)
 #define STORE_LOG_RECORDS_DEFAULT 512u
+#define STORE_AHEAD_MAX 32u              /* records beyond the head: the most a program may ask for */
 #define STORE_NAME_MAX 256               /* of a source or a type in the archive */
 #define STORE_MESSAGE_MAX (128u * 1024u) /* of an archived message */
 #define STORE_EPOCH_MS (30ull * 24 * 3600 * 1000)
@@ -27,7 +28,7 @@ enum store_refusal {
     STORE_ROLLED_BACK,       /* an older backup, or a log that was cut: the head lies beyond what the host gave */
     STORE_GAP,               /* a record is missing, given twice, or out of order */
     STORE_FORKED,            /* authentic, but of another history than the monitor's head */
-    STORE_AHEAD,             /* more than one record beyond the head: the monitor's table is the older one */
+    STORE_AHEAD,             /* more records beyond the head than may be: the monitor's table is the older one */
     STORE_TAMPERED,          /* does not authenticate */
     STORE_FOREIGN,           /* sealed for another owner, site or mode */
     STORE_OTHER_SIGNER,      /* sealed by a program of another signer or product */
@@ -63,6 +64,7 @@ struct store_config {
     size_t bytes_max;                /* of the database; 0: STORE_BYTES_DEFAULT */
     size_t log_records; /* that are worth a snapshot, for a launch takes time for each; 0: STORE_LOG_RECORDS_DEFAULT */
     struct store_noted noted;
+    size_t ahead_max; /* records that may be beyond the monitor's head after a load; 0: one, which was not confirmed */
     store_key_call *key;
     void *user;
 };
@@ -83,8 +85,8 @@ MUST_USE enum status store_check_schema(const char *const *migrations, size_t co
 MUST_USE enum status store_begin_load(struct store *store);
 MUST_USE enum status store_load_snapshot(struct store *store, struct bytes snapshot);
 MUST_USE enum status store_apply(struct store *store, struct bytes record);
-/* `head` is the monitor's. *advance is set when one authentic record beyond it was accepted: advance the monitor over
- * it (to store_sealed_head()) before anything else. Runs the migrations still missing. */
+/* `head` is the monitor's. *advance is set when authentic records beyond it were accepted: advance the monitor over
+ * each (to store_sealed_head() at last) before anything else. Runs the migrations still missing. */
 MUST_USE enum status store_finish_load(struct store *store, uint64_t sequence, const uint8_t hash[MONITOR_HASH_LEN],
                                        bool *advance);
 /* The first log sequence wanted, after store_load_snapshot(): what DOOR_LOG_READ asks from next. */
@@ -127,6 +129,8 @@ size_t store_changed_bytes(const struct store *store);
 uint64_t store_confirmed_sequence(const struct store *store);
 uint64_t store_sealed_sequence(const struct store *store); /* of the newest record, confirmed or not */
 void store_sealed_head(const struct store *store, uint64_t *sequence, uint8_t hash[MONITOR_HASH_LEN]);
+/* Of a record that was loaded, for one of the last config.ahead_max. NOT_FOUND: of none of those. */
+MUST_USE enum status store_loaded_hash(const struct store *store, uint64_t sequence, uint8_t hash[MONITOR_HASH_LEN]);
 /* What to advance the monitor to: the oldest unconfirmed record. NOT_FOUND when all is confirmed. */
 MUST_USE enum status store_pending_head(const struct store *store, uint64_t *sequence, uint8_t hash[MONITOR_HASH_LEN]);
 

@@ -77,10 +77,11 @@ struct store {
     struct store_segment sealing, opening;
 
     struct store_head confirmed;
-    uint8_t previous[MONITOR_HASH_LEN]; /* while loading: of the record before the last */
-    bool any_record, any_snapshot;      /* while loading: was given */
-    uint32_t schema;                    /* of the tables as they are */
-    sqlite3_changegroup *merged;        /* while loading: not applied yet; NULL: nothing */
+    uint8_t trail[STORE_AHEAD_MAX + 1][MONITOR_HASH_LEN]; /* of the last records, by sequence modulo their number */
+    uint64_t trail_from;                                  /* the first of them: the snapshot's, or 0 */
+    bool any_record, any_snapshot;                        /* while loading: was given */
+    uint32_t schema;                                      /* of the tables as they are */
+    sqlite3_changegroup *merged;                          /* while loading: not applied yet; NULL: nothing */
     size_t merged_bytes;
     uint64_t merged_from; /* the first record's sequence */
     uint8_t merged_kind;  /* and its changes' first byte */

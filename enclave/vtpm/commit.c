@@ -45,7 +45,7 @@ static enum status unhanded(struct vtpm *vtpm, uint64_t sequence, struct writer 
 static void hand_over(struct vtpm *vtpm, uint64_t last)
 {
     while (vtpm->handed < last) {
-        uint8_t room[MONITOR_RECORD_MAX];
+        uint8_t room[MONITOR_RECORD_ROOM];
         struct writer writer = writer_over(room, sizeof room);
         struct bytes record;
         const uint64_t sequence = vtpm->handed + 1;
@@ -69,10 +69,14 @@ static void sync_log(struct vtpm *vtpm)
 
 /* Of what is confirmed, with no record pending. The host cuts the log with the sync that makes the snapshot durable,
  * and not before; which is the next one, for none is under way. After a failed one the log goes first: there may be
- * room for a record where there is none for a snapshot. */
+ * room for a record where there is none for a snapshot. The head is durable before it (MONITOR_HEAD): a log that
+ * begins behind a head does not tell whether it leads there. */
 static void put_snapshot(struct vtpm *vtpm)
 {
-    if (!vtpm->failing && journal_put_snapshot(vtpm->store, vtpm->port.send, vtpm->port.user) != OK)
+    struct monitor_head_reply durable;
+    if (vtpm->failing || !store_wants_snapshot(vtpm->store) || vtpm->port.head(vtpm->port.user, &durable) != OK)
+        return;
+    if (journal_put_snapshot(vtpm->store, vtpm->port.send, vtpm->port.user) != OK)
         vtpm_stop(vtpm, 4, "the host end of the door is gone");
 }
 
@@ -173,8 +177,8 @@ void vtpm_advanced(struct vtpm *vtpm, enum status status, const struct monitor_h
     }
     vtpm->head = *head;
     vtpm->commit = VTPM_AT_REST;
-    if (vtpm->life == VTPM_LOADING) { /* over the one record beyond the head */
-        vtpm->life = VTPM_SERVING;
+    if (vtpm->life == VTPM_LOADING) { /* over a record beyond the head */
+        vtpm_load_advance(vtpm);
     } else {
         store_confirm(vtpm->store);
         vtpm->strict = false;

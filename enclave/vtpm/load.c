@@ -41,7 +41,7 @@ static enum status take_kept(struct vtpm *vtpm)
 {
     vtpm->handed = vtpm->synced = store_next_sequence(vtpm->store) - 1;
     while (store_next_sequence(vtpm->store) <= vtpm->head.sequence) {
-        uint8_t room[MONITOR_RECORD_MAX];
+        uint8_t room[MONITOR_RECORD_ROOM];
         struct writer record = writer_over(room, sizeof room);
         enum status status = vtpm->port.record(vtpm->port.user, store_next_sequence(vtpm->store), &record);
         if (status == NOT_FOUND)
@@ -53,6 +53,19 @@ static enum status take_kept(struct vtpm *vtpm)
         TRY(store_apply(vtpm->store, writer_bytes(&record)));
     }
     return OK;
+}
+
+void vtpm_load_advance(struct vtpm *vtpm)
+{
+    struct monitor_advance wanted = {.sequence = vtpm->head.sequence + 1};
+    if (wanted.sequence > store_sealed_sequence(vtpm->store)) {
+        vtpm->life = VTPM_SERVING;
+        return;
+    }
+    vtpm->commit = VTPM_ADVANCING;
+    if (store_loaded_hash(vtpm->store, wanted.sequence, wanted.hash) != OK ||
+        vtpm->port.advance(vtpm->port.user, &wanted, (struct bytes){0}) != OK)
+        vtpm_stop(vtpm, 4, "the monitor is gone");
 }
 
 static void finish(struct vtpm *vtpm)
@@ -79,11 +92,7 @@ static void finish(struct vtpm *vtpm)
         vtpm_serve_waiting(vtpm);
         return;
     }
-    struct monitor_advance wanted = {0};
-    store_sealed_head(vtpm->store, &wanted.sequence, wanted.hash);
-    vtpm->commit = VTPM_ADVANCING;
-    if (vtpm->port.advance(vtpm->port.user, &wanted, (struct bytes){0}) != OK)
-        vtpm_stop(vtpm, 4, "the monitor is gone");
+    vtpm_load_advance(vtpm);
 }
 
 void vtpm_load_take(struct vtpm *vtpm, enum status status, struct bytes payload)

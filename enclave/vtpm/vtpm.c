@@ -72,6 +72,7 @@ static enum status set_up(struct vtpm *vtpm, const struct vtpm_config *config)
         .policy = MONITOR_SEAL_SIGNER,
         .bytes_max = 4u << 20,
         .log_records = LOG_RECORDS,
+        .ahead_max = MONITOR_RECORDS, /* a relaxed head may be lost with the power, and the archive not */
         .noted = vtpm_noted,
         .key = seal_key,
         .user = vtpm,

@@ -201,6 +201,9 @@ MUST_USE enum status vtpm_note_cut(struct vtpm *vtpm, enum vtpm_kind kind, size_
 MUST_USE enum status vtpm_notes_apply(void *user, sqlite3 *db, struct bytes notes);
 MUST_USE enum status vtpm_notes_settle(void *user, sqlite3 *db);
 
+/* load.c: to the next record beyond the monitor's head; with none left it serves. */
+void vtpm_load_advance(struct vtpm *vtpm);
+
 /* policy.c. DENIED: the one given is older than what was seen, and the instance stopped. */
 MUST_USE enum status vtpm_policy_load(struct vtpm *vtpm);
 MUST_USE enum status vtpm_policy_keep(struct vtpm *vtpm); /* in the open group */

@@ -23,9 +23,14 @@ enum status pump_link_init(struct pump_link *link, const char *home)
 
 enum status pump_link_name(struct pump_link *link, const char *instance)
 {
-    struct writer writer = writer_over((uint8_t *)link->instance.name, sizeof link->instance.name - 1);
+    struct writer writer = writer_over((uint8_t *)link->attach.instance.name, sizeof link->attach.instance.name - 1);
     put_text(&writer, instance);
     return writer_end(&writer);
+}
+
+void pump_link_relax(struct pump_link *link)
+{
+    link->attach.relaxed = 1;
 }
 
 void pump_link_close(struct pump_link *link, uint64_t now_ms)
@@ -42,15 +47,17 @@ void pump_link_connect(struct pump_link *link, uint64_t now_ms)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct {
         struct monitor_header header;
-        struct monitor_instance instance;
-    } attach = {.header = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH}, .instance = link->instance};
-    const size_t named = link->instance.name[0] ? sizeof attach.instance : 0;
-    attach.header.len = (uint32_t)named;
+        struct monitor_attach attach;
+    } asked = {.header = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH}, .attach = link->attach};
+    const size_t len = link->attach.relaxed            ? sizeof link->attach
+                       : link->attach.instance.name[0] ? sizeof link->attach.instance
+                                                       : 0;
+    asked.header.len = (uint32_t)len;
     link->refusal = OK;
     memcpy(address.sun_path, link->path, sizeof address.sun_path);
     link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0 || connect(link->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
-        send(link->fd, &attach, sizeof attach.header + named, MSG_NOSIGNAL) != (ssize_t)(sizeof attach.header + named))
+        send(link->fd, &asked, sizeof asked.header + len, MSG_NOSIGNAL) != (ssize_t)(sizeof asked.header + len))
         pump_link_close(link, now_ms);
 }
 
@@ -171,7 +178,7 @@ static enum pump_link_event attached(struct pump_link *link, const struct packet
         return PUMP_LINK_ATTACHED;
     }
     take_sentence(packet, 0, reason, sizeof reason);
-    pump_log("warning", "not_attached", "instance=%s status=%s reason=\"%s\"", link->instance.name,
+    pump_log("warning", "not_attached", "instance=%s status=%s reason=\"%s\"", link->attach.instance.name,
              status_word(link->refusal), reason);
     return PUMP_LINK_LOST;
 }

@@ -90,8 +90,8 @@ enum pump_link_event {
 
 struct pump_link {
     char path[108];
-    struct monitor_instance instance; /* zero: the node's own */
-    int fd;                           /* -1 while not connected */
+    struct monitor_attach attach; /* without a name: the node's own */
+    int fd;                       /* -1 while not connected */
     uint64_t retry_ms;
     uint32_t back_off_ms;
     uint8_t proof[PUMP_LINK_PROOF_MAX]; /* after PUMP_LINK_PROVED: what the TPM found in the credential */
@@ -105,6 +105,8 @@ struct pump_link {
 MUST_USE enum status pump_link_init(struct pump_link *link, const char *home);
 /* Before it connects: the host end of that instance rather than of the node's own. NO_ROOM: too long a name. */
 MUST_USE enum status pump_link_name(struct pump_link *link, const char *instance);
+/* Likewise, and only with a name: its commits are answered before they are durable. */
+void pump_link_relax(struct pump_link *link);
 void pump_link_connect(struct pump_link *link, uint64_t now_ms);
 enum pump_link_event pump_link_read(struct pump_link *link,
                                     uint64_t now_ms); /* PUMP_LINK_NOTHING: nothing more there */

@@ -295,6 +295,8 @@ static int start(struct loop *loop, const struct vtpm_options *options, vtpm_ope
         pump_log("error", "start", "reason=\"%s\"", why);
         return 1;
     }
+    if (options->relaxed)
+        pump_link_relax(&loop->link);
     pump_link_connect(&loop->link, pump_clock_ms()); /* the enclave is launched while its archive is opened */
     int code = open_archive(options, &archive);
     if (code >= 0)

@@ -189,6 +189,10 @@ int main(int argc, char **argv)
     code = follow(&options);
     if (code < 0)
         code = look_for_instance(&options);
+    if (code < 0 && options.relaxed && !options.instance) {
+        pump_log("error", "start", "reason=\"fsync=no is for an instance, and this is the node's own\"");
+        code = 2;
+    }
     open_to_owner(&options);
     if (code >= 0)
         return code;

@@ -4,12 +4,14 @@
 void vtpm_options_help(FILE *to)
 {
     fputs(
-        "usage: bastide-vtpm socket --tpm2 --tpmstate dir=HOME[,instance=NAME] [OPTION...]\n"
+        "usage: bastide-vtpm socket --tpm2 --tpmstate dir=HOME[,instance=NAME][,fsync=yes|no] [OPTION...]\n"
         "       bastide-vtpm chardev --vtpm-proxy --tpm2 --tpmstate dir=HOME[,instance=NAME] [OPTION...]\n"
         "The sockets of one vTPM, in swtpm's place: its state is sealed by an enclave that the monitor of HOME, a\n"
         "node's home, launches from HOME/node/instances/NAME, and archive.db keeps it there; without a NAME, the\n"
         "node's own, HOME/node/archive.db. Where HOME is what bastide-vtpm-setup was given as --tpm-state, what it\n"
         "left there says which node's which instance it is. backend-uri=dir://HOME is dir=HOME.\n"
+        "A change is answered when it is on the disk; with fsync=no, of an instance, when it is with the kernel: it\n"
+        "is on the disk a second later.\n"
         "  --ctrl type=unixio,path=PATH[,mode=0600][,uid=N][,gid=N]   the control channel\n"
         "  --ctrl type=tcp,port=N[,bindaddr=ADDRESS[,ifname=NAME]]\n"
         "  --ctrl type=unixio|tcp,fd=N | --ctrl type=unixio,clientfd=N\n"
@@ -53,6 +55,8 @@ void vtpm_options_help(FILE *to)
 const char *vtpm_options_capabilities(void)
 {
     return "{ \"type\": \"swtpm\", \"features\": [ \"tpm-2.0\", \"tpm-send-command-header\", \"flags-opt-startup\", "
-           "\"cmdarg-seccomp\", \"cmdarg-key-fd\", \"cmdarg-pwd-fd\", \"nvram-backend-dir\" ], \"version\": \"0.7.1\" "
+           "\"cmdarg-seccomp\", \"cmdarg-key-fd\", \"cmdarg-pwd-fd\", \"nvram-backend-dir\", "
+           "\"tpmstate-dir-backend-opt-fsync\" ], "
+           "\"version\": \"0.7.1\" "
            "}";
 }

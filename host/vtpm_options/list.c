@@ -41,6 +41,12 @@ static enum status take_value(const struct complaint *at, const struct key *key,
         return complain(at, UNSUPPORTED, "%s: %s", key->name, key->refused_as);
     if (key->kind == KEY_FLAG && text)
         return complain(at, MALFORMED, "%s takes no value", key->name);
+    if (key->kind == KEY_ANSWER) {
+        if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+            return complain(at, MALFORMED, "%s=%.40s is neither yes nor no", key->name, text);
+        *value = (struct value){.given = true, .text = text, .number = !text || *text == 'y'};
+        return OK;
+    }
     if (key->kind != KEY_FLAG && (!text || !*text))
         return complain(at, MALFORMED, "%s needs a value: %s=…", key->name, key->name);
     if (key->kind == KEY_NUMBER && take_number(text, 10, key->most, &number) != OK)

@@ -54,12 +54,10 @@ struct reading {
 
 static enum status take_home(const struct complaint *at, char *text, struct vtpm_options *options)
 {
-    enum { DIR, MODE, URI, INSTANCE };
-    static const struct key keys[] = {{.name = "dir", .kind = KEY_TEXT},
-                                      {.name = "mode", .kind = KEY_MODE},
-                                      {.name = "backend-uri", .kind = KEY_TEXT},
-                                      {.name = "instance", .kind = KEY_TEXT},
-                                      {0}};
+    enum { DIR, MODE, URI, INSTANCE, FSYNC };
+    static const struct key keys[] = {{.name = "dir", .kind = KEY_TEXT},         {.name = "mode", .kind = KEY_MODE},
+                                      {.name = "backend-uri", .kind = KEY_TEXT}, {.name = "instance", .kind = KEY_TEXT},
+                                      {.name = "fsync", .kind = KEY_ANSWER},     {0}};
     static const char scheme[] = "dir://";
     struct value values[KEYS_MAX] = {{0}};
     TRY(take_list(at, text, keys, values));
@@ -82,6 +80,7 @@ static enum status take_home(const struct complaint *at, char *text, struct vtpm
                         values[INSTANCE].text, VTPM_OPTIONS_NAME_MAX);
     options->home = path;
     options->instance = values[INSTANCE].text;
+    options->relaxed = values[FSYNC].given && !values[FSYNC].number;
     return OK;
 }
 

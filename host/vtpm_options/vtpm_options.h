@@ -46,6 +46,7 @@ struct vtpm_options {
     enum vtpm_action action;
     const char *home;     /* a node's, or a directory with a reference; the rest is set if action is VTPM_SERVE */
     const char *instance; /* of that node; NULL: the one that is its own */
+    bool relaxed;         /* what it acknowledges may be lost with the power for a second; of an instance only */
     struct vtpm_place control, data;
     struct vtpm_place keys;     /* where its endorsement keys are asked for; swtpm has none */
     struct vtpm_place transfer; /* where its state leaves and lands, likewise */

@@ -9,8 +9,8 @@
 /* A key that a list may have. */
 struct key {
     const char *name;
-    enum { KEY_TEXT, KEY_NUMBER, KEY_MODE, KEY_FLAG, KEY_REFUSED } kind;
-    unsigned long most;     /* of a number */
+    enum { KEY_TEXT, KEY_NUMBER, KEY_MODE, KEY_FLAG, KEY_ANSWER, KEY_REFUSED } kind;
+    unsigned long most;     /* of a number; an answer, yes or no, is one of 1 or 0, and alone 1 */
     const char *refused_as; /* why there is none here */
 };
 

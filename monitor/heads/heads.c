@@ -1,184 +1,58 @@
-/* The counter rule. What is on disk is public but for nobody's changing: everything read is checked by its MAC first.
- */
-#include "heads.h"
+/* The counter rule. */
+#include "heads_internal.h"
 
 #include <string.h>
 
-#define NONCE_LEN 16
-#define MAC_LEN 32
-#define HEAD_LEN (HEADS_SITE_LEN + 8 + 32)
-#define BODY_LEN (HEADS_SLOT_LEN - MAC_LEN)
-
-static const uint8_t magic[8] = "BSTDHEA1";
-
-/* One slot in the open. */
-struct table {
-    bool valid;
-    bool blank; /* never written */
-    uint64_t generation;
-    uint64_t counter;
-    uint64_t since_s;
-    uint8_t nonce[NONCE_LEN];
-    uint8_t ahead[NONCE_LEN]; /* zero, or the nonce of the slot that will be written next */
-    size_t places;
-    struct head heads[HEADS_SITES_MAX];
-    uint64_t epoch;   /* behind the heads: zero in tables of before there was one */
-    uint64_t written; /* one more than the place whose newest record was written with it; 0: none */
-};
-
-_Static_assert(8 + 3 * 8 + 2 * NONCE_LEN + 8 + HEADS_SITES_MAX * HEAD_LEN + 2 * 8 <= BODY_LEN,
-               "a slot holds every site");
-
-static enum status mac_of(const struct heads *heads, const uint8_t *data, uint8_t mac[CRYPTO_HASH_MAX])
-{
-    const struct bytes body = bytes_from(data, BODY_LEN);
-    return crypto_hmac(CRYPTO_SHA256, BYTES_OF(heads->key), &body, 1, mac);
-}
-
-static enum status encode(const struct heads *heads, const struct table *table, uint8_t data[HEADS_SLOT_LEN])
-{
-    uint8_t mac[CRYPTO_HASH_MAX];
-    struct writer writer = writer_over(data, BODY_LEN);
-    memset(data, 0, HEADS_SLOT_LEN);
-    put_bytes(&writer, BYTES_OF(magic));
-    put_u64be(&writer, table->generation);
-    put_u64be(&writer, table->counter);
-    put_u64be(&writer, table->since_s);
-    put_bytes(&writer, BYTES_OF(table->nonce));
-    put_bytes(&writer, BYTES_OF(table->ahead));
-    put_u64be(&writer, table->places);
-    for (size_t i = 0; i < table->places; i++) {
-        put_bytes(&writer, BYTES_OF(table->heads[i].site));
-        put_u64be(&writer, table->heads[i].sequence);
-        put_bytes(&writer, BYTES_OF(table->heads[i].hash));
-    }
-    put_u64be(&writer, table->epoch);
-    put_u64be(&writer, table->written);
-    TRY(writer_end(&writer));
-    TRY(mac_of(heads, data, mac));
-    memcpy(data + BODY_LEN, mac, MAC_LEN);
-    return OK;
-}
-
-static void take_into(struct reader *reader, uint8_t *out, size_t len)
-{
-    struct bytes value = take_bytes(reader, len);
-    if (value.len == len)
-        memcpy(out, value.data, len);
-}
-
-static bool decode(const struct heads *heads, const uint8_t data[HEADS_SLOT_LEN], struct table *table)
-{
-    uint8_t mac[CRYPTO_HASH_MAX];
-    if (mac_of(heads, data, mac) != OK || !ct_equal(mac, data + BODY_LEN, MAC_LEN))
-        return false;
-    struct reader reader = reader_over(bytes_from(data, BODY_LEN));
-    bool ours = bytes_equal(take_bytes(&reader, sizeof magic), BYTES_OF(magic));
-    table->generation = take_u64be(&reader);
-    table->counter = take_u64be(&reader);
-    table->since_s = take_u64be(&reader);
-    take_into(&reader, table->nonce, NONCE_LEN);
-    take_into(&reader, table->ahead, NONCE_LEN);
-    table->places = take_u64be(&reader);
-    if (!ours || table->places > HEADS_SITES_MAX)
-        return false;
-    for (size_t i = 0; i < table->places; i++) {
-        take_into(&reader, table->heads[i].site, HEADS_SITE_LEN);
-        table->heads[i].sequence = take_u64be(&reader);
-        take_into(&reader, table->heads[i].hash, 32);
-    }
-    table->epoch = take_u64be(&reader);
-    table->written = take_u64be(&reader);
-    return reader.status == OK;
-}
-
-/* ---- Records ---- */
-
-static enum status is_named(struct bytes record, const uint8_t hash[32], bool *named)
-{
-    uint8_t own[CRYPTO_HASH_MAX];
-    TRY(crypto_hash(CRYPTO_SHA256, &record, 1, own));
-    *named = memcmp(own, hash, 32) == 0;
-    return OK;
-}
-
-/* NOT_FOUND: another is there. */
-static enum status read_record(const struct heads *heads, size_t place, const uint8_t site[HEADS_SITE_LEN],
-                               uint64_t sequence, uint8_t data[HEADS_PLACE_LEN], struct bytes *record)
-{
-    TRY(heads->outside.read_record(heads->outside.context, place, sequence % HEADS_RECORDS, data));
-    struct reader reader = reader_over(bytes_from(data, HEADS_PLACE_LEN));
-    const bool its = bytes_equal(take_bytes(&reader, HEADS_SITE_LEN), bytes_from(site, HEADS_SITE_LEN));
-    const bool it = take_u64be(&reader) == sequence;
-    *record = take_bytes(&reader, take_u64be(&reader));
-    return its && it && reader.status == OK && record->len ? OK : NOT_FOUND;
-}
-
-static enum status write_record(const struct heads *heads, size_t place, const struct head *head, struct bytes record)
+/* In a table of before records counted by themselves: the record that was written with it is there. */
+static enum status is_whole(const struct heads *heads, const struct table *table, bool *whole)
 {
     uint8_t data[HEADS_PLACE_LEN];
-    struct writer writer = writer_over(data, sizeof data);
-    put_bytes(&writer, BYTES_OF(head->site));
-    put_u64be(&writer, head->sequence);
-    put_u64be(&writer, record.len);
-    put_bytes(&writer, record);
-    TRY(writer_end(&writer));
-    return heads->outside.write_record(heads->outside.context, place, head->sequence % HEADS_RECORDS,
-                                       writer_bytes(&writer));
-}
-
-/* The record that was written with the table. NOT_FOUND: it is not there, or not whole. */
-static enum status written_record(const struct heads *heads, const struct table *table, uint8_t data[HEADS_PLACE_LEN],
-                                  struct bytes *record)
-{
+    struct bytes record;
+    *whole = false;
     if (table->written > table->places)
-        return NOT_FOUND;
-    const size_t place = (size_t)table->written - 1;
-    const struct head *head = &table->heads[place];
-    bool named = false;
-    TRY(read_record(heads, place, head->site, head->sequence, data, record));
-    TRY(is_named(*record, head->hash, &named));
-    return named ? OK : NOT_FOUND;
-}
-
-/* Once more: a disk that failed may have it in memory alone. Durable by the next slot. */
-static enum status renew_record(const struct heads *heads, const struct table *table)
-{
-    uint8_t data[HEADS_PLACE_LEN];
-    struct bytes record;
-    if (table->written == 0)
         return OK;
-    TRY(written_record(heads, table, data, &record));
-    return write_record(heads, (size_t)table->written - 1, &table->heads[table->written - 1], record);
-}
-
-/* ---- Tables ---- */
-
-static enum status load(const struct heads *heads, unsigned slot, struct table *table)
-{
-    uint8_t data[HEADS_SLOT_LEN], place[HEADS_PLACE_LEN];
-    struct bytes record;
-    size_t len = 0;
-    TRY(heads->outside.read_slot(heads->outside.context, slot, data, &len));
-    *table = (struct table){.blank = len == 0};
-    table->valid = len == HEADS_SLOT_LEN && decode(heads, data, table);
-    if (!table->valid || table->written == 0)
-        return OK;
-    enum status status = written_record(heads, table, place, &record);
-    table->valid = status == OK;
+    const struct head *head = &table->heads[table->written - 1];
+    enum status status = record_read(heads, (size_t)table->written - 1, head->site, head->sequence, data, &record);
+    if (status == OK)
+        return record_is_named(record, head->hash, whole);
     return status == NOT_FOUND ? OK : status;
 }
 
-/* Writes to the slot that does not hold the present table; on success that one does. */
+static enum status load(const struct heads *heads, unsigned slot, struct table *table)
+{
+    uint8_t data[HEADS_SLOT_LEN];
+    size_t len = 0;
+    TRY(heads->outside.read_slot(heads->outside.context, slot, data, &len));
+    *table = (struct table){.blank = len == 0};
+    table->valid = len == HEADS_SLOT_LEN && table_decode(heads, data, table);
+    return table->valid && table->written ? is_whole(heads, table, &table->valid) : OK;
+}
+
+/* What was answered before it was durable is, from now on. */
+static enum status sync(struct heads *heads)
+{
+    if (heads->unsynced == 0)
+        return OK;
+    TRY(heads->outside.sync_records(heads->outside.context));
+    heads->unsynced = 0;
+    return OK;
+}
+
+/* Writes to the slot that does not hold the present table; on success that one does. The records that led to its heads
+ * are durable before it is. */
 static enum status store(struct heads *heads, const struct table *table)
 {
     uint8_t data[HEADS_SLOT_LEN];
-    TRY(encode(heads, table, data));
-    heads->generation = table->generation; /* never used twice, whatever became of the write */
+    TRY(table_encode(heads, table, data));
     heads->unsure = true;
+    TRY(sync(heads));
+    heads->generation = table->generation; /* never used twice, whatever became of the write */
     TRY(heads->outside.write_slot(heads->outside.context, 1 - heads->slot, data));
     heads->unsure = false;
     heads->slot = 1 - heads->slot;
+    memcpy(heads->nonce, table->nonce, sizeof heads->nonce);
+    for (size_t i = 0; i < HEADS_SITES_MAX; i++)
+        heads->tabled[i] = table->heads[i].sequence;
     return OK;
 }
 
@@ -229,10 +103,31 @@ static enum status settle(struct heads *heads, uint64_t target)
     return value == target ? OK : DENIED;
 }
 
-/* What an earlier failure left open is closed before anything new is written. */
-enum status heads_repair(struct heads *heads)
+static enum status write_unsynced(const struct heads *heads, unsigned number)
+{
+    const struct heads_record *record = &heads->unsynced_records[number];
+    return heads->outside.write_record(heads->outside.context, record->place, record->which, record->data);
+}
+
+/* Once more: after a sync that failed the kernel has them or not, and would not write them. */
+static enum status renew_records(const struct heads *heads)
+{
+    for (unsigned i = 0; i < heads->unsynced; i++)
+        TRY(write_unsynced(heads, i));
+    return OK;
+}
+
+static enum status store_released(struct heads *heads)
 {
     struct table table;
+    TRY(next_table(heads, &table));
+    return store(heads, &table);
+}
+
+/* What an earlier failure left open is closed before anything new is written. A record that was written and not
+ * released does not follow the new table. */
+enum status heads_repair(struct heads *heads)
+{
     if (heads->unsettled) {
         TRY(settle(heads, heads->counter + 1));
         heads->counter++;
@@ -241,8 +136,17 @@ enum status heads_repair(struct heads *heads)
     }
     if (!heads->unsure)
         return OK;
-    TRY(next_table(heads, &table));
-    return store(heads, &table);
+    TRY(renew_records(heads));
+    return store_released(heads);
+}
+
+enum status heads_sync(struct heads *heads)
+{
+    TRY(heads_repair(heads));
+    heads->unsure = true;
+    TRY(sync(heads));
+    heads->unsure = false;
+    return OK;
 }
 
 /* Moves the counter with `table` as what comes: named ahead, written, then the TPM, then released. */
@@ -251,7 +155,7 @@ static enum status move(struct heads *heads, struct table *table, uint64_t now_s
     struct table before;
     TRY(heads_check_lease(heads)); /* before anything of another monitor's table is overwritten */
     TRY(next_table(heads, &before));
-    memcpy(before.ahead, table->nonce, NONCE_LEN);
+    memcpy(before.ahead, table->nonce, HEADS_NONCE_LEN);
     TRY(store(heads, &before));
     table->generation = heads->generation + 1;
     table->counter = heads->counter + 1;
@@ -272,33 +176,65 @@ enum status heads_move(struct heads *heads, uint64_t now_s)
     return move(heads, &table, now_s);
 }
 
-enum status heads_advance(struct heads *heads, const struct head *head, struct bytes record, bool strict,
+/* Where the record goes there is an older one, which is needed until a table has a later head. Unsure until its own
+ * head is released, or a table written that it does not follow. */
+static enum status keep(struct heads *heads, size_t place, const struct head *head, struct bytes record)
+{
+    if (head->sequence - heads->tabled[place] > HEADS_RECORDS)
+        TRY(store_released(heads));
+    if (heads->unsynced == HEADS_UNSYNCED_MAX)
+        return INTERNAL; /* the last one made them durable */
+    struct heads_record *kept = &heads->unsynced_records[heads->unsynced];
+    TRY(record_make(heads, head, record, kept->data));
+    kept->place = place;
+    kept->which = head->sequence % HEADS_RECORDS;
+    heads->unsure = true;
+    return write_unsynced(heads, heads->unsynced++);
+}
+
+static enum status check_record(const struct head *head, struct bytes record)
+{
+    bool named = false;
+    if (record.len > HEADS_RECORD_MAX)
+        return NO_ROOM;
+    TRY(record_is_named(record, head->hash, &named));
+    return named ? OK : MALFORMED;
+}
+
+/* The head is where its record is. */
+static enum status follow(struct heads *heads, size_t place, const struct head *head, enum heads_commit commit)
+{
+    if (commit == HEADS_DURABLE || heads->unsynced >= HEADS_UNSYNCED_MAX)
+        TRY(sync(heads));
+    heads->unsure = false;
+    heads->released[place] = *head;
+    return OK;
+}
+
+enum status heads_advance(struct heads *heads, const struct head *head, struct bytes record, enum heads_commit commit,
                           uint64_t now_s)
 {
     struct table table;
     TRY(heads_repair(heads));
-    TRY(next_table(heads, &table));
-    size_t at = find(table.heads, head->site);
-    if (head->sequence == 0 || head->sequence - 1 != (at < HEADS_SITES_MAX ? table.heads[at].sequence : 0))
+    size_t place = find(heads->released, head->site);
+    const bool known = place < HEADS_SITES_MAX;
+    if (head->sequence == 0 || head->sequence - 1 != (known ? heads->released[place].sequence : 0))
         return WRONG_STATE;
-    if (at == HEADS_SITES_MAX)
-        at = find_free(table.heads);
-    if (at == HEADS_SITES_MAX)
+    if (!known)
+        place = find_free(heads->released);
+    if (place == HEADS_SITES_MAX)
         return NO_ROOM;
-    if (at >= table.places)
-        table.places = at + 1;
-    table.heads[at] = *head;
     if (record.len) {
-        if (record.len > HEADS_RECORD_MAX)
-            return NO_ROOM;
-        bool named = false;
-        TRY(is_named(record, head->hash, &named));
-        if (!named)
-            return MALFORMED;
-        TRY(write_record(heads, at, head, record));
-        table.written = at + 1;
+        TRY(check_record(head, record));
+        TRY(keep(heads, place, head, record));
     }
-    if (strict)
+    if (record.len && known && commit != HEADS_STRICT)
+        return follow(heads, place, head, commit);
+    TRY(next_table(heads, &table));
+    if (place >= table.places)
+        table.places = place + 1;
+    table.heads[place] = *head;
+    if (commit == HEADS_STRICT)
         return move(heads, &table, now_s);
     TRY(store(heads, &table));
     release(heads, &table);
@@ -312,7 +248,7 @@ enum status heads_record(const struct heads *heads, const uint8_t site[HEADS_SIT
     if (at == HEADS_SITES_MAX || sequence > heads->released[at].sequence ||
         heads->released[at].sequence - sequence >= HEADS_RECORDS)
         return NOT_FOUND;
-    return read_record(heads, at, site, sequence, data, record);
+    return record_read(heads, at, site, sequence, data, record);
 }
 
 enum status heads_forget(struct heads *heads, const uint8_t site[HEADS_SITE_LEN], uint64_t now_s)
@@ -373,10 +309,27 @@ static enum heads_verdict judge(const struct table tables[2], uint64_t value, ui
         return HEADS_ROLLED_BACK;
     if (table->counter != value + 1)
         return HEADS_COUNTER_BACK;
-    static const uint8_t none[NONCE_LEN];
+    static const uint8_t none[HEADS_NONCE_LEN];
     bool named = other->valid && other->counter == value && other->generation + 1 == table->generation &&
-                 memcmp(other->ahead, none, NONCE_LEN) != 0 && memcmp(other->ahead, table->nonce, NONCE_LEN) == 0;
+                 memcmp(other->ahead, none, HEADS_NONCE_LEN) != 0 &&
+                 memcmp(other->ahead, table->nonce, HEADS_NONCE_LEN) == 0;
     return named ? HEADS_GOOD : HEADS_TAMPERED;
+}
+
+/* To where its records lead, which are written once more: a disk that failed may have them in memory alone. */
+static enum status follow_records(struct heads *heads, struct table *table)
+{
+    uint8_t data[HEADS_PLACE_LEN];
+    for (size_t i = 0; i < table->places; i++) {
+        struct head *head = &table->heads[i];
+        enum status status = head->sequence ? OK : NOT_FOUND;
+        for (unsigned n = 0; n < HEADS_RECORDS && status == OK; n++)
+            if ((status = record_follow(heads, i, head, data)) == OK)
+                status = heads->outside.write_record(heads->outside.context, i, head->sequence % HEADS_RECORDS, data);
+        if (status != OK && status != NOT_FOUND)
+            return status;
+    }
+    return heads->outside.sync_records(heads->outside.context);
 }
 
 static enum status start(struct heads *heads, uint64_t born, uint64_t now_s, enum heads_verdict *verdict)
@@ -390,14 +343,18 @@ static enum status start(struct heads *heads, uint64_t born, uint64_t now_s, enu
     *verdict = judge(tables, value, born, &heads->slot);
     if (*verdict != HEADS_GOOD)
         return DENIED;
+    struct table *table = &tables[heads->slot];
+    *verdict = HEADS_EMPTY;
+    if (table->valid && !table->first && heads->outside.no_records)
+        return DENIED;
     *verdict = HEADS_OUTSIDE;
-    const struct table *table = &tables[heads->slot];
     heads->generation = tables[0].generation > tables[1].generation ? tables[0].generation : tables[1].generation;
     heads->counter = value;
     heads->since_s = now_s;
     if (table->valid) {
+        memcpy(heads->nonce, table->nonce, sizeof heads->nonce);
+        TRY(follow_records(heads, table));
         release(heads, table);
-        TRY(renew_record(heads, table));
         TRY(settle(heads, table->counter));
     }
     TRY(heads_move(heads, now_s));
@@ -447,8 +404,8 @@ const char *heads_sentence(enum heads_verdict verdict)
             "the table of heads is older than the TPM's counter: the disk was rolled back, or an older "
             "backup restored; nothing is served from it",
         [HEADS_EMPTY] =
-            "there is no table of heads although the TPM's counter has moved: the store was removed; restore "
-            "it, or re-initialise with a token of the owner",
+            "there is no table of heads, or no records beside it, although the TPM's counter has moved: the store was "
+            "removed; restore it, or re-initialise with a token of the owner",
         [HEADS_COUNTER_BACK] = "the TPM's counter is behind the table of heads: another TPM, or its state was replaced",
         [HEADS_TAMPERED] = "the table of heads was changed or comes from another node",
         [HEADS_OUTSIDE] = "the table of heads or the TPM's counter cannot be read or written",

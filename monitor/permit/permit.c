@@ -36,10 +36,10 @@ static const struct permission table[] = {
      sizeof(struct monitor_measure), 0},
     {MONITOR_MEASURE, PERMIT_GROUP, PERMIT_HOST, false, sizeof(struct monitor_measure), sizeof(struct monitor_measure),
      0},
-    {MONITOR_ATTACH, PERMIT_CONTROL, PERMIT_CALLER, true, 0, sizeof(struct monitor_instance), PERMIT_HOST},
+    {MONITOR_ATTACH, PERMIT_CONTROL, PERMIT_CALLER, true, 0, sizeof(struct monitor_attach), PERMIT_HOST},
     {MONITOR_STATUS, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, false, 0, sizeof(struct monitor_instance), 0},
-    {MONITOR_ATTACH, PERMIT_GROUP, PERMIT_CALLER, true, sizeof(struct monitor_instance),
-     sizeof(struct monitor_instance), PERMIT_HOST},
+    {MONITOR_ATTACH, PERMIT_GROUP, PERMIT_CALLER, true, sizeof(struct monitor_instance), sizeof(struct monitor_attach),
+     PERMIT_HOST},
     {MONITOR_STATUS, PERMIT_GROUP, PERMIT_CALLER | PERMIT_HOST, false, sizeof(struct monitor_instance),
      sizeof(struct monitor_instance), 0},
     {MONITOR_STOP, PERMIT_CONTROL, PERMIT_CALLER | PERMIT_HOST, true, 0, 0, PERMIT_ENDED},
@@ -129,6 +129,17 @@ static enum status decode_instance(struct bytes payload, struct monitor_instance
     return good ? OK : MALFORMED;
 }
 
+static enum status decode_attach(struct bytes payload, struct monitor_attach *attach)
+{
+    if (payload.len <= sizeof attach->instance)
+        return decode_instance(payload, &attach->instance);
+    if (payload.len != sizeof *attach)
+        return MALFORMED;
+    memcpy(attach, payload.data, sizeof *attach);
+    TRY(decode_instance(bytes_slice(payload, 0, sizeof attach->instance), &attach->instance));
+    return attach->relaxed <= 1 && attach->reserved == 0 ? OK : MALFORMED;
+}
+
 static enum status decode_measure(struct bytes payload, struct monitor_measure *measure)
 {
     memcpy(measure, payload.data, sizeof *measure);
@@ -153,7 +164,9 @@ static enum status decode(struct bytes payload, struct permit_request *request)
         memcpy(&request->of.record, payload.data, sizeof request->of.record);
         return OK;
     }
-    if (request->operation == MONITOR_ATTACH || request->operation == MONITOR_STATUS)
+    if (request->operation == MONITOR_ATTACH)
+        return decode_attach(payload, &request->of.attach);
+    if (request->operation == MONITOR_STATUS)
         return decode_instance(payload, &request->of.instance);
     if (request->operation == MONITOR_MEASURE)
         return decode_measure(payload, &request->of.measure);

@@ -39,7 +39,8 @@ struct permit_request {
         struct monitor_record record;
         struct monitor_measure measure;
         struct monitor_launches_from from;
-        struct monitor_instance instance; /* MONITOR_ATTACH, MONITOR_STATUS; an empty name: the node's own */
+        struct monitor_attach attach;     /* an empty name: the node's own */
+        struct monitor_instance instance; /* MONITOR_STATUS, likewise */
         struct bytes blob;                /* MONITOR_ACTIVATE; borrows from the packet */
         struct {
             struct monitor_forget what;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define SYNC_MS 1000 /* from a relaxed commit until it is durable */
+
 /* The same facts for every report of this launch. */
 static void fill_report(const struct serve *serve, const struct serve_site *site, const struct monitor_report *ask,
                         const struct head *head, struct eat_report *report)
@@ -45,6 +47,7 @@ static enum status put_evidence(struct serve *serve, const struct serve_site *si
     struct head head;
     uint8_t data[32], signed_report[EAT_REPORT_MAX];
     struct writer body = writer_over(signed_report, sizeof signed_report);
+    TRY(heads_sync(&serve->heads)); /* whoever sees it would take less for a rollback */
     heads_get(&serve->heads, site->is.configuration.site, &head);
     fill_report(serve, site, ask, &head, &report);
     TRY(serve_tpm(serve, &tpm));
@@ -119,7 +122,10 @@ static enum status advance(struct serve *serve, const struct serve_site *site, c
     struct head head = {.sequence = ask->sequence};
     memcpy(head.site, site->is.configuration.site, sizeof head.site);
     memcpy(head.hash, ask->hash, sizeof head.hash);
-    enum status status = heads_advance(&serve->heads, &head, record, ask->strict, serve_now_s());
+    const enum heads_commit commit = ask->strict ? HEADS_STRICT : site->relaxed ? HEADS_RELAXED : HEADS_DURABLE;
+    enum status status = heads_advance(&serve->heads, &head, record, commit, serve_now_s());
+    if (serve->heads.unsynced && !serve->sync_ms)
+        serve->sync_ms = serve_now_ms() + SYNC_MS;
     if (status == DENIED) {
         serve_lease_lost(serve);
     } else if (status != OK) {
@@ -168,7 +174,7 @@ static enum status answer(struct serve *serve, const struct serve_site *site, co
     struct monitor_head_reply head;
     if (request->operation == MONITOR_ADVANCE)
         status = advance(serve, site, &request->of.advance.what, request->of.advance.record);
-    else if ((status = heads_repair(&serve->heads)) == OK) /* who starts from a head is not overtaken by a failed one */
+    else if ((status = heads_sync(&serve->heads)) == OK) /* who starts from a head is not overtaken by a failed one */
         ask_counts(serve);
     fill_head(serve, site, &head); /* after a failed advance, too: where it stands */
     put_bytes(writer, bytes_from(&head, sizeof head));

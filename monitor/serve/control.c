@@ -186,8 +186,10 @@ static enum status activate(struct serve *serve, struct bytes blob, struct write
     return writer_end(writer);
 }
 
-static enum status attach(struct serve *serve, struct serve_caller *caller, const char *name, struct writer *writer)
+static enum status attach(struct serve *serve, struct serve_caller *caller, const struct monitor_attach *ask,
+                          struct writer *writer)
 {
+    const char *name = ask->instance.name;
     char sentence[ENCLAVE_SENTENCE_MAX] = "it has a host end";
     serve_forget(serve); /* whoever comes again at once is not told to wait for himself */
     struct serve_site *site = find(serve, name);
@@ -204,10 +206,12 @@ static enum status attach(struct serve *serve, struct serve_caller *caller, cons
         return status;
     }
     site->host = caller;
+    site->relaxed = ask->relaxed;
     caller->site = site;
     site->back_off_ms = 0;
     site->launch_ms = serve_now_ms();
-    node_log("info", "monitor", "host_attached", "%slaunches=%u", site->tag, site->launches);
+    node_log("info", "monitor", "host_attached", "%slaunches=%u%s", site->tag, site->launches,
+             site->relaxed ? " commits=relaxed" : "");
     return OK;
 }
 
@@ -270,7 +274,7 @@ static enum status act(struct serve *serve, struct serve_caller *caller, const s
     enum status status;
     switch ((int)request->operation) {
     case MONITOR_ATTACH:
-        return attach(serve, caller, request->of.instance.name, writer);
+        return attach(serve, caller, &request->of.attach, writer);
     case MONITOR_STATUS:
         return put_status(serve, request->of.instance.name, writer);
     case MONITOR_ACTIVATE:

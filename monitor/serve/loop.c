@@ -9,9 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEASE_MS 60000  /* between two looks at the TPM's counter */
-#define HANG_UP_MS 2000 /* from an enclave's hanging up to its end */
-#define DRAIN_MAX 64    /* requests of an enclave that has ended */
+#define LEASE_MS 60000      /* between two looks at the TPM's counter */
+#define SYNC_AGAIN_MS 10000 /* from a sync that failed to the next */
+#define HANG_UP_MS 2000     /* from an enclave's hanging up to its end */
+#define DRAIN_MAX 64        /* requests of an enclave that has ended */
 
 uint64_t serve_now_ms(void)
 {
@@ -54,6 +55,17 @@ static void do_what_is_due_for(struct serve *serve, struct serve_site *site, uin
         serve_launch(serve, site);
 }
 
+static void make_durable(struct serve *serve, uint64_t now)
+{
+    enum status status = heads_sync(&serve->heads);
+    serve->sync_ms = status == OK ? 0 : now + SYNC_AGAIN_MS;
+    if (status == DENIED)
+        serve_lease_lost(serve);
+    else if (status != OK)
+        node_log("error", "monitor", "not_durable", "status=%s reason=\"what relaxed commits left is not on the disk\"",
+                 status_word(status));
+}
+
 static void do_what_is_due(struct serve *serve)
 {
     uint64_t now = serve_now_ms();
@@ -63,6 +75,8 @@ static void do_what_is_due(struct serve *serve)
             do_what_is_due_for(serve, serve->at[i], now);
     if (!serve->stopping && serve->spare.due_ms && now >= serve->spare.due_ms)
         serve_spare_due(serve);
+    if (!serve->stopping && serve->sync_ms && now >= serve->sync_ms)
+        make_durable(serve, now);
     if (!serve->stopping && now >= serve->lease_ms) {
         serve->lease_ms = now + LEASE_MS;
         if (heads_check_lease(&serve->heads) == DENIED)
@@ -75,6 +89,8 @@ static int time_left(const struct serve *serve)
     uint64_t next = serve->lease_ms, now = serve_now_ms();
     if (serve->spare.due_ms && serve->spare.due_ms < next)
         next = serve->spare.due_ms;
+    if (serve->sync_ms && serve->sync_ms < next)
+        next = serve->sync_ms;
     for (size_t i = 0; i < SITES_MAX; i++) {
         const struct serve_site *site = serve->at[i];
         if (site && site->measuring)
@@ -164,7 +180,7 @@ void serve_loop(struct serve *serve)
 int serve_run(const struct serve_options *options)
 {
     static struct serve serve; /* large; and what is static is moved to secret memory with the rest */
-    serve = (struct serve){.options = options, .table = -1, .launcher = -1, .listener = -1, .signals = -1};
+    serve = (struct serve){.options = options, .files = {-1, -1, false}, .launcher = -1, .listener = -1, .signals = -1};
     enclave_clear(&serve.own.enclave);
     for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
         serve.callers[i].fd = -1;

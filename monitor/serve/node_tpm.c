@@ -84,34 +84,42 @@ static enum status increment_counter(void *context, uint64_t *value)
 static enum status read_slot(void *context, unsigned slot, uint8_t data[HEADS_SLOT_LEN], size_t *len)
 {
     const struct serve *serve = context;
-    return heads_read_file(serve->table, slot, data, len);
+    return heads_read_slot(&serve->files, slot, data, len);
 }
 
 static enum status write_slot(void *context, unsigned slot, const uint8_t data[HEADS_SLOT_LEN])
 {
     const struct serve *serve = context;
-    return heads_write_file(serve->table, slot, data);
+    return heads_write_slot(&serve->files, slot, data);
 }
 
 static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
 {
     const struct serve *serve = context;
-    return heads_read_place(serve->table, place, which, data);
+    return heads_read_place(&serve->files, place, which, data);
 }
 
-static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+static enum status write_record(void *context, size_t place, unsigned which, const uint8_t data[HEADS_PLACE_LEN])
 {
     const struct serve *serve = context;
-    return heads_write_place(serve->table, place, which, data);
+    return heads_write_place(&serve->files, place, which, data);
+}
+
+static enum status sync_records(void *context)
+{
+    const struct serve *serve = context;
+    return heads_sync_places(&serve->files);
 }
 
 enum heads_verdict serve_load_heads(struct serve *serve)
 {
     const struct heads_outside outside = {.context = serve,
+                                          .no_records = serve->files.made,
                                           .read_slot = read_slot,
                                           .write_slot = write_slot,
                                           .read_record = read_record,
                                           .write_record = write_record,
+                                          .sync_records = sync_records,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     enum heads_verdict verdict = HEADS_OUTSIDE;

@@ -40,6 +40,7 @@ struct serve_tpm {
 struct serve_site {
     struct site is;
     char tag[MONITOR_INSTANCE_LEN + 16]; /* of its log lines: "instance=NAME ", or nothing for the node's own */
+    bool relaxed;                        /* its commits, as its host end wants them */
     struct serve_caller *host; /* NULL: hung up; then nothing is launched, and a named one is soon forgotten */
     struct enclave enclave;
     struct permit_session session;
@@ -86,7 +87,7 @@ struct serve {
     unsigned filters;   /* system-call filters an enclave inherits */
     struct serve_tpm tpm;
     struct heads heads; /* its key is secret */
-    int table;
+    struct heads_files files;
     int launcher; /* sealed program */
     uint64_t secret_len;
     struct serve_launches measured;
@@ -98,6 +99,7 @@ struct serve {
     int listener;
     int signals;
     uint64_t lease_ms; /* when to look at the counter again */
+    uint64_t sync_ms;  /* when to make durable what relaxed commits left. 0: nothing */
     bool stopping;
     bool moved; /* the counter, for a clean stop */
     int exit_code;

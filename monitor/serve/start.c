@@ -175,9 +175,11 @@ static bool reinitialised(struct serve *serve, uint64_t *counter)
 static int open_table(struct serve *serve)
 {
     uint64_t counter = 0;
-    char path[PATH_MAX];
-    if (!node_path(serve->options->home, "node/monitor/table", path) || heads_open_file(path, &serve->table) != OK)
-        return refuse(NODE_EXIT_TPM, "no_table", "node/monitor/table cannot be opened or made");
+    char table[PATH_MAX], records[PATH_MAX];
+    if (!node_path(serve->options->home, "node/monitor/table", table) ||
+        !node_path(serve->options->home, "node/monitor/records", records) ||
+        heads_open_files(table, records, &serve->files) != OK)
+        return refuse(NODE_EXIT_TPM, "no_table", "node/monitor/table or records cannot be opened or made");
     enum heads_verdict verdict = serve_load_heads(serve);
     if (verdict == HEADS_GOOD)
         return 0;

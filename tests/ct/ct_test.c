@@ -275,6 +275,28 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
     return OK;
 }
 
+static uint8_t place[HEADS_PLACE_LEN]; /* of the one record */
+
+static enum status read_record(void *context, size_t at, unsigned which, uint8_t data[HEADS_PLACE_LEN])
+{
+    (void)context, (void)at, (void)which;
+    memcpy(data, place, sizeof place);
+    return OK;
+}
+
+static enum status write_record(void *context, size_t at, unsigned which, const uint8_t data[HEADS_PLACE_LEN])
+{
+    (void)context, (void)at, (void)which;
+    memcpy(place, data, sizeof place);
+    return OK;
+}
+
+static enum status sync_records(void *context)
+{
+    (void)context;
+    return OK;
+}
+
 static enum status read_counter(void *context, uint64_t *value)
 {
     (void)context;
@@ -291,8 +313,11 @@ static enum status increment_counter(void *context, uint64_t *value)
 
 static void table_of_heads(void)
 {
-    const struct heads_outside outside = {.read_slot = read_slot, /* no record is written */
+    const struct heads_outside outside = {.read_slot = read_slot,
                                           .write_slot = write_slot,
+                                          .read_record = read_record,
+                                          .write_record = write_record,
+                                          .sync_records = sync_records,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     uint8_t key[32] = {9};
@@ -302,9 +327,17 @@ static void table_of_heads(void)
     hide(key, sizeof key);
     unsigned before = compared;
     claim("a start", heads_start(&heads, &outside, BYTES_OF(key), 0, 1, &verdict) == OK);
-    claim("a commit", heads_advance(&heads, &head, (struct bytes){0}, false, 2) == OK);
+    claim("a commit", heads_advance(&heads, &head, (struct bytes){0}, HEADS_DURABLE, 2) == OK);
+    head.sequence = 2;
+    const struct bytes record = bytes_from("record", 6);
+    claim("a record's name", crypto_hash(CRYPTO_SHA256, &record, 1, head.hash) == OK);
+    claim("a commit with a record", heads_advance(&heads, &head, record, HEADS_DURABLE, 2) == OK);
+    claim("the record's MAC hangs on the key", is_hidden(place + HEADS_PLACE_LEN - 32, 32));
+    reveal(place, sizeof place);
     heads_done(&heads);
     claim("a start that reads the table", heads_start(&heads, &outside, BYTES_OF(key), 0, 3, &verdict) == OK);
+    heads_get(&heads, head.site, &head);
+    claim("and follows the record", head.sequence == 2);
     heads_done(&heads);
     slots[0][HEADS_SLOT_LEN - 1] ^= 1;
     slots[1][HEADS_SLOT_LEN - 1] ^= 1;

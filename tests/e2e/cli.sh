@@ -296,8 +296,8 @@ rm -f "$home/node/archive.db"
 does "an archive that was emptied" 7 up
 says "says so" "the store is empty although this site has history" "$work/err"
 if [ "$(id -u)" = 0 ] && [ "$as" = root ]; then # only root can make a small disk
-  mv "$home/node" "$work/node"; mkdir -m 700 "$home/node"; mount -t tmpfs -o size=128k,mode=700 none "$home/node" || failed=1
-  cp -r "$work"/node/{configuration,monitor} "$home/node/"; dd if=/dev/zero of="$home/node/filler" bs=4k 2>/dev/null
+  mv "$home/node" "$work/node"; mkdir -m 700 "$home/node"; mount -t tmpfs -o size=12m,mode=700 none "$home/node" || failed=1
+  cp -r "$work"/node/{configuration,monitor} "$home/node/"; dd if=/dev/zero of="$home/node/filler" bs=64k 2>/dev/null
   does "a disk that is full" 14 up
   umount "$home/node"; rmdir "$home/node"; mv "$work/node" "$home/node"
 fi

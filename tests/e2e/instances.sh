@@ -28,7 +28,7 @@ import hashlib, socket, struct, sys
 what, name = sys.argv[2], sys.argv[3].encode()
 payload = name.ljust(48, b'\0') if name else b''
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(20)
-s.send(struct.pack('<HHHHII', 1, 33 if what == 'status' else 32, 0, 0, len(payload), 0) + payload)
+s.send(struct.pack('<HHHHII', 2, 33 if what == 'status' else 32, 0, 0, len(payload), 0) + payload)
 got = s.recv(70000)
 status, body = struct.unpack('<HHHHII', got[:16])[2], got[16:]
 if what == 'status' and status == 0:
@@ -118,7 +118,7 @@ check "often" yes "$([ "$(grep -c answered "$work/stream")" -gt 5 ] && echo yes 
 stop one
 cp "$home/node/instances/one/archive.db" "$work/earlier"
 start one; eventually "it answers" answers one
-for word in 1... 2... 3... 4... 5... 6... 7... 8... ONE.; do tpm one tpm2_nvwrite -C o -i- 0x1500016 <<<"$word"; done
+for word in {10..42}.. ONE.; do tpm one tpm2_nvwrite -C o -i- 0x1500016 <<<"$word"; done
 stop one
 cp "$home/node/instances/one/archive.db" "$work/later"
 cp "$work/earlier" "$home/node/instances/one/archive.db"

@@ -128,7 +128,7 @@ import hashlib, socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1])
 pcr, at = bytes(32), 0
 while True:
-    s.send(struct.pack('<HHHHII', 1, 7, 0, 0, 8, 0) + struct.pack('<Q', at))
+    s.send(struct.pack('<HHHHII', 2, 7, 0, 0, 8, 0) + struct.pack('<Q', at))
     got = s.recv(70000)[16:]
     total, count = struct.unpack('<QI', got[:12])
     for i in range(count):

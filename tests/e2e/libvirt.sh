@@ -145,7 +145,7 @@ if [ "$as" = root ]; then
 import socket, struct, sys
 def ask(operation, payload=b''):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(20)
-    s.send(struct.pack('<HHHHII', 1, operation, 0, 0, len(payload), 0) + payload)
+    s.send(struct.pack('<HHHHII', 2, operation, 0, 0, len(payload), 0) + payload)
     return str(struct.unpack('<HHHHII', s.recv(70000)[:16])[2])
 print('stop', ask(34), 'activate', ask(37, b'x'), 'attach', ask(32), 'status', ask(33), 'named', ask(33, b'nobody'.ljust(48, b'\0')))
 PY

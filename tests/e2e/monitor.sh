@@ -75,10 +75,10 @@ cat >"$work/garbage.py" <<'PY'
 import os, socket, struct, sys
 def reach():
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.settimeout(5); return s
-def packet(op, payload=b'', version=1, status=0, length=None):
+def packet(op, payload=b'', version=2, status=0, length=None):
     return struct.pack('<HHHHII', version, op, status, 0, len(payload) if length is None else length, 0) + payload
 hung_up = 0
-for bad in [b'x', b'y' * 15, os.urandom(16), os.urandom(65000), packet(33, version=2), packet(33, length=9), packet(33, b'more'), packet(7), packet(40)]:
+for bad in [b'x', b'y' * 15, os.urandom(16), os.urandom(65000), packet(33, version=1), packet(33, length=9), packet(33, b'more'), packet(7), packet(40)]:
     s = reach(); s.send(bad)
     try:
         while s.recv(70000): pass

@@ -100,8 +100,11 @@ does "started, switched on" 0 vtpm start web1 --on
 tpm web1 tpm2_nvdefine -C o -s 5 -a "ownerread|ownerwrite" 0x1500016 >/dev/null
 tpm web1 tpm2_nvwrite -C o -i- 0x1500016 <<<"mine" 
 kill -9 "$(cut -d' ' -f1 "$home/run/vtpm/web1/host.pid")"
+does "an answer that is none is refused" 2 vtpm start web1 --fsync never
+does "a word of start's alone" 2 vtpm stop web1 --fsync no
 eventually "its process was killed: it is stopped" sh -c "'$bin/bastide' --home '$home' --json vtpm show web1 2>/dev/null | jq -e '.state == \"stopped\"'"
-does "and can be started" 0 vtpm start web1 --on
+does "and can be started, to answer before the disk does" 0 vtpm start web1 --on --fsync no
+says "which the monitor is told" "host_attached instance=web1 .*commits=relaxed" "$home/run/keyholder.log"
 check "it holds what it held" mine "$(tpm web1 tpm2_nvread -C o -s 5 0x1500016 2>/dev/null | head -c4)"
 does "down stops it, too" 0 --json down
 check "and says so" web1 "$(json '.vtpms | join(" ")')"
@@ -159,7 +162,7 @@ opens() { # the code with which what is in $work/kept is refused
 }
 chmod -R a+rX "$work/kept"
 check "a copy of it does not open" 7 "$(opens)"
-says "for nothing of it is confirmed" "further than this node ever confirmed" "$work/kept.log"
+says "for nothing of it is confirmed" "nothing is confirmed, and it begins elsewhere" "$work/kept.log"
 python3 - "$work/kept/archive.db" <<'PY'
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])

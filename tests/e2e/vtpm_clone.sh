@@ -35,7 +35,7 @@ stop_all
 copy before
 node_up
 start own
-for word in later1 later2 later3 later4 later5 later6 later7 later8 later9; do write $word; done
+for word in later{10..42}; do write $word; done
 owner pins >/dev/null; check "later it is newer" 0 $?
 differs "by all three numbers" "$(cat pins.before)" "$(cat pins)"
 stop_all
@@ -74,8 +74,27 @@ copy second
 for _ in 1 2 3; do node_up; stop_all; done
 node_up
 start own
-for word in more.{1..9} more.a; do write $word; done
+for word in more.{1..9} more{10..42} more.a; do write $word; done
 owner pins >/dev/null; check "run on past what was seen, the owner is told nothing" 0 $?
 check "though it never was what he saw" "more.a" "$(kept)"
+stop_all
+
+# --- copied while the monitor ran, whose end nobody told it: between two moves of the counter only who saw more knows
+node_up
+start own
+write "copied"
+owner pins >/dev/null; check "the owner sees it" 0 $?
+stop own # the monitor goes on
+copy then
+start own
+write "onward"
+owner pins >/dev/null; check "later it is newer" 0 $?
+stop own
+node_killed
+archive then; table then
+node_up
+start own
+check "archive and table together: nothing on the node can tell" "copied" "$(kept)"
+owner pins >/dev/null; check "the owner, who saw more, is told that it is older" 5 $?
 stop_all
 exit $failed

@@ -108,4 +108,30 @@ start own
 check "it holds what it held" "of own" "$(kept own)"
 check "and so does its neighbour" "of two" "$(kept two)"
 for name in own two; do stop $name; done
+
+# --- fsync=no: who kills every process at once takes nothing that was acknowledged
+state=,fsync=no start two
+says "the monitor knows" "host_attached instance=two .*commits=relaxed" node.log
+for number in {10..29}; do tool two nvwrite -C o -i- 0x1500016 <<<"word$number" >/dev/null || bad "nothing is written"; done
+node_killed "$(enclave_of two)" "${vtpm[two]}"
+wait "${vtpm[two]}" 2>/dev/null
+unset "vtpm[two]"
+node_up
+start two
+check "nothing that was acknowledged is lost" word29 "$(kept two)"
+stop two
+
+# --- nor does the power, where only the monitor's disk lost it: what it had not synced is as it was before
+state=,fsync=no start two
+tool two nvwrite -C o -i- 0x1500016 <<<"word30" >/dev/null
+sleep 2 # by then it is on the disk
+cp -a "$home/node/monitor" before
+for number in {31..35}; do tool two nvwrite -C o -i- 0x1500016 <<<"word$number" >/dev/null || bad "nothing is written"; done
+stop two # in order, so that its archive has it all
+node_killed
+rm -rf "$home/node/monitor"; mv before "$home/node/monitor"
+node_up
+start two
+check "what the archive has beyond the monitor's head is taken" word35 "$(kept two)"
+stop two
 exit $failed

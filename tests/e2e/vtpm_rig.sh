@@ -38,6 +38,12 @@ node_up() {
   eventually "the node serves" grep -q "monitor serving" "$work/node.log"
   [ $failed = 0 ] || exit 1 # whoever waits for its vTPMs would wait for good
 }
+node_killed() { # nobody is told
+  kill -9 "$holder" $(cat "/proc/$holder/task/$holder/children") "$@"
+  { wait "$holder"; kill "$tpm"; wait "$tpm"; } 2>/dev/null
+  rm -f "$work/tpm.sock"
+  holder= tpm=
+}
 node_down() { # in order, as a service manager would
   { kill "$holder"; wait "$holder"; kill "$tpm"; wait "$tpm"; } 2>/dev/null
   rm -f "$work/tpm.sock"
@@ -58,11 +64,11 @@ make_node() { # names of instances beside its own...
 
 # --- vTPMs: NAME listens at $work/NAME, $work/NAME.ctrl, $work/NAME.keys
 tcti() { echo "swtpm:path=$work/$1"; }
-begin() { # name options...: startup-clear unless said otherwise
+begin() { # name options...: startup-clear unless said otherwise; $state is more of --tpmstate
   local name=$1; shift
   [ $# -gt 0 ] || set -- --flags startup-clear
   : >"$work/$name.log"
-  "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home$([ "$name" = own ] || echo ",instance=$name")" \
+  "$bin/bastide-vtpm" socket --tpm2 --tpmstate "dir=$home$([ "$name" = own ] || echo ",instance=$name")${state:-}" \
     --ctrl "type=unixio,path=$work/$name.ctrl" --server "type=unixio,path=$work/$name" \
     --keys "type=unixio,path=$work/$name.keys" "$@" 2>>"$work/$name.log" & vtpm[$name]=$!
 }

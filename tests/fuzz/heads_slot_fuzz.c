@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 struct disk {
     uint8_t slots[2][HEADS_SLOT_LEN];
     size_t lens[2];
-    uint8_t record[HEADS_PLACE_LEN]; /* of the first place */
+    uint8_t records[HEADS_RECORDS][HEADS_PLACE_LEN]; /* of the first place */
     uint64_t counter;
 };
 
@@ -47,14 +47,20 @@ static enum status read_record(void *context, size_t place, unsigned which, uint
     hold(place < HEADS_SITES_MAX && which < HEADS_RECORDS);
     memset(data, 0, HEADS_PLACE_LEN);
     if (place == 0)
-        memcpy(data, disk->record, HEADS_PLACE_LEN);
+        memcpy(data, disk->records[which], HEADS_PLACE_LEN);
     return OK;
 }
 
-static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+static enum status write_record(void *context, size_t place, unsigned which, const uint8_t data[HEADS_PLACE_LEN])
 {
-    (void)context, (void)which;
-    hold(place == 0 && data.len == 33); /* the one that was there, once more */
+    struct disk *disk = context;
+    hold(place == 0 && memcmp(disk->records[which], data, HEADS_PLACE_LEN) == 0); /* what was there, once more */
+    return OK;
+}
+
+static enum status sync_records(void *context)
+{
+    (void)context;
     return OK;
 }
 
@@ -77,10 +83,29 @@ static enum status start(struct heads *heads, struct disk *disk, uint64_t born, 
                                           .write_slot = write_slot,
                                           .read_record = read_record,
                                           .write_record = write_record,
+                                          .sync_records = sync_records,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     memset(heads, 0, sizeof *heads);
     return heads_start(heads, &outside, BYTES_OF(key), born, 1000, verdict);
+}
+
+/* One of one byte after the table's first head; where `good` it follows the table. */
+static void put_record(struct disk *disk, const uint8_t *slot, uint64_t ahead, bool good)
+{
+    uint8_t mac[CRYPTO_HASH_MAX];
+    struct reader reader = reader_over(bytes_from(slot + TABLE_LEN + HEADS_SITE_LEN, 8));
+    const uint64_t sequence = take_u64be(&reader) + ahead;
+    uint8_t *place = disk->records[sequence % HEADS_RECORDS];
+    struct writer writer = writer_over(place, HEADS_PLACE_LEN);
+    put_bytes(&writer, bytes_from(slot + TABLE_LEN, HEADS_SITE_LEN));
+    put_u64be(&writer, sequence);
+    put_u64be(&writer, 1);
+    put_u8(&writer, 'r');
+    const struct bytes parts[] = {bytes_from_text("bastide record"), bytes_from(slot + 8 + 3 * 8, 16),
+                                  writer_bytes(&writer)};
+    hold(crypto_hmac(CRYPTO_SHA256, BYTES_OF(key), parts, 3, mac) == OK);
+    memcpy(place + HEADS_PLACE_LEN - 32, mac, good ? 32 : 31);
 }
 
 /* One byte of flags, then as much of the slot as there is: the front of a table and its first records. */
@@ -93,11 +118,11 @@ static void fill(struct disk *disk, unsigned slot, struct reader *reader)
     if (flags & 16) { /* its first head names the record that is there, of one byte */
         const struct bytes record = bytes_from("r", 1);
         uint8_t *head = disk->slots[slot] + TABLE_LEN;
-        memcpy(disk->record, head, 24); /* site and sequence */
-        disk->record[31] = 1;
-        disk->record[32] = 'r';
+        put_record(disk, disk->slots[slot], 0, true);
         hold(crypto_hash(CRYPTO_SHA256, &record, 1, head + 24) == OK);
     }
+    for (uint64_t i = 0; flags & 32 && i < 3; i++)
+        put_record(disk, disk->slots[slot], 1 + i, !(flags & 64) || i != 1);
     disk->slots[slot][8] &= 0x7f; /* nor does a generation, which grows by one a commit */
     struct bytes body = BYTES_OF(disk->slots[slot]);
     body.len = BODY_LEN;
@@ -116,7 +141,7 @@ static void use(struct heads *heads, struct disk *disk, uint64_t born)
     heads_get(heads, head.site, &found);
     head.sequence = found.sequence + 1;
     head.hash[0] = 5;
-    enum status status = heads_advance(heads, &head, (struct bytes){0}, false, 2000);
+    enum status status = heads_advance(heads, &head, (struct bytes){0}, HEADS_DURABLE, 2000);
     hold(status == OK || (status == NO_ROOM && heads_count(heads) == HEADS_SITES_MAX) ||
          (status == WRONG_STATE && head.sequence == 0));
     hold(heads_check_lease(heads) == OK);

@@ -36,6 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         (strnlen(request.of.instance.name, MONITOR_INSTANCE_LEN) == MONITOR_INSTANCE_LEN ||
          strchr(request.of.instance.name, '/') || request.of.instance.name[0] == '.'))
         abort();
+    if (request.operation == MONITOR_ATTACH &&
+        (request.of.attach.relaxed > 1 || (request.of.attach.relaxed && !request.of.attach.instance.name[0])))
+        abort();
     if (request.operation == MONITOR_MEASURE &&
         (request.of.measure.given == 0 || request.of.measure.given >> MONITOR_PARTS || before.state != PERMIT_HOST))
         abort();

@@ -3,25 +3,36 @@
 
 #include "heads.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* The last: the slot is on the disk, and the record that was written before it is not. */
-enum failure { NOT_DONE, DONE_ALL_THE_SAME, TORN, WITHOUT_RECORD, FAILURES };
+/* What becomes of a write, and of the records that were not synced when the power was cut: the last is every other one
+ * of them. */
+enum failure { NOT_DONE, DONE_ALL_THE_SAME, TORN, SOME_DONE, FAILURES };
 #define NO_RECORD ((struct bytes){0})
 #define PLACES 2 /* of sites that have records here */
 
+/* As the kernel has it, and as the disk. */
+struct record {
+    uint8_t cached[HEADS_PLACE_LEN], durable[HEADS_PLACE_LEN];
+    bool dirty;
+};
+
 struct world {
-    uint8_t records[PLACES][HEADS_RECORDS][HEADS_PLACE_LEN], before[HEADS_PLACE_LEN];
-    uint8_t *written; /* since the last sync, over `before` */
+    struct record records[PLACES][HEADS_RECORDS];
+    unsigned syncs; /* of records */
     uint8_t slots[2][HEADS_SLOT_LEN];
     size_t lens[2];
     uint64_t counter;
     int left; /* operations until one fails; negative: none does */
     enum failure failure;
-    bool dead; /* after a failure nothing works: a power cut */
-    bool stays_dead;
-    bool unreadable; /* the records */
+    bool dead;                /* after a failure nothing works: a power cut */
+    bool stays_dead;          /* and with it what was not synced */
+    bool unreadable;          /* the records */
+    bool no_records, forgets; /* what it could not sync is not to be read either */
 };
 
 static const uint8_t key[32] = {1, 2, 3};
@@ -32,6 +43,37 @@ static bool fails(struct world *world)
     if (world->left < 0)
         return false;
     return world->left-- == 0;
+}
+
+static void settle_record(struct record *record, bool done, bool torn)
+{
+    if (record->dirty && (done || torn))
+        memcpy(record->durable, record->cached, done ? sizeof record->durable : sizeof record->durable / 2);
+    record->dirty = false;
+}
+
+static void settle_records(struct world *world, enum failure failure)
+{
+    for (size_t i = 0; i < PLACES; i++)
+        for (size_t j = 0; j < HEADS_RECORDS; j++)
+            settle_record(&world->records[i][j], failure == DONE_ALL_THE_SAME || (failure == SOME_DONE && j % 2),
+                          failure == TORN);
+}
+
+static void cut(struct world *world)
+{
+    settle_records(world, world->failure);
+    for (size_t i = 0; i < PLACES; i++)
+        for (size_t j = 0; j < HEADS_RECORDS; j++)
+            memcpy(world->records[i][j].cached, world->records[i][j].durable, HEADS_PLACE_LEN);
+}
+
+/* After an operation that failed. */
+static void look_at_power(struct world *world, bool failed)
+{
+    world->dead = failed && world->stays_dead;
+    if (world->dead)
+        cut(world);
 }
 
 static enum status read_slot(void *context, unsigned slot, uint8_t data[HEADS_SLOT_LEN], size_t *len)
@@ -51,34 +93,50 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
         return IO;
     bool failed = fails(world);
     size_t len = failed && world->failure == NOT_DONE ? 0 : failed && world->failure == TORN ? 100 : HEADS_SLOT_LEN;
-    if (failed && world->failure == WITHOUT_RECORD && world->written)
-        memcpy(world->written, world->before, sizeof world->before);
-    world->written = NULL;
     memcpy(world->slots[slot], data, len);
     if (len > world->lens[slot])
         world->lens[slot] = len;
-    world->dead = failed && world->stays_dead;
+    look_at_power(world, failed);
     return failed ? IO : OK;
 }
 
 static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
 {
     const struct world *world = context;
-    assert_true(place < PLACES && which < HEADS_RECORDS);
-    memcpy(data, world->records[place][which], HEADS_PLACE_LEN);
+    assert_true(which < HEADS_RECORDS);
+    memset(data, 0, HEADS_PLACE_LEN);
+    if (place < PLACES)
+        memcpy(data, world->records[place][which].cached, HEADS_PLACE_LEN);
     return world->dead || world->unreadable ? IO : OK;
 }
 
-static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+static enum status write_record(void *context, size_t place, unsigned which, const uint8_t data[HEADS_PLACE_LEN])
 {
     struct world *world = context;
-    assert_true(place < PLACES && which < HEADS_RECORDS && data.len <= HEADS_PLACE_LEN);
+    assert_true(place < PLACES && which < HEADS_RECORDS);
     if (world->dead)
         return IO;
     const bool failed = fails(world);
-    world->written = world->records[place][which];
-    memcpy(world->before, world->written, sizeof world->before);
-    memcpy(world->written, data.data, !failed || world->failure == DONE_ALL_THE_SAME ? data.len : data.len / 2);
+    struct record *record = &world->records[place][which];
+    memcpy(record->cached, data,
+           !failed || world->failure == DONE_ALL_THE_SAME ? HEADS_PLACE_LEN : HEADS_PLACE_LEN / 2);
+    record->dirty = true;
+    look_at_power(world, failed);
+    return failed ? IO : OK;
+}
+
+/* One that fails leaves nothing to be synced the next time, and perhaps nothing to be read, as Linux does. */
+static enum status sync_records(void *context)
+{
+    struct world *world = context;
+    if (world->dead)
+        return IO;
+    const bool failed = fails(world);
+    world->syncs++;
+    if (failed && (world->stays_dead || world->forgets))
+        cut(world);
+    else
+        settle_records(world, failed ? world->failure : DONE_ALL_THE_SAME);
     world->dead = failed && world->stays_dead;
     return failed ? IO : OK;
 }
@@ -89,7 +147,7 @@ static enum status read_counter(void *context, uint64_t *value)
     if (world->dead)
         return IO;
     bool failed = fails(world);
-    world->dead = failed && world->stays_dead;
+    look_at_power(world, failed);
     if (!failed)
         *value = world->counter;
     return failed ? IO : OK;
@@ -103,7 +161,7 @@ static enum status increment_counter(void *context, uint64_t *value)
     bool failed = fails(world);
     if (!failed || world->failure == DONE_ALL_THE_SAME)
         world->counter++;
-    world->dead = failed && world->stays_dead;
+    look_at_power(world, failed);
     if (!failed)
         *value = world->counter;
     return failed ? IO : OK;
@@ -112,10 +170,12 @@ static enum status increment_counter(void *context, uint64_t *value)
 static enum status start(struct heads *heads, struct world *world, uint64_t born, enum heads_verdict *verdict)
 {
     const struct heads_outside outside = {.context = world,
+                                          .no_records = world->no_records,
                                           .read_slot = read_slot,
                                           .write_slot = write_slot,
                                           .read_record = read_record,
                                           .write_record = write_record,
+                                          .sync_records = sync_records,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     world->dead = false;
@@ -165,7 +225,41 @@ static void make(struct heads *heads, struct world *world, uint64_t commits)
     check_ok(start(heads, world, 41, &verdict));
     for (uint64_t i = 1; i <= commits; i++)
         check_ok(heads_advance(heads, &(struct head){.site = {7}, .sequence = i, .hash = {(uint8_t)i}}, NO_RECORD,
-                               false, 0));
+                               HEADS_DURABLE, 0));
+}
+
+static enum status commit(struct heads *heads, enum heads_commit how)
+{
+    struct head head;
+    const struct bytes record = record_at(sequence_of(heads) + 1, 300, &head);
+    return heads_advance(heads, &head, record, how, 0);
+}
+
+/* A node with a head of 1, and `commits` after it that come with records. */
+static void make_kept(struct heads *heads, struct world *world, uint64_t commits, enum heads_commit how)
+{
+    make(heads, world, 1);
+    for (uint64_t i = 0; i < commits; i++)
+        check_ok(commit(heads, how));
+}
+
+/* Those of the last HEADS_RECORDS up to the newest that was begun. */
+static void check_kept(const struct heads *heads, uint64_t begun)
+{
+    for (uint64_t i = begun >= 2 + HEADS_RECORDS ? begun - HEADS_RECORDS + 1 : 2; i <= sequence_of(heads); i++)
+        check_record(heads, i, 300);
+}
+
+/* Where another monitor that starts over this disk says that the site is, of which `begun` was written last. */
+static uint64_t found_at(const struct world *world, uint64_t begun)
+{
+    static struct world copy;
+    struct heads heads;
+    enum heads_verdict verdict;
+    copy = *world;
+    check_ok(start(&heads, &copy, 41, &verdict));
+    check_kept(&heads, begun);
+    return sequence_of(&heads);
 }
 
 static void a_fresh_node_starts_where_its_counter_was_born(void **state)
@@ -202,9 +296,9 @@ static void a_head_only_moves_by_one(void **state)
     make(&heads, &world, 5);
     for (uint64_t wrong = 0; wrong < 10; wrong++)
         if (wrong != 6)
-            check_status(WRONG_STATE,
-                         heads_advance(&heads, &(struct head){.site = {7}, .sequence = wrong}, NO_RECORD, false, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 6}, NO_RECORD, false, 0));
+            check_status(WRONG_STATE, heads_advance(&heads, &(struct head){.site = {7}, .sequence = wrong}, NO_RECORD,
+                                                    HEADS_DURABLE, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 6}, NO_RECORD, HEADS_DURABLE, 0));
 }
 
 static void the_table_holds_as_many_sites_as_it_says(void **state)
@@ -214,9 +308,10 @@ static void the_table_holds_as_many_sites_as_it_says(void **state)
     struct world world;
     make(&heads, &world, 1);
     for (uint8_t i = 1; i < HEADS_SITES_MAX; i++)
-        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1}, NO_RECORD, false, 0));
-    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, false, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 2}, NO_RECORD, false, 0));
+        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
+    check_status(NO_ROOM,
+                 heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 2}, NO_RECORD, HEADS_DURABLE, 0));
 }
 
 static void the_last_records_are_kept_with_their_heads(void **state)
@@ -230,23 +325,180 @@ static void the_last_records_are_kept_with_their_heads(void **state)
     uint8_t room[HEADS_PLACE_LEN];
     static const uint8_t other[HEADS_SITE_LEN] = {8};
     make(&heads, &world, 1);
-    for (uint64_t i = 2; i <= 12; i++) {
+    const uint64_t last = HEADS_RECORDS + 6;
+    for (uint64_t i = 2; i <= last; i++) {
         record = record_at(i, 100 * (size_t)i, &head);
-        check_ok(heads_advance(&heads, &head, record, i == 7, 0));
+        check_ok(heads_advance(&heads, &head, record, i == 7 ? HEADS_STRICT : HEADS_DURABLE, 0));
     }
     for (int again = 0; again < 2; again++) {
-        for (uint64_t i = 12 - HEADS_RECORDS + 1; i <= 12; i++)
+        for (uint64_t i = last - HEADS_RECORDS + 1; i <= last; i++)
             check_record(&heads, i, 100 * (size_t)i);
-        check_status(NOT_FOUND, heads_record(&heads, site, 12 - HEADS_RECORDS, room, &record));
-        check_status(NOT_FOUND, heads_record(&heads, site, 13, room, &record));
-        check_status(NOT_FOUND, heads_record(&heads, other, 12, room, &record));
+        check_status(NOT_FOUND, heads_record(&heads, site, last - HEADS_RECORDS, room, &record));
+        check_status(NOT_FOUND, heads_record(&heads, site, last + 1, room, &record));
+        check_status(NOT_FOUND, heads_record(&heads, other, last, room, &record));
         check_ok(start(&heads, &world, 41, &verdict));
     }
     /* One that did not come is not made up from another. */
-    head = head_at(13, 0);
-    check_ok(heads_advance(&heads, &head, NO_RECORD, false, 0));
-    check_status(NOT_FOUND, heads_record(&heads, site, 13, room, &record));
-    check_record(&heads, 12, 1200);
+    head = head_at(last + 1, 0);
+    check_ok(heads_advance(&heads, &head, NO_RECORD, HEADS_DURABLE, 0));
+    check_status(NOT_FOUND, heads_record(&heads, site, last + 1, room, &record));
+    check_record(&heads, last, 100 * (size_t)last);
+}
+
+/* One page is written and synced for a commit, however many came before it. */
+static void a_site_is_where_its_records_lead(void **state)
+{
+    (void)state;
+    struct heads heads;
+    static struct world world;
+    unsigned tables = 0;
+    make_kept(&heads, &world, 0, HEADS_DURABLE);
+    for (uint64_t i = 2; i <= 3 * HEADS_RECORDS; i++) {
+        const unsigned syncs = world.syncs, slot = heads.slot;
+        check_ok(commit(&heads, HEADS_DURABLE));
+        assert_int_equal(syncs + 1, world.syncs);
+        tables += heads.slot != slot;
+        assert_int_equal(i, found_at(&world, i));
+    }
+    assert_int_equal(2, tables); /* for each round of places */
+}
+
+static void a_record_that_was_changed_is_not_followed_nor_what_comes_behind_it(void **state)
+{
+    (void)state;
+    struct heads heads;
+    static struct world world, bent;
+    make_kept(&heads, &world, 3, HEADS_DURABLE);
+    assert_int_equal(4, found_at(&world, 4));
+    for (size_t i = 0; i < HEADS_PLACE_LEN; i++) {
+        const bool counts = i < 32 + 300 || i >= HEADS_PLACE_LEN - 32;
+        bent = world;
+        bent.records[0][3].cached[i] ^= 1;
+        assert_int_equal(counts ? 2 : 4, found_at(&bent, 4));
+    }
+    bent = world;
+    memset(bent.records[0][3].cached, 0, HEADS_PLACE_LEN);
+    assert_int_equal(2, found_at(&bent, 4));
+}
+
+/* A disk may give back what it had: of another table's time it leads nowhere. */
+static void a_record_of_another_table_is_not_followed(void **state)
+{
+    (void)state;
+    struct heads heads;
+    static struct world world, old;
+    make_kept(&heads, &world, 2, HEADS_DURABLE);
+    old = world;
+    memset(world.records, 0, sizeof world.records);
+    enum heads_verdict verdict;
+    check_ok(start(&heads, &world, 41, &verdict)); /* turned back to 1 while nobody ran, which nothing here can see */
+    assert_int_equal(1, sequence_of(&heads));
+    memcpy(world.records, old.records, sizeof world.records);
+    assert_int_equal(1, found_at(&world, 3));
+    check_ok(commit(&heads, HEADS_DURABLE));
+    world.records[0][3] = old.records[0][3];
+    assert_int_equal(2, found_at(&world, 3));
+}
+
+static void what_is_relaxed_is_lost_with_the_power_only_and_from_the_end(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++)
+        for (uint64_t commits = 1; commits <= 3 * HEADS_RECORDS; commits++) {
+            struct heads heads;
+            static struct world world;
+            make_kept(&heads, &world, 0, HEADS_RELAXED);
+            const unsigned syncs = world.syncs;
+            for (uint64_t i = 0; i < commits; i++)
+                check_ok(commit(&heads, HEADS_RELAXED));
+            assert_int_equal(1 + commits, found_at(&world, 1 + commits)); /* the processes alone died */
+            assert_true(world.syncs - syncs >= commits / HEADS_UNSYNCED_MAX);
+            assert_true(world.syncs - syncs <= commits / HEADS_UNSYNCED_MAX + commits / HEADS_RECORDS);
+            world.failure = failure;
+            cut(&world);
+            const uint64_t found = found_at(&world, 1 + commits);
+            assert_true(found <= 1 + commits && found + HEADS_UNSYNCED_MAX > 1 + commits);
+            assert_true(failure != DONE_ALL_THE_SAME || found == 1 + commits);
+        }
+}
+
+static void a_limit_of_records_are_not_durable(void **state)
+{
+    (void)state;
+    struct heads heads;
+    static struct world world;
+    make_kept(&heads, &world, HEADS_UNSYNCED_MAX - 1, HEADS_RELAXED);
+    world.failure = NOT_DONE;
+    static struct world copy;
+    copy = world;
+    cut(&copy);
+    assert_int_equal(1, found_at(&copy, 2));
+    check_ok(commit(&heads, HEADS_RELAXED));
+    cut(&world);
+    assert_int_equal(1 + HEADS_UNSYNCED_MAX, found_at(&world, 2));
+}
+
+/* The kernel takes for written what it could not write, and may have none of it any more. */
+static void a_sync_that_failed_is_made_up_for(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++)
+        for (int n = 0; n < 16; n++) {
+            struct heads heads;
+            static struct world world;
+            make_kept(&heads, &world, 3, HEADS_RELAXED);
+            world.failure = failure;
+            world.forgets = n % 2;
+            world.left = n / 2;
+            const enum status status = heads_sync(&heads);
+            assert_true(n / 2 || status == IO);
+            const enum status again = heads_sync(&heads);
+            assert_true(again == OK || again == IO);
+            world.left = -1;
+            check_ok(heads_sync(&heads));
+            world.failure = NOT_DONE;
+            cut(&world);
+            assert_int_equal(4, found_at(&world, 4));
+        }
+}
+
+/* Nor does whoever starts after the one that it failed. */
+static void what_a_start_follows_is_durable_then(void **state)
+{
+    (void)state;
+    struct heads heads;
+    static struct world world;
+    enum heads_verdict verdict;
+    make_kept(&heads, &world, 3, HEADS_RELAXED);
+    world.failure = NOT_DONE;
+    world.left = 0;
+    check_status(IO, heads_sync(&heads));
+    check_ok(start(&heads, &world, 41, &verdict));
+    cut(&world);
+    assert_int_equal(4, found_at(&world, 4));
+}
+
+static void what_was_relaxed_is_durable_before_a_table_says_so(void **state)
+{
+    (void)state;
+    for (enum failure failure = NOT_DONE; failure < FAILURES; failure++)
+        for (int n = 0; n < 6; n++) {
+            struct heads heads;
+            static struct world world;
+            static const uint8_t other[HEADS_SITE_LEN] = {8};
+            make_kept(&heads, &world, 3, HEADS_RELAXED);
+            struct head head = {.sequence = 1};
+            memcpy(head.site, other, sizeof other);
+            world.failure = failure;
+            world.stays_dead = true;
+            world.left = n;
+            const bool done = heads_advance(&heads, &head, NO_RECORD, HEADS_RELAXED, 0) == OK;
+            if (!world.dead)
+                cut(&world);
+            world.left = -1;
+            const uint64_t found = found_at(&world, 4); /* and each of its records is there */
+            assert_true(found >= 1 && found <= 4 && (!done || found == 4));
+        }
 }
 
 static void a_record_that_does_not_fit_changes_nothing(void **state)
@@ -257,13 +509,13 @@ static void a_record_that_does_not_fit_changes_nothing(void **state)
     struct head head;
     make(&heads, &world, 1);
     struct bytes record = record_at(2, HEADS_RECORD_MAX + 1, &head);
-    check_status(NO_ROOM, heads_advance(&heads, &head, record, false, 0));
+    check_status(NO_ROOM, heads_advance(&heads, &head, record, HEADS_DURABLE, 0));
     record = record_at(2, HEADS_RECORD_MAX, &head);
     head.hash[0] ^= 1;
-    check_status(MALFORMED, heads_advance(&heads, &head, record, false, 0));
+    check_status(MALFORMED, heads_advance(&heads, &head, record, HEADS_DURABLE, 0));
     assert_int_equal(1, sequence_of(&heads));
     record = record_at(2, HEADS_RECORD_MAX, &head);
-    check_ok(heads_advance(&heads, &head, record, false, 0));
+    check_ok(heads_advance(&heads, &head, record, HEADS_DURABLE, 0));
     check_record(&heads, 2, HEADS_RECORD_MAX);
 }
 
@@ -279,7 +531,7 @@ static void a_record_that_cannot_be_read_is_no_cut(void **state)
     uint8_t room[HEADS_PLACE_LEN];
     make(&heads, &world, 1);
     record = record_at(2, 300, &head);
-    check_ok(heads_advance(&heads, &head, record, false, 0));
+    check_ok(heads_advance(&heads, &head, record, HEADS_DURABLE, 0));
     world.unreadable = true;
     check_status(IO, heads_record(&heads, site, 2, room, &record));
     const uint64_t counter = world.counter;
@@ -304,11 +556,11 @@ static void who_gets_a_forgotten_sites_place_gets_none_of_its_records(void **sta
     make(&heads, &world, 1);
     for (uint64_t i = 2; i <= 5; i++) {
         record = record_at(i, 300, &head);
-        check_ok(heads_advance(&heads, &head, record, false, 0));
+        check_ok(heads_advance(&heads, &head, record, HEADS_DURABLE, 0));
     }
     check_ok(heads_forget(&heads, site, 0));
     for (uint64_t i = 1; i <= 5; i++)
-        check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = i}, NO_RECORD, false, 0));
+        check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = i}, NO_RECORD, HEADS_DURABLE, 0));
     for (uint64_t i = 1; i <= 5; i++)
         check_status(NOT_FOUND, heads_record(&heads, other, i, room, &record));
 }
@@ -328,7 +580,7 @@ static void a_failed_advance_does_not_come_back_behind_a_repair(void **state)
             const struct bytes record = record_at(4, 300, &head);
             world.failure = DONE_ALL_THE_SAME;
             world.left = n;
-            const bool done = heads_advance(&heads, &head, record, strict, 0) == OK;
+            const bool done = heads_advance(&heads, &head, record, strict ? HEADS_STRICT : HEADS_DURABLE, 0) == OK;
             world.left = -1;
             check_ok(heads_repair(&heads));
             check_ok(start(&heads, &world, 41, &verdict));
@@ -359,19 +611,21 @@ static void a_forgotten_site_leaves_its_place_to_another_and_begins_another_epoc
     make(&heads, &world, 0);
     check_beginning(&heads, 0);
     check_status(NOT_FOUND, heads_forget(&heads, site, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
     for (uint8_t i = 1; i < HEADS_SITES_MAX; i++)
-        check_ok(
-            heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1, .hash = {i}}, NO_RECORD, false, 0));
+        check_ok(heads_advance(&heads, &(struct head){.site = {7, i}, .sequence = 1, .hash = {i}}, NO_RECORD,
+                               HEADS_DURABLE, 0));
     check_status(NOT_FOUND, heads_forget(&heads, nobody, 0));
-    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, false, 0));
+    check_status(NO_ROOM,
+                 heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
     uint64_t before = world.counter;
     check_ok(heads_forget(&heads, site, 0));
     assert_int_equal(before + 1, world.counter);
     check_beginning(&heads, world.counter);
     check_status(NOT_FOUND, heads_forget(&heads, site, 0));
-    check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, false, 0));
-    check_status(NO_ROOM, heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, false, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {8}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
+    check_status(NO_ROOM,
+                 heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
     check_ok(start(&heads, &world, 41, &verdict));
     check_beginning(&heads, before + 1);
     for (uint8_t i = 1; i < HEADS_SITES_MAX; i++) { /* the others have what they had */
@@ -405,7 +659,7 @@ static void no_epoch_comes_twice(void **state)
     for (int i = 0; i < 6; i++) {
         struct head head;
         heads_get(&heads, site, &head);
-        check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, false, 0));
+        check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 1}, NO_RECORD, HEADS_DURABLE, 0));
         check_ok(i % 2 ? heads_reinitialise(&heads, 0) : heads_forget(&heads, site, 0));
         heads_get(&heads, site, &head);
         struct reader reader = reader_over(BYTES_OF(head.hash));
@@ -459,7 +713,7 @@ static void an_older_disk_is_refused_once_the_counter_moved(void **state)
     enum heads_verdict verdict;
     make(&heads, &world, 3);
     struct world old = world;
-    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 4}, NO_RECORD, true, 0));
+    check_ok(heads_advance(&heads, &(struct head){.site = {7}, .sequence = 4}, NO_RECORD, HEADS_STRICT, 0));
     old.counter = world.counter;
     check_status(DENIED, start(&heads, &old, 41, &verdict));
     assert_int_equal(HEADS_ROLLED_BACK, verdict);
@@ -546,22 +800,19 @@ static void only_the_table_named_ahead_is_taken_after_a_crash(void **state)
 /* One round of use with a failure at operation N; what was released is `*released`. True when the failure struck. */
 static bool use(struct heads *heads, struct world *world, int n, bool kept, uint64_t *released)
 {
+    for (uint64_t i = 4; kept && i < HEADS_RECORDS; i++) /* the places are used a second time among what follows */
+        check_ok(commit(heads, HEADS_DURABLE));
+    *released = sequence_of(heads);
     world->left = n;
     for (uint64_t i = 0; i < 6; i++) {
         struct head head = head_at(sequence_of(heads) + 1, 1);
         const struct bytes record = kept ? record_at(head.sequence, 300, &head) : NO_RECORD;
-        if (heads_advance(heads, &head, record, i % 2 == 1, 0) == OK)
+        if (heads_advance(heads, &head, record, i == 4 ? HEADS_STRICT : HEADS_DURABLE, 0) == OK)
             *released = head.sequence;
     }
     bool struck = world->left < 0;
     world->left = -1;
     return struck;
-}
-
-static void check_kept(const struct heads *heads, uint64_t from)
-{
-    for (uint64_t i = from; i <= sequence_of(heads); i++)
-        check_record(heads, i, 300);
 }
 
 /* The power is cut there; or it passes, and one commit more is made before the start. */
@@ -573,7 +824,10 @@ static void fail_at_each_operation(enum failure failure, bool kept, bool cut)
         struct world world;
         enum heads_verdict verdict;
         uint64_t released = 2;
-        make(&heads, &world, 2);
+        if (kept)
+            make_kept(&heads, &world, 1, HEADS_DURABLE);
+        else
+            make(&heads, &world, 2);
         world.failure = failure;
         world.stays_dead = cut;
         struck = use(&heads, &world, n, kept, &released);
@@ -581,7 +835,8 @@ static void fail_at_each_operation(enum failure failure, bool kept, bool cut)
         struct head last = head_at(released + 1, 9), found;
         if (!cut) {
             assert_int_equal(released, sequence_of(&heads));
-            check_ok(heads_advance(&heads, &last, kept ? record_at(released + 1, 300, &last) : NO_RECORD, false, 0));
+            check_ok(
+                heads_advance(&heads, &last, kept ? record_at(released + 1, 300, &last) : NO_RECORD, HEADS_DURABLE, 0));
         }
         check_ok(start(&heads, &world, 41, &verdict));
         heads_get(&heads, site, &found);
@@ -590,7 +845,7 @@ static void fail_at_each_operation(enum failure failure, bool kept, bool cut)
         else
             assert_memory_equal(&last, &found, sizeof last);
         if (kept)
-            check_kept(&heads, 3);
+            check_kept(&heads, last.sequence);
     }
 }
 
@@ -614,13 +869,13 @@ static void a_cut_at_any_operation_of_a_start_is_survived(void **state)
 {
     (void)state;
     for (enum failure failure = NOT_DONE; failure < FAILURES; failure++)
-        for (uint64_t commits = 0; commits < 2; commits++)
-            for (int n = 0; n < 6; n++) {
+        for (uint64_t commits = 0; commits < 4; commits++)
+            for (int n = 0; n < 12; n++) {
                 struct heads heads;
                 struct world world = {.counter = 41, .left = -1};
                 enum heads_verdict verdict;
                 if (commits)
-                    make(&heads, &world, commits);
+                    make_kept(&heads, &world, commits - 1, HEADS_DURABLE);
                 world.failure = failure;
                 world.stays_dead = true;
                 world.left = n;
@@ -631,48 +886,186 @@ static void a_cut_at_any_operation_of_a_start_is_survived(void **state)
             }
 }
 
-static void the_file_keeps_slots_and_records(void **state)
+static void close_files(const struct heads_files *files)
+{
+    close(files->table);
+    close(files->records);
+}
+
+/* As the version before wrote it: a table that says with which site's record it came, and records without a MAC. */
+static void make_old(struct heads *heads, struct world *world)
+{
+    make_kept(heads, world, 3, HEADS_DURABLE);
+    check_ok(heads_move(heads, 0));
+    uint8_t *data = world->slots[heads->slot], mac[CRYPTO_HASH_MAX];
+    const struct bytes body = bytes_from(data, HEADS_SLOT_LEN - 32);
+    data[7] = '1';
+    data[8 + 3 * 8 + 2 * 16 + 8 + HEADS_SITE_LEN + 8 + 32 + 15] = 1;
+    check_ok(crypto_hmac(CRYPTO_SHA256, BYTES_OF(key), &body, 1, mac));
+    memcpy(data + HEADS_SLOT_LEN - 32, mac, 32);
+    for (size_t i = 0; i < HEADS_RECORDS; i++)
+        memset(world->records[0][i].cached + HEADS_PLACE_LEN - 32, 0, 32);
+}
+
+static void a_table_of_the_version_before_is_taken_with_its_records(void **state)
 {
     (void)state;
-    char path[] = "/tmp/heads_test.XXXXXX";
-    uint8_t written[HEADS_SLOT_LEN], got[HEADS_SLOT_LEN];
+    struct heads heads;
+    static struct world world, lacking;
+    enum heads_verdict verdict;
+    make_old(&heads, &world);
+    assert_int_equal(4, found_at(&world, 4));
+    lacking = world; /* its commit was cut: the slot before it has no such head at this counter */
+    memset(lacking.records[0][4].cached, 0, HEADS_PLACE_LEN);
+    check_status(DENIED, start(&heads, &lacking, 41, &verdict));
+    check_ok(start(&heads, &world, 41, &verdict));
+    check_ok(commit(&heads, HEADS_DURABLE));
+    assert_int_equal(5, found_at(&world, 5));
+}
+
+static void the_files_keep_slots_and_records(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/heads_test.XXXXXX", table[64], records[64];
+    uint8_t written[HEADS_SLOT_LEN], got[HEADS_SLOT_LEN], place[HEADS_PLACE_LEN], record[HEADS_PLACE_LEN];
+    struct heads_files files;
     size_t len = 1;
-    int fd = mkstemp(path), table = -1;
-    assert_true(fd >= 0);
-    check_ok(heads_open_file(path, &table));
-    check_ok(heads_read_file(table, 0, got, &len));
+    assert_non_null(mkdtemp(directory));
+    snprintf(table, sizeof table, "%s/table", directory);
+    snprintf(records, sizeof records, "%s/records", directory);
+    check_ok(heads_open_files(table, records, &files));
+    check_ok(heads_read_slot(&files, 0, got, &len));
     assert_int_equal(0, len);
     for (unsigned slot = 0; slot < 2; slot++) {
         memset(written, (int)slot + 5, sizeof written);
-        check_ok(heads_write_file(table, slot, written));
-        check_ok(heads_read_file(table, slot, got, &len));
+        memcpy(written, "BSTDHEA2", 8);
+        check_ok(heads_write_slot(&files, slot, written));
+        check_ok(heads_read_slot(&files, slot, got, &len));
         assert_int_equal(sizeof got, len);
         assert_memory_equal(written, got, sizeof got);
     }
-    uint8_t place[HEADS_PLACE_LEN], record[HEADS_PLACE_LEN];
     memset(record, 9, sizeof record);
-    check_ok(heads_write_place(table, HEADS_SITES_MAX - 1, HEADS_RECORDS - 1, BYTES_OF(record)));
-    check_ok(heads_write_place(table, 0, 0, bytes_from(record, 3)));
-    close(table);
-    check_ok(heads_open_file(path, &table));
-    check_ok(heads_read_place(table, HEADS_SITES_MAX - 1, HEADS_RECORDS - 1, place));
+    check_ok(heads_write_place(&files, HEADS_SITES_MAX - 1, HEADS_RECORDS - 1, record));
+    check_ok(heads_write_place(&files, 0, 0, record));
+    check_ok(heads_sync_places(&files));
+    close_files(&files);
+    check_ok(heads_open_files(table, records, &files));
+    check_ok(heads_read_place(&files, HEADS_SITES_MAX - 1, HEADS_RECORDS - 1, place));
     assert_memory_equal(record, place, sizeof place);
-    check_ok(heads_read_place(table, 0, 0, place));
-    assert_true(memcmp(record, place, 3) == 0 && place[3] == 0);
-    check_ok(heads_read_file(table, 1, got, &len));
-    assert_memory_equal(written, got, sizeof got);
-    close(table);
-    /* One that was written before there were records. */
-    assert_int_equal(0, ftruncate(fd, 2 * HEADS_SLOT_LEN));
-    check_ok(heads_open_file(path, &table));
-    check_ok(heads_read_file(table, 1, got, &len));
-    assert_memory_equal(written, got, sizeof got);
-    check_ok(heads_read_place(table, 0, 0, place));
+    check_ok(heads_read_place(&files, 0, 0, place));
+    assert_memory_equal(record, place, sizeof place);
+    check_ok(heads_read_place(&files, 0, 1, place));
     assert_int_equal(0, place[0]);
-    close(table);
+    check_ok(heads_read_slot(&files, 1, got, &len));
+    assert_memory_equal(written, got, sizeof got);
+    close_files(&files);
+    unlink(table);
+    unlink(records);
+    rmdir(directory);
+    check_status(IO, heads_open_files("/proc/no/such/table", "/proc/no/such/records", &files));
+}
+
+#define OLD_RECORDS 8
+
+/* As the version before wrote it: behind the slots eight records of each site, of the first few but one, of no sequence
+ * that is the same in two places. */
+static uint64_t old_sequence(size_t site_of, size_t which)
+{
+    if (site_of < 4 && which != site_of)
+        return 0;
+    return 32 * OLD_RECORDS * site_of + 32 + which;
+}
+
+static void write_old(const char *path, const uint8_t magic[8], uint8_t mark)
+{
+    static uint8_t place[HEADS_PLACE_LEN];
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < 2; i++) {
+        memset(place, 0, sizeof place);
+        memcpy(place, magic, 8);
+        assert_int_equal(sizeof place, pwrite(fd, place, sizeof place, (off_t)(i * sizeof place)));
+    }
+    for (size_t i = 0; i < HEADS_SITES_MAX * OLD_RECORDS; i++) {
+        const uint64_t sequence = old_sequence(i / OLD_RECORDS, i % OLD_RECORDS);
+        struct writer writer = writer_over(place, sizeof place);
+        memset(place, sequence ? mark : 0, sizeof place);
+        put_bytes(&writer, bytes_from(place, HEADS_SITE_LEN));
+        put_u64be(&writer, sequence);
+        assert_int_equal(sizeof place, pwrite(fd, place, sizeof place, (off_t)((i + 2) * sizeof place)));
+    }
     close(fd);
-    unlink(path);
-    check_status(IO, heads_open_file("/proc/no/such/table", &table));
+}
+
+static void check_old(const struct heads_files *files, uint8_t mark)
+{
+    static uint8_t place[HEADS_PLACE_LEN];
+    for (size_t i = 0; i < HEADS_SITES_MAX * OLD_RECORDS; i++) {
+        const uint64_t sequence = old_sequence(i / OLD_RECORDS, i % OLD_RECORDS);
+        if (sequence == 0)
+            continue;
+        check_ok(heads_read_place(files, i / OLD_RECORDS, sequence % HEADS_RECORDS, place));
+        struct reader reader = reader_over(bytes_from(place + HEADS_SITE_LEN, 8));
+        assert_int_equal(sequence, take_u64be(&reader));
+        assert_int_equal(mark, place[sizeof place - 1]);
+    }
+}
+
+static void records_behind_the_slots_are_taken_until_there_is_a_table_of_ours(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/heads_test.XXXXXX", table[64], records[64];
+    struct heads_files files;
+    static const uint8_t theirs[8] = "BSTDHEA1", ours[8] = "BSTDHEA2";
+    assert_non_null(mkdtemp(directory));
+    snprintf(table, sizeof table, "%s/table", directory);
+    snprintf(records, sizeof records, "%s/records", directory);
+    for (uint8_t mark = 1; mark < 3; mark++) { /* the second time the version before had gone on */
+        write_old(table, theirs, mark);
+        check_ok(heads_open_files(table, records, &files));
+        assert_true(files.made);
+        check_old(&files, mark);
+        close_files(&files);
+    }
+    write_old(table, ours, 3); /* and this one's was begun and refused, which had filled its places */
+    check_ok(heads_open_files(table, records, &files));
+    assert_false(files.made);
+    check_old(&files, 2);
+    close_files(&files);
+    assert_int_equal(0, truncate(records, 8192));
+    check_ok(heads_open_files(table, records, &files));
+    assert_true(files.made);
+    close_files(&files);
+    unlink(records);
+    check_ok(heads_open_files(table, records, &files));
+    assert_true(files.made);
+    close_files(&files);
+    unlink(table);
+    unlink(records);
+    rmdir(directory);
+}
+
+/* What was acknowledged is in them alone. */
+static void a_table_whose_records_are_gone_is_refused(void **state)
+{
+    (void)state;
+    struct heads heads;
+    static struct world world;
+    enum heads_verdict verdict;
+    make_kept(&heads, &world, 3, HEADS_DURABLE);
+    memset(world.records, 0, sizeof world.records);
+    world.no_records = true;
+    const uint64_t counter = world.counter;
+    check_status(DENIED, start(&heads, &world, 41, &verdict));
+    assert_int_equal(HEADS_EMPTY, verdict);
+    assert_int_equal(counter, world.counter);
+    check_ok(heads_reinitialise(&heads, 0));
+    world.no_records = false;
+    check_ok(start(&heads, &world, 41, &verdict));
+    /* There were none before. */
+    make_old(&heads, &world);
+    world.no_records = true;
+    check_ok(start(&heads, &world, 41, &verdict));
 }
 
 int main(void)
@@ -683,6 +1076,14 @@ int main(void)
         cmocka_unit_test(a_head_only_moves_by_one),
         cmocka_unit_test(the_table_holds_as_many_sites_as_it_says),
         cmocka_unit_test(the_last_records_are_kept_with_their_heads),
+        cmocka_unit_test(a_site_is_where_its_records_lead),
+        cmocka_unit_test(a_record_that_was_changed_is_not_followed_nor_what_comes_behind_it),
+        cmocka_unit_test(a_record_of_another_table_is_not_followed),
+        cmocka_unit_test(what_is_relaxed_is_lost_with_the_power_only_and_from_the_end),
+        cmocka_unit_test(a_limit_of_records_are_not_durable),
+        cmocka_unit_test(a_sync_that_failed_is_made_up_for),
+        cmocka_unit_test(what_a_start_follows_is_durable_then),
+        cmocka_unit_test(what_was_relaxed_is_durable_before_a_table_says_so),
         cmocka_unit_test(a_record_that_does_not_fit_changes_nothing),
         cmocka_unit_test(a_record_that_cannot_be_read_is_no_cut),
         cmocka_unit_test(who_gets_a_forgotten_sites_place_gets_none_of_its_records),
@@ -700,7 +1101,10 @@ int main(void)
         cmocka_unit_test(a_power_cut_at_any_operation_loses_nothing_released),
         cmocka_unit_test(a_passing_failure_at_any_operation_is_repaired_before_more_is_released),
         cmocka_unit_test(a_cut_at_any_operation_of_a_start_is_survived),
-        cmocka_unit_test(the_file_keeps_slots_and_records),
+        cmocka_unit_test(a_table_of_the_version_before_is_taken_with_its_records),
+        cmocka_unit_test(the_files_keep_slots_and_records),
+        cmocka_unit_test(records_behind_the_slots_are_taken_until_there_is_a_table_of_ours),
+        cmocka_unit_test(a_table_whose_records_are_gone_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,6 +211,33 @@ static void an_instance_is_named_by_one_plain_name_or_not_at_all(void **unused)
     check_status(MALFORMED, ask_by(MONITOR_STOP, &instance, sizeof instance, &request));
 }
 
+static void who_attaches_says_how_its_commits_are_to_be(void **unused)
+{
+    struct monitor_attach attach = {.instance = {"a"}};
+    struct permit_request request;
+    (void)unused;
+    for (uint32_t relaxed = 0; relaxed < 3; relaxed++) {
+        attach.relaxed = relaxed;
+        check_status(relaxed < 2 ? OK : MALFORMED, ask_by(MONITOR_ATTACH, &attach, sizeof attach, &request));
+        if (relaxed < 2)
+            assert_memory_equal(&attach, &request.of.attach, sizeof attach);
+    }
+    attach.relaxed = 1;
+    for (size_t len = sizeof attach.instance + 1; len < sizeof attach; len++)
+        check_status(MALFORMED, ask_by(MONITOR_ATTACH, &attach, len, &request));
+    uint8_t longer[sizeof attach + 1] = {'a'};
+    check_status(MALFORMED, ask_by(MONITOR_ATTACH, longer, sizeof longer, &request));
+    check_status(MALFORMED, ask_by(MONITOR_STATUS, &attach, sizeof attach, &request));
+    attach.reserved = 1;
+    check_status(MALFORMED, ask_by(MONITOR_ATTACH, &attach, sizeof attach, &request));
+    attach = (struct monitor_attach){.instance = {"../x"}, .relaxed = 1};
+    check_status(MALFORMED, ask_by(MONITOR_ATTACH, &attach, sizeof attach, &request));
+    attach = (struct monitor_attach){.relaxed = 1}; /* the node's own is not asked by anybody how */
+    check_status(MALFORMED, ask_by(MONITOR_ATTACH, &attach, sizeof attach, &request));
+    check_ok(ask_by(MONITOR_ATTACH, &(struct monitor_instance){"b"}, sizeof(struct monitor_instance), &request));
+    assert_int_equal(0, request.of.attach.relaxed);
+}
+
 static struct permit_session ready_for(uint16_t operation)
 {
     struct permit_session session = permit_session_of(operation < MONITOR_ATTACH ? PERMIT_ENCLAVE : PERMIT_CONTROL);
@@ -369,6 +396,7 @@ int main(void)
         cmocka_unit_test(an_enclave_is_ready_once),
         cmocka_unit_test(a_caller_attaches_once_and_after_a_stop_nothing_is_permitted),
         cmocka_unit_test(an_instance_is_named_by_one_plain_name_or_not_at_all),
+        cmocka_unit_test(who_attaches_says_how_its_commits_are_to_be),
         cmocka_unit_test(every_shorter_prefix_is_truncated_and_one_byte_more_is_malformed),
         cmocka_unit_test(who_is_not_the_nodes_user_has_nothing_of_the_nodes_own),
         cmocka_unit_test(a_blob_has_a_limit),

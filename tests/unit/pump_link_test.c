@@ -99,6 +99,16 @@ static void it_attaches_to_the_nodes_own_or_by_name(void **unused)
     close(fd);
     pump_link_close(&link, 0);
 
+    struct monitor_attach attach;
+    pump_link_relax(&link);
+    fd = heard(&link, packet, &len);
+    assert_int_equal(sizeof header + sizeof attach, len);
+    memcpy(&attach, packet + sizeof header, sizeof attach);
+    assert_string_equal(longest, attach.instance.name);
+    assert_int_equal(1, attach.relaxed);
+    close(fd);
+    pump_link_close(&link, 0);
+
     check_ok(pump_link_init(&link, home));
     check_status(NO_ROOM, pump_link_name(&link, "a23456789-123456789-123456789-123456789-12345678"));
 }

@@ -128,6 +128,7 @@ static enum status write_slot(void *context, unsigned slot, const uint8_t data[H
     return OK;
 }
 
+static unsigned syncs;
 static uint8_t records[HEADS_SITES_MAX][HEADS_RECORDS][HEADS_PLACE_LEN];
 
 static enum status read_record(void *context, size_t place, unsigned which, uint8_t data[HEADS_PLACE_LEN])
@@ -137,10 +138,17 @@ static enum status read_record(void *context, size_t place, unsigned which, uint
     return OK;
 }
 
-static enum status write_record(void *context, size_t place, unsigned which, struct bytes data)
+static enum status write_record(void *context, size_t place, unsigned which, const uint8_t data[HEADS_PLACE_LEN])
 {
     (void)context;
-    memcpy(records[place][which], data.data, data.len);
+    memcpy(records[place][which], data, HEADS_PLACE_LEN);
+    return OK;
+}
+
+static enum status sync_records(void *context)
+{
+    (void)context;
+    syncs++;
     return OK;
 }
 
@@ -184,13 +192,14 @@ static int start(void **unused)
                                           .write_slot = write_slot,
                                           .read_record = read_record,
                                           .write_record = write_record,
+                                          .sync_records = sync_records,
                                           .read_counter = read_counter,
                                           .increment_counter = increment_counter};
     enum heads_verdict verdict;
     char image[64];
     size_t place;
     (void)unused;
-    serve = (struct serve){.options = &options, .table = -1, .launcher = -1, .signals = -1};
+    serve = (struct serve){.options = &options, .files = {-1, -1, false}, .launcher = -1, .signals = -1};
     for (size_t i = 0; i < SERVE_CALLERS_MAX; i++)
         serve.callers[i].fd = -1;
     enclave_clear(&serve.own.enclave);
@@ -233,6 +242,17 @@ static void say(int fd, uint16_t operation, const char *name)
     put_bytes(&writer, bytes_from(&header, sizeof header));
     put_bytes(&writer, bytes_from(&instance, header.len));
     assert_int_equal(writer.len, send(fd, room, writer.len, MSG_NOSIGNAL));
+}
+
+static inline void say_relaxed(int fd, const char *name)
+{
+    struct {
+        struct monitor_header header;
+        struct monitor_attach attach;
+    } said = {.header = {.version = MONITOR_VERSION, .operation = MONITOR_ATTACH, .len = sizeof said.attach},
+              .attach = {.relaxed = 1}};
+    snprintf(said.attach.instance.name, sizeof said.attach.instance.name, "%s", name);
+    assert_int_equal(sizeof said, send(fd, &said, sizeof said, MSG_NOSIGNAL));
 }
 
 struct heard {

@@ -165,21 +165,63 @@ static void a_named_instance_that_lacks_a_wall_is_refused_alone(void **unused)
 /* ---- Forgetting ---- */
 
 /* What an enclave does whose store took one record. */
-static void commits(uint8_t site_number, int enclave, uint64_t sequence)
+static void commits_record(const uint8_t hash[32], int enclave, uint64_t sequence, struct bytes record)
 {
     uint8_t room[256];
-    const struct monitor_advance advance = {.sequence = sequence, .hash = {site_number}};
+    struct monitor_advance advance = {.sequence = sequence};
     const struct monitor_header header = {
-        .version = MONITOR_VERSION, .operation = MONITOR_ADVANCE, .len = sizeof advance};
+        .version = MONITOR_VERSION, .operation = MONITOR_ADVANCE, .len = (uint32_t)(sizeof advance + record.len)};
+    memcpy(advance.hash, hash, sizeof advance.hash);
     struct writer writer = writer_over(room, sizeof room);
     struct heard heard;
     put_bytes(&writer, bytes_from(&header, sizeof header));
     put_bytes(&writer, bytes_from(&advance, sizeof advance));
+    put_bytes(&writer, record);
     assert_int_equal(writer.len, send(enclaves[enclave].socket, room, writer.len, MSG_NOSIGNAL));
     do
         assert_true(hear(enclaves[enclave].socket, &heard));
     while (heard.header.operation != MONITOR_ADVANCE);
     check_status(OK, heard.header.status);
+}
+
+static void commits(uint8_t site_number, int enclave, uint64_t sequence)
+{
+    const uint8_t hash[32] = {site_number};
+    commits_record(hash, enclave, sequence, (struct bytes){0});
+}
+
+static unsigned syncs_of(int enclave, uint64_t first, uint64_t last)
+{
+    const struct bytes record = bytes_from_text("a record");
+    const unsigned before = syncs;
+    uint8_t hash[CRYPTO_HASH_MAX];
+    check_ok(crypto_hash(CRYPTO_SHA256, &record, 1, hash));
+    for (uint64_t i = first; i <= last; i++)
+        commits_record(hash, enclave, i, record);
+    return syncs - before;
+}
+
+/* As its host end wants it, and for as long as that is attached. */
+static void a_relaxed_commit_is_answered_before_it_is_durable_and_is_soon(void **unused)
+{
+    struct heard heard;
+    (void)unused;
+    int own = attached(""), fd = reach();
+    say_relaxed(fd, "vm1");
+    assert_true(hear(fd, &heard));
+    check_status(OK, heard.header.status);
+    hears_of_a_launch(fd);
+    commits(1, launches, 1); /* which a table says */
+    const unsigned before = syncs;
+    assert_int_equal(0, syncs_of(launches, 2, 6));
+    for (int i = 0; i < TIMEOUT_MS / 10 && syncs == before; i++)
+        usleep(10000);
+    assert_int_equal(before + 1, syncs);
+    close(fd);
+    is_forgotten("vm1");
+    fd = attached("vm1");
+    assert_int_equal(4, syncs_of(launches, 7, 10));
+    close(fd), close(own);
 }
 
 static enum status forget(uint8_t site_number, const struct crypto_key *by, enum image_token purpose, uint64_t at,
@@ -262,6 +304,7 @@ int main(void)
         SERVED(who_is_refused_changes_nothing),
         SERVED(as_many_as_said_are_served_at_once_and_the_next_takes_the_place_of_who_goes),
         SERVED(callers_that_do_not_attach_keep_nobody_out_who_did),
+        SERVED(a_relaxed_commit_is_answered_before_it_is_durable_and_is_soon),
         SERVED(a_site_is_forgotten_on_its_owners_word_once_and_while_nobody_has_it),
         SERVED(as_many_sites_live_as_the_table_holds_and_the_next_after_one_was_forgotten),
         SERVED(a_named_instance_that_lacks_a_wall_is_refused_alone),

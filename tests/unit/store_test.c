@@ -228,14 +228,61 @@ static void exactly_one_record_beyond_the_head_is_accepted(void **state)
     rig_free(&rig);
 }
 
+/* A program may take more: a monitor whose last heads went with the power is led on, record by record. */
+static void as_many_records_beyond_the_head_are_accepted_as_a_program_says(void **state)
+{
+    (void)state;
+    for (size_t most = 1; most <= STORE_AHEAD_MAX; most += STORE_AHEAD_MAX - 1)
+        for (int compacted = 0; compacted < 2; compacted++) {
+            struct rig rig = history(1, 3);
+            rig.ahead_max = most;
+            check_ok(rig_start(&rig));
+            if (compacted)
+                check_ok(rig_compact(&rig));
+            const uint64_t first = rig.sequence;
+            uint8_t hashes[STORE_AHEAD_MAX + 2][MONITOR_HASH_LEN], hash[MONITOR_HASH_LEN];
+            memcpy(hashes[0], rig.hash, sizeof hash);
+            for (size_t i = 1; i <= most + 1; i++) {
+                put(&rig, (uint8_t)(50 + i));
+                check_ok(rig_commit(&rig));
+                memcpy(hashes[i], rig.hash, sizeof hash);
+            }
+            for (size_t ahead = most + 1; ahead > 0; ahead--) {
+                rig.sequence = first + most + 1 - ahead;
+                memcpy(rig.hash, hashes[most + 1 - ahead], sizeof hash);
+                if (ahead > most) {
+                    check_refused(&rig, STORE_AHEAD);
+                    continue;
+                }
+                rig.hash[0] ^= 1;
+                check_refused(&rig, STORE_FORKED);
+                rig.hash[0] ^= 1;
+                check_ok(rig_start(&rig));
+                assert_true(rig.advance);
+                for (size_t i = most + 1 - ahead; i <= most + 1; i++) {
+                    check_ok(store_loaded_hash(rig.store, first + i, hash));
+                    assert_memory_equal(hashes[i], hash, sizeof hash);
+                }
+                check_status(NOT_FOUND, store_loaded_hash(rig.store, first + most + 2, hash));
+            }
+            if (compacted) { /* what came before the snapshot is not known by name */
+                rig.sequence = first - 1;
+                check_refused(&rig, STORE_AHEAD);
+            }
+            rig_free(&rig);
+        }
+}
+
 /* The monitor forgot the site: its head is the beginning of another history, of which nothing is confirmed yet. However
  * much of the former one is kept back, none of it opens; not even its first record alone, which looks as if it had been
  * stored and not yet confirmed, and after which every next one would. */
 static void nothing_of_a_history_that_was_forgotten_opens_again(void **state)
 {
     (void)state;
-    for (int compacted = 0; compacted < 2; compacted++) {
+    for (int how = 0; how < 4; how++) {
+        const bool compacted = how % 2, one = how < 2;
         struct rig rig = history(1, 3);
+        rig.ahead_max = one ? 0 : STORE_AHEAD_MAX;
         if (compacted) {
             check_ok(rig_start(&rig));
             check_ok(rig_compact(&rig));
@@ -248,7 +295,7 @@ static void nothing_of_a_history_that_was_forgotten_opens_again(void **state)
         rig.hash[0] = 44;
         for (size_t kept = compacted ? 0 : 1; kept <= count; kept++) {
             rig.log_count = kept;
-            check_refused(&rig, !compacted && kept == 1 ? STORE_FORKED : STORE_AHEAD);
+            check_refused(&rig, !compacted && (kept == 1 || !one) ? STORE_FORKED : STORE_AHEAD);
         }
         rig.log_count = count;
         rig_free(&rig);
@@ -492,6 +539,7 @@ int main(void)
         cmocka_unit_test(nothing_of_a_history_that_was_forgotten_opens_again),
         cmocka_unit_test(a_history_begins_where_the_monitor_says),
         cmocka_unit_test(exactly_one_record_beyond_the_head_is_accepted),
+        cmocka_unit_test(as_many_records_beyond_the_head_are_accepted_as_a_program_says),
         cmocka_unit_test(a_record_of_a_commit_taken_back_cannot_stand_for_the_confirmed_one),
         cmocka_unit_test(every_bit_and_every_length_of_a_record_counts),
         cmocka_unit_test(a_store_of_another_site_program_or_version_is_refused_by_name),

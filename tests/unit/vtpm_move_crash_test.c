@@ -129,7 +129,7 @@ static void killed_at_each(const enum step path[3])
                 rig_done(&both.destination);
             }
         }
-    assert_int_equal(11, deaths); /* three behind a head, eight before what the archive is handed and has to sync */
+    assert_int_equal(19, deaths); /* three behind a head, sixteen before what the archive is handed and has to sync */
 }
 
 static void killed_at_any_step_of_a_move_one_is_usable_or_none(void **state)

@@ -356,13 +356,16 @@ static void killed_anywhere_around_a_snapshot_it_keeps_what_it_acknowledged(void
     assert_true(snapshots > 0 && snapshots < 39); /* before it and after it */
 }
 
+#define PHASES (MONITOR_RECORDS / 2 + 4) /* from one sync to the next, and over it */
+
 /* The sync that would make it durable fails, is done for all that, or fails a few times: the log stays as it is or is
  * cut behind the snapshot, and one is put again. */
 static void a_snapshot_that_the_host_loses_costs_nothing(void **state)
 {
     (void)state;
-    for (int way = 0; way < 12 * 3 * 2 * 2; way++) {
-        const int before = way % 12, end = way / 12 % 3, does = way / 36 % 2, long_time = way / 72;
+    for (int way = 0; way < PHASES * 3 * 2 * 2; way++) {
+        const int before = way % PHASES, end = way / PHASES % 3, does = way / (3 * PHASES) % 2;
+        const int long_time = way / (6 * PHASES);
         struct rig rig;
         uint8_t value = 1;
         begin_long_log(&rig);
@@ -378,7 +381,7 @@ static void a_snapshot_that_the_host_loses_costs_nothing(void **state)
             assert_int_equal(1, rig.replies);
         }
         rig.sync_says = OK;
-        for (int i = 0; end == 2 && i < 12; i++)
+        for (int i = 0; end == 2 && i < 2 * MONITOR_RECORDS; i++) /* a sync without it, and one with it */
             assert_int_equal(0, put(&rig, ++value));
         if (end == 1)
             rig_end(&rig);
@@ -388,7 +391,7 @@ static void a_snapshot_that_the_host_loses_costs_nothing(void **state)
             assert_int_equal(1, ask_host(&rig, "SELECT count(*) FROM snapshot WHERE complete"));
         rig_on(&rig);
         assert_int_equal(value, get(&rig));
-        while (rig.sequence < LOG_RECORDS + 24)
+        while (rig.sequence < LOG_RECORDS + 3 * MONITOR_RECORDS)
             assert_int_equal(0, put(&rig, (uint8_t)(100 + rig.sequence)));
         assert_int_equal(0, put(&rig, 20));
         rig_end(&rig);

@@ -140,6 +140,14 @@ static void the_home_is_a_directory_of_its_owner(void **state)
     refused(MALFORMED, "swtpm socket --tpm2 --tpmstate dir=h,instance=../x -p 1", "is no name");
     refused(MALFORMED, "swtpm socket --tpm2 --tpmstate dir=h,instance= -p 1", "instance");
     refused(MALFORMED, "swtpm socket --tpm2 --tpmstate instance=vm-1 -p 1", "dir=HOME");
+    assert_false(accepted(BASE "-p 1").relaxed);
+    assert_false(accepted("swtpm socket --tpm2 --tpmstate dir=h,fsync -p 1").relaxed);
+    assert_false(accepted("swtpm socket --tpm2 --tpmstate dir=h,fsync=yes -p 1").relaxed);
+    assert_true(accepted("swtpm socket --tpm2 --tpmstate dir=h,fsync=no -p 1").relaxed);
+    refused(MALFORMED, "swtpm socket --tpm2 --tpmstate dir=h,fsync=never -p 1", "fsync=never is neither yes nor no");
+    refused(MALFORMED, "swtpm socket --tpm2 --tpmstate dir=h,fsync= -p 1", "neither yes nor no");
+    refused(MALFORMED, "swtpm socket --tpm2 --tpmstate dir=h,fsync,fsync=no -p 1", "given twice");
+    assert_non_null(strstr(vtpm_options_capabilities(), "\"tpmstate-dir-backend-opt-fsync\""));
 }
 
 static void names_are_the_monitors(void **state)

@@ -61,6 +61,21 @@ static void sql(const struct rig *rig, const char *text)
     assert_int_equal(SQLITE_OK, sqlite3_close(db));
 }
 
+static int count(const struct rig *rig, const char *table)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    char text[64];
+    snprintf(text, sizeof text, "SELECT count(*) FROM %s", table);
+    assert_int_equal(SQLITE_OK, sqlite3_open_v2(rig->path, &db, SQLITE_OPEN_READWRITE, "unix"));
+    assert_int_equal(SQLITE_OK, sqlite3_prepare_v2(db, text, -1, &statement, NULL));
+    assert_int_equal(SQLITE_ROW, sqlite3_step(statement));
+    const int rows = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    assert_int_equal(SQLITE_OK, sqlite3_close(db));
+    return rows;
+}
+
 static void nothing_is_answered_before_it_is_durable(void **state)
 {
     (void)state;
@@ -122,6 +137,36 @@ static void what_the_host_lost_the_monitor_has(void **state)
         assert_int_equal(100 * (lost % 2) + MONITOR_RECORDS, get(&rig));
     }
     rig_done(&rig);
+}
+
+/* What the monitor's last heads were went with the power, and the archive, which was ahead of it on the disk, did not.
+ */
+static void what_the_monitor_lost_the_host_has(void **state)
+{
+    (void)state;
+    static const int lost[] = {1, 2, MONITOR_RECORDS, MONITOR_RECORDS + 1};
+    for (size_t i = 0; i < sizeof lost / sizeof *lost; i++) {
+        struct rig rig;
+        uint8_t hash[MONITOR_HASH_LEN];
+        begin(&rig);
+        assert_int_equal(0, put(&rig, 1));
+        const uint64_t sequence = rig.sequence;
+        memcpy(hash, rig.hash, sizeof hash);
+        for (int j = 0; j < lost[i]; j++)
+            assert_int_equal(0, put(&rig, (uint8_t)(100 + j)));
+        assert_int_equal(sequence + (uint64_t)lost[i], rig.sequence);
+        rig_end(&rig);
+        rig.sequence = sequence;
+        memcpy(rig.hash, hash, sizeof hash);
+        if (lost[i] > MONITOR_RECORDS) {
+            check_refused(&rig, 7, "further than this node ever confirmed");
+        } else {
+            rig_on(&rig);
+            assert_true(rig.sequence >= sequence + (uint64_t)lost[i]);
+            assert_int_equal(99 + lost[i], get(&rig));
+        }
+        rig_done(&rig);
+    }
 }
 
 /* The host says that it cannot sync while nothing waits for that: nobody has to, until the monitor keeps no more. */
@@ -461,6 +506,25 @@ static void snapshots_compact_the_log_and_hold_the_same(void **state)
     rig_done(&rig);
 }
 
+/* A monitor that cannot make its head durable: a log that begins behind that would lead nowhere after a power cut. */
+static void the_log_is_not_cut_before_the_head_is_durable(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    rig.head_says = IO;
+    for (int i = 0; i < 600; i++)
+        assert_int_equal(0, put(&rig, (uint8_t)i));
+    rig_end(&rig);
+    assert_int_equal(0, count(&rig, "snapshot"));
+    rig.head_says = OK;
+    rig_on(&rig);
+    assert_int_equal(0, put(&rig, 9));
+    rig_end(&rig);
+    assert_int_equal(1, count(&rig, "snapshot"));
+    rig_done(&rig);
+}
+
 /* The hardest case: a record beyond the head, so that the launch waits for the monitor after the last answer. */
 static void a_host_that_answers_everything_twice_changes_nothing(void **state)
 {
@@ -490,6 +554,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_answered_before_it_is_durable),
         cmocka_unit_test(what_the_host_lost_the_monitor_has),
+        cmocka_unit_test(what_the_monitor_lost_the_host_has),
         cmocka_unit_test(nothing_is_lost_when_a_sync_that_was_under_way_fails),
         cmocka_unit_test(a_monitor_that_fails_to_give_what_it_keeps_is_no_rollback),
         cmocka_unit_test(a_host_that_cannot_sync_holds_up_what_the_monitor_could_not_keep),
@@ -505,6 +570,7 @@ int main(void)
         cmocka_unit_test(the_queue_keeps_order_and_has_an_end),
         cmocka_unit_test(a_host_that_answers_everything_twice_changes_nothing),
         cmocka_unit_test(snapshots_compact_the_log_and_hold_the_same),
+        cmocka_unit_test(the_log_is_not_cut_before_the_head_is_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
