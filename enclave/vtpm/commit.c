@@ -3,7 +3,8 @@
  * syncs a few at a time, ahead of the monitor's keeping no more than the last MONITOR_RECORDS. A longer one is durable
  * at the host first. A TPM cannot take back what it did, so while the host cannot make durable what it must the answer
  * waits and the same record is tried again; whoever is stopped meanwhile starts from the state before it, or from the
- * one behind it, unanswered. */
+ * one behind it, unanswered. Where the host end attached as relaxed, "durable" of a record that the monitor keeps is
+ * "with the kernel", which only the monitor knows. */
 #include "vtpm_internal.h"
 
 #include <stdlib.h>

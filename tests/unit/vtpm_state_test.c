@@ -1,27 +1,7 @@
 /* vtpm's state: nothing answered before it is durable, nothing acknowledged lost, nothing earlier taken back. */
 #include "vtpm_rig.h"
 
-#define INDEX 0x01500001u
-
-static uint32_t put(struct rig *rig, uint8_t value)
-{
-    return rig_nv_write(rig, INDEX, bytes_from(&value, 1), "");
-}
-
-static int get(struct rig *rig)
-{
-    struct bytes data = {0};
-    return rig_nv_read(rig, INDEX, 1, "", &data) == 0 && data.len == 1 ? data.data[0] : -1;
-}
-
-/* On, with one index that holds 1. */
-static void begin(struct rig *rig)
-{
-    rig_init(rig);
-    rig_on(rig);
-    assert_int_equal(0, rig_nv_define(rig, INDEX, 1, ""));
-    assert_int_equal(0, put(rig, 1));
-}
+#include "vtpm_index_rig.h"
 
 /* Indices of 1 KB, each of other bytes. */
 static void fill(struct rig *rig, uint8_t count)
@@ -54,26 +34,10 @@ static void check_refused(struct rig *rig, int exit_code, const char *word)
 
 static void sql(const struct rig *rig, const char *text)
 {
-    sqlite3 *db = NULL;
-    assert_int_equal(SQLITE_OK, sqlite3_open_v2(rig->path, &db, SQLITE_OPEN_READWRITE, "unix"));
+    sqlite3 *db = host(rig);
     assert_int_equal(SQLITE_OK, sqlite3_exec(db, text, NULL, NULL, NULL));
     assert_true(sqlite3_changes(db) > 0);
     assert_int_equal(SQLITE_OK, sqlite3_close(db));
-}
-
-static int count(const struct rig *rig, const char *table)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
-    char text[64];
-    snprintf(text, sizeof text, "SELECT count(*) FROM %s", table);
-    assert_int_equal(SQLITE_OK, sqlite3_open_v2(rig->path, &db, SQLITE_OPEN_READWRITE, "unix"));
-    assert_int_equal(SQLITE_OK, sqlite3_prepare_v2(db, text, -1, &statement, NULL));
-    assert_int_equal(SQLITE_ROW, sqlite3_step(statement));
-    const int rows = sqlite3_column_int(statement, 0);
-    sqlite3_finalize(statement);
-    assert_int_equal(SQLITE_OK, sqlite3_close(db));
-    return rows;
 }
 
 static void nothing_is_answered_before_it_is_durable(void **state)
@@ -516,12 +480,12 @@ static void the_log_is_not_cut_before_the_head_is_durable(void **state)
     for (int i = 0; i < 600; i++)
         assert_int_equal(0, put(&rig, (uint8_t)i));
     rig_end(&rig);
-    assert_int_equal(0, count(&rig, "snapshot"));
+    assert_int_equal(0, ask_host(&rig, "SELECT count(*) FROM snapshot"));
     rig.head_says = OK;
     rig_on(&rig);
     assert_int_equal(0, put(&rig, 9));
     rig_end(&rig);
-    assert_int_equal(1, count(&rig, "snapshot"));
+    assert_int_equal(1, ask_host(&rig, "SELECT count(*) FROM snapshot"));
     rig_done(&rig);
 }
 
